@@ -1,0 +1,1 @@
+//! The fluxide command: try, build, inspect and run a GitOps repository.

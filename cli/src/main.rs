@@ -1,0 +1,3 @@
+//! The `fluxide` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Writes config/crd from the API types.

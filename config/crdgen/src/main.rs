@@ -1,0 +1,3 @@
+//! Writes `config/crd` from the API types.
+
+fn main() {}

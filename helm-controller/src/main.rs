@@ -1,0 +1,3 @@
+//! The `helm-controller` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! API types of image.toolkit.fluxcd.io.

@@ -1,0 +1,1 @@
+//! Scans registries and writes new image tags to Git.

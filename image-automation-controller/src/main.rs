@@ -1,0 +1,3 @@
+//! The `image-automation-controller` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! API types of kustomize.toolkit.fluxcd.io.

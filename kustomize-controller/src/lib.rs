@@ -1,0 +1,1 @@
+//! Builds Kustomizations from artifacts and applies them.

@@ -1,0 +1,1 @@
+//! Dispatches events and receives webhooks.

@@ -1,0 +1,3 @@
+//! The `notification-controller` binary.
+
+fn main() {}

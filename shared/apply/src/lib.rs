@@ -1,0 +1,1 @@
+//! Server-side apply in stages, drift, inventory, prune and health.

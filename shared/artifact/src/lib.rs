@@ -1,0 +1,1 @@
+//! Artifacts: store, deterministic archives, ignore rules, file server, verified fetch and cache.

@@ -1,0 +1,1 @@
+//! Variable substitution with the expression dialect of Flux's post-build step.

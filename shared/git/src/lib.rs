@@ -1,0 +1,1 @@
+//! Git over HTTP and SSH in process: clone, fetch, checkout, verify.

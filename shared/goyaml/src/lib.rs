@@ -1,0 +1,1 @@
+//! YAML as the Go ecosystem reads and writes it.

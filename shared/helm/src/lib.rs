@@ -1,0 +1,1 @@
+//! The Helm chart engine: charts, values, rendering, hooks, release records.

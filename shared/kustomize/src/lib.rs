@@ -1,0 +1,1 @@
+//! The kustomize build engine, byte for byte.

@@ -1,0 +1,1 @@
+//! The vocabulary all API crates share: conditions, references, artifacts, history.

@@ -1,0 +1,1 @@
+//! Semantic version constraints with the rules of the Go library Masterminds/semver.

@@ -1,0 +1,1 @@
+//! Server-side apply as pure functions: field sets, typed merges, managers and conflicts.

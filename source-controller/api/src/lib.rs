@@ -1,0 +1,1 @@
+//! API types of source.toolkit.fluxcd.io and source.extensions.fluxcd.io.

@@ -1,0 +1,1 @@
+//! Fetches sources and publishes them as artifacts.
