@@ -1,1 +1,15 @@
 //! YAML as the Go ecosystem reads and writes it.
+//!
+//! Three readers and writers of YAML meet in Kubernetes tooling, and their quirks are visible in what users see:
+//!
+//! - go-yaml v3 through kustomize's kyaml: a tree of [`Node`]s with comments and styles ([`parse`], [`encode`]);
+//! - go-yaml v2 through `sigs.k8s.io/yaml`: YAML to JSON and back ([`sigs`]);
+//! - kustomize's print of one resource, which passes through both ([`resource`]).
+//!
+//! Everything here is pure: bytes in, values or text out.
+
+pub mod node;
+pub mod value;
+
+pub use node::{Kind, Node, Style};
+pub use value::Value;
