@@ -1,1 +1,3 @@
 //! The vocabulary all API crates share: conditions, references, artifacts, history.
+
+pub mod object;
