@@ -1,1 +1,22 @@
-//! Server-side apply in stages, drift, inventory, prune and health.
+//! Brings the objects of a cluster to a declared state and keeps them there: objects are applied
+//! server-side in stages, only when they drifted, remembered in an inventory, pruned when they are
+//! no longer declared, and watched until healthy.
+//!
+//! Deciding is kept apart from doing. The modules [`object`], [`order`], [`inventory`],
+//! [`metadata`], [`managed_fields`], [`drift`] and [`kstatus`] are plain functions on plain data;
+//! [`cluster`], [`apply`], [`prune`] and [`wait`] talk to an API server.
+
+pub mod apply;
+pub mod cluster;
+pub mod drift;
+pub mod inventory;
+pub mod kstatus;
+pub mod managed_fields;
+pub mod metadata;
+pub mod object;
+pub mod order;
+pub mod prune;
+pub mod wait;
+
+pub use inventory::{Entry, ObjectId};
+pub use object::Object;

@@ -1,0 +1,135 @@
+//! Runs the recorded cases of the real libraries against the pure parts of the crate.
+
+use fluxide_apply::order::{self, GroupKind};
+use fluxide_apply::{Entry, Object, ObjectId, kstatus, metadata};
+use serde_json::{Value, json};
+
+fn cases(corpus: &str, op: &str) -> Vec<Value> {
+    let path = format!("{}/tests/corpus/{corpus}.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("corpus");
+    text.lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("case"))
+        .filter(|case| case["in"]["op"] == op)
+        .collect()
+}
+
+fn objects(case: &Value) -> Vec<Object> {
+    let items = case["in"]["objects"].as_array().expect("objects");
+    items.iter().map(|item| Object::new(item.clone()).expect("object")).collect()
+}
+
+/// Reports every case that differs, not only the first.
+fn check(corpus: &str, op: &str, run: impl Fn(&Value) -> Value) {
+    let cases = cases(corpus, op);
+    assert!(!cases.is_empty(), "no cases for {op}");
+    let mut failed = 0;
+    for case in &cases {
+        let got = run(case);
+        let want =
+            if case.get("err").is_some() { Value::String("error".into()) } else { case["out"].clone() };
+        if got != want {
+            failed += 1;
+            if failed <= 10 {
+                println!("{op}: {}\n  want {want}\n  got  {got}", case["in"]);
+            }
+        }
+    }
+    assert_eq!(failed, 0, "{failed} of {} cases of {op} differ", cases.len());
+}
+
+fn ids(objects: &[Object]) -> Value {
+    objects.iter().map(|object| ObjectId::of(object).to_string()).collect::<Vec<_>>().into()
+}
+
+#[test]
+fn apply_order() {
+    check("ssa-order", "sort", |case| {
+        let mut objects = objects(case);
+        order::sort(&mut objects);
+        ids(&objects)
+    });
+}
+
+#[test]
+fn deletion_order() {
+    check("ssa-order", "sort_reverse", |case| {
+        let mut entries: Vec<Entry> = objects(case).iter().map(Entry::of).collect();
+        order::sort_for_deletion(&mut entries);
+        entries.iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>().into()
+    });
+}
+
+#[test]
+fn stages() {
+    check("ssa-order", "stages", |case| {
+        let custom = order::parse_group_kinds(case["in"]["customStageKinds"].as_str().unwrap_or_default());
+        let stages = order::stages(objects(case), &custom);
+        json!([ids(&stages.definitions), ids(&stages.classes), ids(&stages.custom), ids(&stages.resources)])
+    });
+}
+
+#[test]
+fn custom_stage_kinds() {
+    check("ssa-order", "groupkinds", |case| {
+        let kinds = order::parse_group_kinds(case["in"]["text"].as_str().expect("text"));
+        let mut printed: Vec<String> =
+            kinds.iter().map(|GroupKind { group, kind }| format!("{kind}/{group}")).collect();
+        printed.sort();
+        printed.into()
+    });
+}
+
+#[test]
+fn inventory_ids() {
+    check("ssa-order", "id", |case| {
+        let object = &objects(case)[0];
+        let id = ObjectId::of(object).to_string();
+        let mut out = case["out"].clone();
+        out["id"] = id.into();
+        out["fmt"] = object.subject().into();
+        out["isSecret"] = object.is_secret().into();
+        out
+    });
+}
+
+#[test]
+fn common_metadata() {
+    check("ssa-order", "commonmetadata", |case| {
+        let mut object = objects(case).remove(0);
+        let map = |key: &str| serde_json::from_value(case["in"][key].clone()).expect("map");
+        metadata::set_common_metadata(&mut object, &map("labels"), &map("annotations"));
+        object.into_value()
+    });
+}
+
+#[test]
+fn ca_bundle() {
+    check("ssa-order", "cabundle", |case| {
+        let mut object = objects(case).remove(0);
+        metadata::drop_invalid_ca_bundle(&mut object);
+        object.into_value()
+    });
+}
+
+fn verdict(result: Result<kstatus::Verdict, kstatus::Error>) -> Value {
+    match result {
+        Ok(verdict) => json!({"status": verdict.status.to_string(), "message": verdict.message}),
+        Err(_) => "error".into(),
+    }
+}
+
+#[test]
+fn kstatus_rules() {
+    check("kstatus", "kstatus", |case| {
+        let object = Object::new(case["in"]["object"].clone()).expect("object");
+        verdict(kstatus::compute(&object, jiff::Timestamp::now()))
+    });
+}
+
+#[test]
+fn job_rule() {
+    check("kstatus", "job", |case| {
+        let object = Object::new(case["in"]["object"].clone()).expect("object");
+        verdict(Ok(kstatus::compute_job(&object)))
+    });
+}
