@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use fluxide_artifact::archive::{ArchiveSummary, archive_directory};
 use fluxide_artifact::fetch::FetchOptions;
 use fluxide_artifact::ignore::IgnoreRules;
@@ -250,12 +252,23 @@ async fn serves_artifacts_and_nothing_else() {
         "/helmchart/n/c/index.yaml",
         "/helmchart/n/c/c-1.0.0+1.tgz.lock",
         "/helmchart/n/c/.x.tar.gz",
-        "/helmchart/n/%2e%2e/n/c/sha256:ab.tar.gz",
         "/%2fetc/n/c/passwd.yaml",
         "/helmchart/n/c/%",
         "/helmchart/n/c/absent.tgz",
     ] {
         assert_eq!(get(path).await.status(), 404, "{path}");
+    }
+
+    // Clients tidy such paths up before they ask, so this asks without one.
+    for path in
+        ["/helmchart/n/c/../c/sha256:ab.tar.gz", "/helmchart/n/%2e%2e/n/sha256:ab.tar.gz", "/../n/c/x.tgz"]
+    {
+        let mut stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: s\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
 
     let url = format!("http://{}/helmchart/n/c/c-1.0.0+1.tgz", server.address);
