@@ -1,0 +1,179 @@
+//! Clients of the Kubernetes API: connecting, counting requests, acting as somebody else.
+
+use crate::metrics::Metrics;
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Request, Response, header::USER_AGENT};
+use kube::{Client, Config, client::Body};
+use std::{
+    error::Error as StdError,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower::{BoxError, Service};
+
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+
+/// A client that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither in a cluster nor a kubeconfig at hand.
+    #[error("unable to find a Kubernetes cluster: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// The settings do not make a client.
+    #[error("unable to create a Kubernetes client: {}", message(.0))]
+    Build(#[from] kube::Error),
+    /// A name that cannot be in a header.
+    #[error("the service account name {0:?} has characters that are not allowed")]
+    ServiceAccount(String),
+}
+
+/// Connects to the cluster this process runs in, or else the one of `KUBECONFIG`.
+pub async fn connect(controller: &str) -> Result<Client, Error> {
+    crate::tls::install_provider();
+    let config = Config::infer().await?;
+    from_config(config, controller)
+}
+
+/// A client with given settings.
+pub fn from_config(mut config: Config, controller: &str) -> Result<Client, Error> {
+    crate::tls::install_provider();
+    let agent = format!("{controller}/{}", env!("CARGO_PKG_VERSION"));
+    if let Ok(agent) = HeaderValue::from_str(&agent) {
+        config.headers.push((USER_AGENT, agent));
+    }
+    let host = config.cluster_url.authority().map_or("", |a| a.as_str());
+    let host = ClusterHost(Arc::from(host.rsplit('@').next().unwrap_or("")));
+    let namespace = config.default_namespace.clone();
+    let inner = Client::try_from(config)?;
+    let service = WithHost { inner, host };
+    Ok(Client::new(service, namespace))
+}
+
+/// The same client with its requests counted.
+pub fn counted(client: Client, metrics: Arc<Metrics>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    Client::new(Counted { inner: client, metrics }, namespace)
+}
+
+/// The same client acting as a service account.
+pub fn impersonating(client: Client, namespace: &str, service_account: &str) -> Result<Client, Error> {
+    let user = format!("system:serviceaccount:{namespace}:{service_account}");
+    let user = HeaderValue::from_str(&user).map_err(|_| Error::ServiceAccount(service_account.to_owned()))?;
+    Ok(Client::new(Impersonating { inner: client, user }, namespace))
+}
+
+/// Whether the API server limits request rates itself, so that this client need not.
+pub async fn has_priority_and_fairness(client: &Client) -> bool {
+    let Ok(request) = Request::head("/livez/ping").body(Body::empty()) else {
+        return false;
+    };
+    let response = client.send(request).await;
+    response.is_ok_and(|r| r.headers().contains_key("x-kubernetes-pf-flowschema-uid"))
+}
+
+/// What went wrong, in the API server's own words where it spoke.
+pub fn message(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Service(error) => chain(error.as_ref()),
+        error => chain(error),
+    }
+}
+
+/// An error and its causes, joined by colons, without saying anything twice.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// The host of the cluster that answered, as an extension of responses.
+#[derive(Clone, Debug)]
+struct ClusterHost(Arc<str>);
+
+struct WithHost {
+    inner: Client,
+    host: ClusterHost,
+}
+
+impl Service<Request<Body>> for WithHost {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (client, host) = (self.inner.clone(), self.host.clone());
+        Box::pin(async move {
+            let mut response = client.send(request).await?;
+            response.extensions_mut().insert(host);
+            Ok(response)
+        })
+    }
+}
+
+struct Counted {
+    inner: Client,
+    metrics: Arc<Metrics>,
+}
+
+impl Service<Request<Body>> for Counted {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (client, metrics) = (self.inner.clone(), Arc::clone(&self.metrics));
+        Box::pin(async move {
+            let method = request.method().clone();
+            match client.send(request).await {
+                Ok(response) => {
+                    let host = response.extensions().get::<ClusterHost>();
+                    let host = host.map_or("", |host| &host.0);
+                    metrics.count_request(response.status().as_str(), method.as_str(), host);
+                    Ok(response)
+                }
+                Err(error) => {
+                    metrics.count_request("<error>", method.as_str(), "");
+                    Err(error.into())
+                }
+            }
+        })
+    }
+}
+
+struct Impersonating {
+    inner: Client,
+    user: HeaderValue,
+}
+
+impl Service<Request<Body>> for Impersonating {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        request.headers_mut().insert(IMPERSONATE_USER, self.user.clone());
+        let client = self.inner.clone();
+        Box::pin(async move { Ok(client.send(request).await?) })
+    }
+}
