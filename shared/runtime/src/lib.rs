@@ -19,14 +19,17 @@ pub mod events;
 pub mod feature_gates;
 pub mod jitter;
 pub mod key;
+pub mod log;
 pub mod metrics;
 pub mod options;
 pub mod pass;
 pub mod predicate;
+pub mod process;
 pub mod queue;
 pub mod server;
 pub mod store;
 pub mod tls;
+pub mod traces;
 
 pub use controller::Watches;
 pub use events::{Recorder, Severity};
