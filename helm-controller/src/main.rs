@@ -1,3 +1,8 @@
 //! The `helm-controller` binary.
 
-fn main() {}
+use fluxide_helm_controller::{Options, PROFILE, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fluxide_runtime::process::main(&PROFILE, |options: &Options| &options.common, run)
+}

@@ -200,6 +200,17 @@ impl CommonOptions {
         Ok(FeatureGates::parse(profile.feature_gates, self.feature_gates.iter().map(String::as_str))?)
     }
 
+    /// Whether default service accounts for workload identity may be set: only with the gate that
+    /// lets objects have identities of their own.
+    pub fn check_default_service_accounts(&self, profile: &Profile, accounts: &[&str]) -> Result<(), Error> {
+        let gates = self.gates(profile)?;
+        let set = accounts.iter().any(|account| !account.is_empty());
+        if set && !gates.enabled(feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY) {
+            return Err(Error::DefaultServiceAccount);
+        }
+        Ok(())
+    }
+
     /// The namespace to watch, or `None` for all.
     pub fn watched_namespace(&self) -> Result<Option<&str>, Error> {
         match (self.watch_all_namespaces, self.runtime_namespace.as_str()) {

@@ -1,0 +1,84 @@
+//! The flags of image-automation-controller, which is both of Flux's image controllers.
+
+use clap::{ArgAction, Parser, ValueEnum};
+use fluxide_runtime::{CommonOptions, Profile, options::Error};
+
+/// What image-automation-controller is before any flag is read.
+pub const PROFILE: Profile = Profile {
+    feature_gates: &[
+        ("FluxStorage", false),
+        ("GitAllBranchReferences", true),
+        ("GitForcePushBranch", true),
+        ("GitShallowClone", true),
+        ("GitSparseCheckout", false),
+    ],
+    ..Profile::new("image-automation-controller")
+};
+
+/// Which of the two image controllers a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Controllers {
+    /// Both.
+    All,
+    /// Scans registries and selects tags: ImageRepository and ImagePolicy.
+    Reflector,
+    /// Writes tags to Git: ImageUpdateAutomation.
+    Automation,
+}
+
+/// The flags of image-automation-controller.
+#[derive(Parser, Clone, Debug)]
+pub struct Options {
+    /// The flags all controllers share.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// Which of the image controllers this process is.
+    #[arg(long, value_enum, default_value = "all")]
+    pub controllers: Controllers,
+    /// Where to store the database of image metadata.
+    #[arg(long, env = "STORAGE_PATH", default_value = "/data")]
+    pub storage_path: String,
+    /// Has no meaning here; accepted because manifests set it.
+    #[arg(long, hide = true)]
+    pub storage_value_log_file_size: Option<u64>,
+    /// Has no meaning here; accepted because manifests set it.
+    #[arg(long, hide = true)]
+    pub storage_compression_threshold: Option<u64>,
+    /// The number of minutes between garbage collections of the database; 0 turns them off.
+    #[arg(long, default_value = "10")]
+    pub gc_interval: u16,
+    /// The key exchange algorithms of SSH connections, by preference.
+    #[arg(long, action = ArgAction::Append, value_delimiter = ',')]
+    pub ssh_kex_algos: Vec<String>,
+    /// The host key algorithms of SSH connections, by preference.
+    #[arg(long, action = ArgAction::Append, value_delimiter = ',')]
+    pub ssh_hostkey_algos: Vec<String>,
+}
+
+impl Options {
+    /// Whether the flags go together; warns of those that have no meaning.
+    pub fn check(&self) -> Result<(), Error> {
+        let ignored = [
+            ("--storage-value-log-file-size", self.storage_value_log_file_size),
+            ("--storage-compression-threshold", self.storage_compression_threshold),
+        ];
+        for (flag, value) in ignored {
+            if value.is_some() {
+                tracing::warn!(logger = "setup", flag, "flag is ignored");
+            }
+        }
+        self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])
+    }
+
+    /// The profile under the name of the controller that was chosen, which names the Lease and the
+    /// owner of fields.
+    pub fn profile(&self) -> Profile {
+        Profile {
+            name: match self.controllers {
+                Controllers::Reflector => "image-reflector-controller",
+                Controllers::All | Controllers::Automation => PROFILE.name,
+            },
+            ..PROFILE
+        }
+    }
+}

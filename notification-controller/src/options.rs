@@ -1,0 +1,45 @@
+//! The flags of notification-controller.
+
+use clap::{ArgAction, Parser};
+use fluxide_runtime::{
+    CommonOptions, Profile,
+    duration::GoDuration,
+    options::{Error, parse_bool},
+};
+
+/// What notification-controller is before any flag is read. Its `--events-addr` is the address it
+/// listens on for events, not one to send events to.
+pub const PROFILE: Profile = Profile {
+    events_addr: ":9090",
+    feature_gates: &[("DisableConfigWatchers", false)],
+    ..Profile::new("notification-controller")
+};
+
+/// The flags of notification-controller.
+#[derive(Parser, Clone, Debug)]
+pub struct Options {
+    /// The flags all controllers share.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// The address the webhook receiver endpoint binds to.
+    #[arg(long = "receiver-addr", alias = "receiverAddr", default_value = ":9292")]
+    pub receiver_addr: String,
+    /// The interval in which an event of the same content is sent once.
+    #[arg(long, default_value = "5m")]
+    pub rate_limit_interval: GoDuration,
+    /// Export the request path as a label of the HTTP metrics.
+    #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, action = ArgAction::Set)]
+    pub export_http_path_metrics: bool,
+}
+
+impl Options {
+    /// Whether the flags go together.
+    pub fn check(&self) -> Result<(), Error> {
+        self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])
+    }
+
+    /// The options of the manager: this controller sends its own events to Kubernetes only.
+    pub fn manager_options(&self) -> CommonOptions {
+        CommonOptions { events_addr: String::new(), ..self.common.clone() }
+    }
+}
