@@ -185,8 +185,10 @@ pub enum Presence {
     Optional,
     /// Absent only when null or not given: a pointer, so that zero values stay.
     Pointer,
-    /// Always there: an empty struct as `{}`, an empty scalar as its zero value, a nil list as null.
+    /// Always there, with its zero value when not given: `{}` for a struct, `""` for a string.
     Always,
+    /// Always there, as null when not given.
+    Nullable,
 }
 
 /// A type of a schema in hand.

@@ -1,0 +1,347 @@
+//! What reading an object into Go's types and writing it again does to its JSON.
+//!
+//! The server stores typed objects: unknown fields go, empty optional fields go, fields that are always written come, and
+//! scalars take their canonical form. Custom resources are not typed and do not come here, except for their metadata.
+
+use serde_json::{Map, Number, Value};
+use thiserror::Error;
+
+use fluxide_structured_merge::schema::{Form, Format, ListRef, MapRef, Presence, Scalar, TypeRef};
+
+use super::quantity::{QuantityError, canonical_quantity};
+use super::time::{canonical_micro_time, canonical_time};
+use super::{base64, builtin};
+
+/// Why an object does not decode, in Go's words.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum DecodeError {
+    /// A value of another JSON type than the field's.
+    #[error("json: cannot unmarshal {found} into Go {place} of type {expected}")]
+    Type {
+        /// What was found.
+        found: String,
+        /// The field, as in `struct field DeploymentSpec.spec.replicas`.
+        place: String,
+        /// The Go type of the field.
+        expected: String,
+    },
+    /// A malformed quantity.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// A malformed time.
+    #[error("parsing time {text} as {layout}: cannot parse {text} as \"2006\"")]
+    Time {
+        /// The quoted text.
+        text: String,
+        /// The quoted layout.
+        layout: &'static str,
+    },
+    /// Malformed base64.
+    #[error("illegal base64 data at input byte {0}")]
+    Base64(usize),
+}
+
+/// Gives `value` the JSON form of the typed object, and returns the paths of unknown fields, which are dropped.
+pub(crate) fn decode(value: &mut Value, ty: TypeRef<'_>) -> Result<Vec<String>, DecodeError> {
+    let mut decoder = Decoder { path: Vec::new(), owner: None, unknown: Vec::new() };
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    decoder.value(value, ty, None)?;
+    Ok(decoder.unknown)
+}
+
+/// A step of the path to a value.
+#[derive(Debug, Clone)]
+enum Step {
+    Member(String),
+    Index(usize),
+}
+
+struct Decoder<'a> {
+    path: Vec<Step>,
+    /// The innermost struct, and how long the path to its field is.
+    owner: Option<(TypeRef<'a>, usize)>,
+    unknown: Vec<String>,
+}
+
+impl<'a> Decoder<'a> {
+    /// Decodes a value that is not null. `named` is the field's own Go type, where it is known.
+    fn value(&mut self, value: &mut Value, ty: TypeRef<'a>, named: Option<&str>) -> Result<(), DecodeError> {
+        match ty.format() {
+            Format::Json => return Ok(()),
+            Format::Quantity => return self.quantity(value),
+            Format::Time | Format::MicroTime => return self.time(value, ty.format()),
+            Format::IntOrString => return self.int_or_string(value),
+            Format::Bytes => return self.bytes(value, ty),
+            _ => {}
+        }
+        match ty.atom().form() {
+            Some(Form::Map(map)) => match value {
+                Value::Object(members) if map.fields().is_empty() => self.map(members, map),
+                Value::Object(members) => self.structure(members, map, ty),
+                other => Err(self.type_error(other, ty, named)),
+            },
+            Some(Form::List(list)) => match value {
+                Value::Array(items) => self.items(items, list),
+                other => Err(self.type_error(other, ty, named)),
+            },
+            Some(Form::Scalar(scalar)) => self.scalar(value, scalar, ty, named),
+            None => Ok(()),
+        }
+    }
+
+    fn structure(
+        &mut self,
+        members: &mut Map<String, Value>,
+        map: MapRef<'a>,
+        ty: TypeRef<'a>,
+    ) -> Result<(), DecodeError> {
+        let unknown: Vec<String> = members.keys().filter(|name| map.field(name).is_none()).cloned().collect();
+        let outer = self.owner.replace((ty, self.path.len()));
+        for (name, field) in map.fields() {
+            let given = match members.get_mut(name) {
+                Some(value) if !value.is_null() => {
+                    let named = builtin().field_go_type(ty, name, map.field_type(field));
+                    self.path.push(Step::Member(name.clone()));
+                    self.value(value, map.field_type(field), Some(&named))?;
+                    self.path.pop();
+                    true
+                }
+                _ => false,
+            };
+            match field.presence {
+                Presence::Always if !given => {
+                    members.insert(name.clone(), zero(map.field_type(field)));
+                }
+                Presence::Nullable if !given => {
+                    members.insert(name.clone(), Value::Null);
+                }
+                Presence::Optional if !given || members.get(name).is_some_and(is_empty) => {
+                    members.remove(name);
+                }
+                Presence::Pointer if !given => {
+                    members.remove(name);
+                }
+                _ => {}
+            }
+        }
+        self.owner = outer;
+        for name in unknown {
+            members.remove(&name);
+            self.path.push(Step::Member(name));
+            self.unknown.push(self.strict_path());
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, members: &mut Map<String, Value>, map: MapRef<'a>) -> Result<(), DecodeError> {
+        let Some(ty) = map.additional() else { return Ok(()) };
+        if map.is_deduced() {
+            return Ok(());
+        }
+        for (name, value) in members {
+            if value.is_null() {
+                *value = zero(ty);
+                continue;
+            }
+            self.path.push(Step::Member(name.clone()));
+            self.value(value, ty, None)?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, items: &mut [Value], list: ListRef<'a>) -> Result<(), DecodeError> {
+        let ty = list.element();
+        for (index, item) in items.iter_mut().enumerate() {
+            if item.is_null() {
+                *item = zero(ty);
+            }
+            if item.is_null() {
+                continue;
+            }
+            self.path.push(Step::Index(index));
+            self.value(item, ty, None)?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn scalar(
+        &mut self,
+        value: &mut Value,
+        scalar: Scalar,
+        ty: TypeRef<'a>,
+        named: Option<&str>,
+    ) -> Result<(), DecodeError> {
+        let fits = match (scalar, &*value) {
+            (Scalar::String, Value::String(_)) | (Scalar::Boolean, Value::Bool(_)) => true,
+            (Scalar::Untyped, Value::String(_) | Value::Bool(_) | Value::Number(_)) => true,
+            (Scalar::Numeric, Value::Number(number)) => {
+                let Some(canonical) = canonical_number(number, ty.format()) else {
+                    return Err(self.type_error(value, ty, named));
+                };
+                *value = Value::Number(canonical);
+                true
+            }
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(self.type_error(value, ty, named)) }
+    }
+
+    fn quantity(&self, value: &mut Value) -> Result<(), DecodeError> {
+        let text = match &*value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(QuantityError::Format.into()),
+        };
+        *value = Value::from(if text.is_empty() { "0".to_owned() } else { canonical_quantity(&text)? });
+        Ok(())
+    }
+
+    fn time(&self, value: &mut Value, format: Format) -> Result<(), DecodeError> {
+        let Value::String(text) = &*value else { return Err(go_value_error(value, "string")) };
+        let (canonical, layout) = match format {
+            Format::MicroTime => (canonical_micro_time(text), "\"2006-01-02T15:04:05.000000Z07:00\""),
+            _ => (canonical_time(text), "\"2006-01-02T15:04:05Z07:00\""),
+        };
+        let Some(canonical) = canonical else {
+            return Err(DecodeError::Time { text: format!("{text:?}"), layout });
+        };
+        *value = Value::from(canonical);
+        Ok(())
+    }
+
+    fn int_or_string(&self, value: &mut Value) -> Result<(), DecodeError> {
+        match &*value {
+            Value::String(_) => Ok(()),
+            Value::Number(number) => match canonical_number(number, Format::Int32) {
+                Some(canonical) => {
+                    *value = Value::Number(canonical);
+                    Ok(())
+                }
+                None => Err(go_value_error(value, "int32")),
+            },
+            other => Err(go_value_error(other, "int32")),
+        }
+    }
+
+    fn bytes(&self, value: &mut Value, ty: TypeRef<'a>) -> Result<(), DecodeError> {
+        let Value::String(text) = &*value else { return Err(self.type_error(value, ty, None)) };
+        *value = Value::from(base64::canonical(text).map_err(DecodeError::Base64)?);
+        Ok(())
+    }
+
+    fn type_error(&self, value: &Value, ty: TypeRef<'a>, named: Option<&str>) -> DecodeError {
+        let found = match (value, ty.format()) {
+            (Value::Number(number), Format::Int32 | Format::Int64) => format!("number {number}"),
+            _ => json_type(value).to_owned(),
+        };
+        let expected = named.map_or_else(|| builtin().go_type(ty), str::to_owned);
+        DecodeError::Type { found, place: self.place(), expected }
+    }
+
+    /// The field as Go's decoder names it: the innermost struct, then the path of names to its field.
+    fn place(&self) -> String {
+        let Some((owner, length)) = self.owner else { return "value".to_owned() };
+        let names: Vec<&str> = self.path[..(length + 1).min(self.path.len())]
+            .iter()
+            .filter_map(|step| match step {
+                Step::Member(name) => Some(name.as_str()),
+                Step::Index(_) => None,
+            })
+            .collect();
+        format!("struct field {}.{}", builtin().struct_name(owner), names.join("."))
+    }
+
+    /// The path as strict decoding prints it.
+    fn strict_path(&self) -> String {
+        let mut out = String::new();
+        for step in &self.path {
+            match step {
+                Step::Member(name) => {
+                    if !out.is_empty() {
+                        out.push('.');
+                    }
+                    out.push_str(name);
+                }
+                Step::Index(index) => out.push_str(&format!("[{index}]")),
+            }
+        }
+        out
+    }
+}
+
+/// The JSON of a value of which nothing is set, as a struct field or an item holds it.
+fn zero(ty: TypeRef<'_>) -> Value {
+    match ty.format() {
+        Format::Quantity => return Value::from("0"),
+        Format::IntOrString => return Value::from(0),
+        Format::Json | Format::Time | Format::MicroTime | Format::Bytes => return Value::Null,
+        _ => {}
+    }
+    match ty.atom().form() {
+        Some(Form::Map(map)) if !map.fields().is_empty() => {
+            let always = map.fields().iter().filter_map(|(name, field)| {
+                let value = match field.presence {
+                    Presence::Always => zero(map.field_type(field)),
+                    Presence::Nullable => Value::Null,
+                    Presence::Optional | Presence::Pointer => return None,
+                };
+                Some((name.clone(), value))
+            });
+            Value::Object(always.collect())
+        }
+        Some(Form::Scalar(Scalar::String | Scalar::Untyped)) => Value::from(""),
+        Some(Form::Scalar(Scalar::Boolean)) => Value::from(false),
+        Some(Form::Scalar(Scalar::Numeric)) => Value::from(0),
+        _ => Value::Null,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    }
+}
+
+/// The number as Go writes it back; `None` when it does not fit the type.
+fn canonical_number(number: &Number, format: Format) -> Option<Number> {
+    let integer = match format {
+        Format::Int32 | Format::Int64 => number.as_i64().or_else(|| {
+            let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
+            (float.abs() < 9.0e18).then_some(float as i64)
+        })?,
+        _ => return Some(number.clone()),
+    };
+    if format == Format::Int32 && i32::try_from(integer).is_err() {
+        return None;
+    }
+    Some(integer.into())
+}
+
+fn go_value_error(value: &Value, expected: &str) -> DecodeError {
+    DecodeError::Type {
+        found: json_type(value).to_owned(),
+        place: "value".to_owned(),
+        expected: expected.to_owned(),
+    }
+}
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
