@@ -182,7 +182,12 @@ impl<'a> Builder<'a> {
         properties: Option<Box<crate::syntax::parser::Properties>>,
     ) {
         let Some(properties) = properties else { return };
-        if !properties.tag.is_empty() && properties.tag != "!" {
+        if properties.tag == "!" {
+            // go-yaml v3 forgets this tag, for v2 it makes a string.
+            if self.dialect == Dialect::V2 {
+                node.tag = Cow::Borrowed("!");
+            }
+        } else if !properties.tag.is_empty() {
             node.tag = known_tag(&properties.tag);
             node.style = node.style.with(Style::TAGGED);
         }

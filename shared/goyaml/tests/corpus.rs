@@ -1,6 +1,6 @@
 //! Every recorded case of the Go libraries, compared byte for byte.
 
-use fluxide_goyaml::{EncodeOptions, encode, parse_one};
+use fluxide_goyaml::{EncodeOptions, Value, encode, parse_one, resource, sigs, to_json};
 use serde_json::Value as Json;
 
 struct Case {
@@ -56,5 +56,51 @@ fn kyaml() {
     check("kyaml", true, |input| match parse_one(text(input).as_bytes()) {
         Ok(document) => Ok(encode(&document, EncodeOptions::KYAML)),
         Err(error) => Err(error.to_string()),
+    });
+}
+
+#[test]
+fn tojson() {
+    check("tojson", true, |input| {
+        sigs::yaml_to_json(text(input).as_bytes()).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn tojson_strict() {
+    check("tojson_strict", true, |input| {
+        sigs::yaml_to_json_strict(text(input).as_bytes()).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn unmarshal_map() {
+    check("unmarshal_map", true, |input| {
+        let map = sigs::unmarshal_map(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        to_json(&Value::Object(map)).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn json2yaml() {
+    check("json2yaml", true, |input| {
+        sigs::json_to_yaml(text(input).as_bytes()).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn marshal() {
+    check("marshal", true, |input| {
+        let value = sigs::go_floats(Value::from(&input["json"])).map_err(|error| error.to_string())?;
+        sigs::to_yaml(&value).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn kustomize() {
+    check("kustomize", false, |input| {
+        let resources = resource::read(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        let printed: Result<Vec<String>, _> = resources.iter().map(resource::to_yaml).collect();
+        Ok(printed.map_err(|error| error.to_string())?.join("---\n"))
     });
 }

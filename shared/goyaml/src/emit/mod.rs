@@ -144,9 +144,7 @@ impl<'a> Emitter<'a> {
     fn write_break(&mut self, line_break: &str) {
         self.out.push_str(line_break);
         self.column = 0;
-        if self.dialect == Dialect::V3 {
-            self.indention = true;
-        }
+        self.indention = true;
     }
 
     /// Writes text without line breaks.

@@ -37,6 +37,8 @@ struct SimpleKey {
     required: bool,
     token_number: usize,
     mark: Mark,
+    /// Whether the token queue waits for it.
+    awaited: bool,
 }
 
 pub(super) type Scan<T> = Result<T, SyntaxError>;
@@ -110,8 +112,10 @@ impl<'a> Scanner<'a> {
         loop {
             if self.tokens.len() >= enough {
                 let head = self.tokens_parsed;
-                let candidate =
-                    self.simple_keys.iter().position(|key| key.possible && key.token_number == head);
+                let candidate = self
+                    .simple_keys
+                    .iter()
+                    .position(|key| key.possible && key.awaited && key.token_number == head);
                 match candidate {
                     None => break,
                     Some(at) => {
@@ -278,7 +282,11 @@ impl<'a> Scanner<'a> {
         self.remove_simple_key()?;
         if self.flow_level > 0 {
             self.flow_level -= 1;
-            self.simple_keys.pop();
+            // An empty collection makes go-yaml forget that it may be a key itself: `[]: x` reads as `[]`.
+            let closed = self.simple_keys.pop().unwrap_or_default().token_number;
+            if let Some(outer) = self.simple_keys.last_mut().filter(|key| key.token_number == closed) {
+                outer.awaited = false;
+            }
         }
         self.simple_key_allowed = false;
         self.push_indicator(kind);
@@ -323,8 +331,10 @@ impl<'a> Scanner<'a> {
         let last = self.simple_keys.len() - 1;
         if self.simple_key_is_valid(last)? {
             let key = self.simple_keys[last];
-            let at = key.token_number - self.tokens_parsed;
+            // A key whose token is gone already is noted at the end.
+            let at = key.token_number.checked_sub(self.tokens_parsed).unwrap_or(self.tokens.len());
             self.tokens.insert(at, Token::new(TokenKind::Key, key.mark, key.mark));
+            let at = key.token_number.checked_sub(self.tokens_parsed).unwrap_or(self.tokens.len());
             self.roll_indent(key.mark, Some(at), TokenKind::BlockMappingStart)?;
             self.simple_keys[last].possible = false;
             self.simple_key_allowed = false;
@@ -392,6 +402,7 @@ impl<'a> Scanner<'a> {
                 required,
                 token_number: self.next_token_number(),
                 mark: self.mark,
+                awaited: true,
             };
             if let Some(last) = self.simple_keys.last_mut() {
                 *last = key;

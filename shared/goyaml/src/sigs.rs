@@ -1,0 +1,96 @@
+//! YAML through JSON, as `sigs.k8s.io/yaml` does it on top of go-yaml v2. Helm and Kubernetes read and write this way.
+
+use crate::decode::decode_v2;
+use crate::emit::encode_value;
+use crate::error::Error;
+use crate::json::to_json;
+use crate::node::{Node, tag};
+use crate::parse::parse_first;
+use crate::syntax::Dialect;
+use crate::value::Value;
+
+/// Reads the first document of a YAML text (`YAMLToJSON` before the JSON is written).
+///
+/// An empty text is null. Of duplicate keys the last wins. Keys become strings.
+pub fn from_yaml(bytes: &[u8]) -> Result<Value, Error> {
+    read(bytes, false)
+}
+
+/// [`from_yaml`], where duplicate keys are an error.
+pub fn from_yaml_strict(bytes: &[u8]) -> Result<Value, Error> {
+    read(bytes, true)
+}
+
+/// Converts the first document of a YAML text to JSON, as `YAMLToJSON` does.
+pub fn yaml_to_json(bytes: &[u8]) -> Result<String, Error> {
+    to_json(&from_yaml(bytes)?)
+}
+
+/// [`yaml_to_json`], where duplicate keys are an error (`YAMLToJSONStrict`).
+pub fn yaml_to_json_strict(bytes: &[u8]) -> Result<String, Error> {
+    to_json(&from_yaml_strict(bytes)?)
+}
+
+/// Reads the first document into a map, as `Unmarshal` into `map[string]interface{}` does: numbers become floats.
+///
+/// Null gives an empty map; any other kind of value is an error.
+pub fn unmarshal_map(bytes: &[u8]) -> Result<std::collections::BTreeMap<String, Value>, Error> {
+    const CONTEXT: &str = "error converting YAML to JSON";
+    let value = from_yaml(bytes).map_err(|error| error.context(CONTEXT))?;
+    let value = go_floats(value).map_err(|error| error.context(CONTEXT))?;
+    let kind = match value {
+        Value::Object(map) => return Ok(map),
+        Value::Null => return Ok(std::collections::BTreeMap::new()),
+        Value::Bool(_) => "bool",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Int(_) | Value::Uint(_) | Value::Float(_) => "number",
+    };
+    Err(Error::Json(format!(
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+    )))
+}
+
+/// The value after Go wrote it as JSON and read it back: every number is a float.
+///
+/// NaN and infinities are an error, since JSON does not have them.
+pub fn go_floats(value: Value) -> Result<Value, Error> {
+    Ok(match value {
+        Value::Int(value) => Value::Float(value as f64),
+        Value::Uint(value) => Value::Float(value as f64),
+        Value::Float(value) if !value.is_finite() => {
+            to_json(&Value::Float(value))?;
+            Value::Null
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(go_floats).collect::<Result<_, _>>()?),
+        Value::Object(map) => {
+            let entries = map.into_iter().map(|(key, value)| Ok((key, go_floats(value)?)));
+            Value::Object(entries.collect::<Result<_, Error>>()?)
+        }
+        other => other,
+    })
+}
+
+/// Converts JSON to YAML, as `JSONToYAML` does. The text is read as YAML, so anything that is YAML is taken.
+pub fn json_to_yaml(json: &[u8]) -> Result<String, Error> {
+    let root = parse_first(json, Dialect::V2)?;
+    let value = match &root {
+        Some(document) => decode_v2(document.root(), false)?,
+        None => Value::Null,
+    };
+    Ok(encode_value(&value))
+}
+
+/// Writes a value as YAML, as `Marshal` does: through JSON, which decides what numbers are integers.
+///
+/// Fails on NaN and infinities, and on text that JSON carries and YAML does not (U+007F, most of U+0080 to U+009F).
+pub fn to_yaml(value: &Value) -> Result<String, Error> {
+    json_to_yaml(to_json(value)?.as_bytes())
+}
+
+fn read(bytes: &[u8], strict: bool) -> Result<Value, Error> {
+    match parse_first(bytes, Dialect::V2)? {
+        Some(document) => decode_v2(document.root(), strict),
+        None => decode_v2(&Node::scalar(tag::NULL, ""), strict),
+    }
+}
