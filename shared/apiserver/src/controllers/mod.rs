@@ -1,0 +1,23 @@
+//! What the server does by itself: establishing definitions, filling and emptying namespaces, collecting garbage.
+
+pub(crate) mod garbage;
+pub(crate) mod namespaces;
+
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::crd::establish;
+use crate::registry::Resource;
+use crate::store::Stored;
+
+/// What follows at once from a stored change.
+pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, _stored: &Stored) {
+    if *resource.table == *establish::TABLE {
+        establish::reconcile(core);
+    }
+}
+
+/// Runs the controllers until the server stops.
+pub(crate) fn start(core: &Arc<Core>) -> Vec<tokio::task::JoinHandle<()>> {
+    vec![tokio::spawn(namespaces::run(core.clone())), tokio::spawn(garbage::run(core.clone()))]
+}

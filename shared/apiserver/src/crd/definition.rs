@@ -1,0 +1,30 @@
+//! CustomResourceDefinition objects themselves: defaults and status at creation.
+
+use serde_json::{Value, json};
+
+use crate::object::{self, text};
+
+/// Fills in names and the initial status of a new definition.
+pub(crate) fn prepare_create(crd: &mut Value) {
+    default_names(crd);
+    let stored: Vec<Value> =
+        super::versions(crd).filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect();
+    object::members(crd).insert(
+        "status".into(),
+        json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
+    );
+}
+
+/// Singular and list kind follow from the kind.
+pub(crate) fn default_names(crd: &mut Value) {
+    let kind = text(crd, &["spec", "names", "kind"]).to_owned();
+    if text(crd, &["spec", "names", "singular"]).is_empty() {
+        object::set_at(crd, &["spec", "names", "singular"], kind.to_lowercase().into());
+    }
+    if text(crd, &["spec", "names", "listKind"]).is_empty() {
+        object::set_at(crd, &["spec", "names", "listKind"], format!("{kind}List").into());
+    }
+    if crd["spec"].get("conversion").is_none() {
+        object::set_at(crd, &["spec", "conversion"], json!({"strategy": "None"}));
+    }
+}

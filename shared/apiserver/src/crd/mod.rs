@@ -1,0 +1,174 @@
+//! CustomResourceDefinitions: what they add to the catalog, and the schemas that custom resources obey.
+
+pub(crate) mod definition;
+pub(crate) mod establish;
+pub(crate) mod structural;
+pub(crate) mod value_validation;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::object::text;
+use crate::registry::{Resource, Subresource};
+use structural::Structural;
+
+/// One served version of a custom resource.
+#[derive(Debug)]
+pub(crate) struct CustomVersion {
+    /// `spec.versions[].schema.openAPIV3Schema` as written.
+    pub raw_schema: Value,
+    pub schema: Structural,
+    /// The schema as server-side apply sees it.
+    pub types: fluxide_structured_merge::schema::Schema,
+    pub selectable_fields: Vec<String>,
+    pub columns: Vec<Column>,
+    pub scale: Option<ScalePaths>,
+    pub has_status: bool,
+    /// Text of the deprecation warning, when the version is deprecated.
+    pub deprecation: Option<String>,
+    /// `spec.preserveUnknownFields` of old definitions.
+    pub definition: String,
+}
+
+/// An `additionalPrinterColumns` entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub name: String,
+    pub kind: String,
+    pub format: String,
+    pub description: String,
+    pub priority: i64,
+    pub path: String,
+}
+
+/// Paths of the scale subresource, without the leading dot.
+#[derive(Debug, Clone)]
+pub(crate) struct ScalePaths {
+    pub spec: Vec<String>,
+    pub status: Vec<String>,
+    pub selector: Option<Vec<String>>,
+}
+
+/// The resources that an established definition adds, one for each served version.
+pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
+    let spec = &crd["spec"];
+    let names = &crd["status"]["acceptedNames"];
+    let group = text(spec, &["group"]).to_owned();
+    let plural = text(names, &["plural"]).to_owned();
+    let namespaced = text(spec, &["scope"]) == "Namespaced";
+    let storage =
+        versions(crd).find(|v| v["storage"] == true).map(|v| text(v, &["name"])).unwrap_or_default();
+    let strings = |v: &Value| -> Vec<String> {
+        v.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect()
+    };
+    versions(crd)
+        .filter(|v| v["served"] == true)
+        .map(|v| {
+            let custom = CustomVersion::new(crd, v);
+            let mut subresources = Vec::new();
+            let verbs = vec!["get", "patch", "update"];
+            if custom.has_status {
+                subresources.push(Subresource {
+                    name: "status".into(),
+                    verbs: verbs.clone(),
+                    response: None,
+                });
+            }
+            if custom.scale.is_some() {
+                let response = Some(("autoscaling".to_owned(), "v1".to_owned(), "Scale".to_owned()));
+                subresources.push(Subresource { name: "scale".into(), verbs, response });
+            }
+            Resource {
+                group: group.clone(),
+                version: text(v, &["name"]).to_owned(),
+                plural: plural.clone(),
+                singular: text(names, &["singular"]).to_owned(),
+                kind: text(names, &["kind"]).to_owned(),
+                list_kind: text(names, &["listKind"]).to_owned(),
+                short_names: strings(&names["shortNames"]),
+                categories: strings(&names["categories"]),
+                namespaced,
+                verbs: vec![
+                    "delete",
+                    "deletecollection",
+                    "get",
+                    "list",
+                    "patch",
+                    "create",
+                    "update",
+                    "watch",
+                ],
+                subresources,
+                table: format!("{plural}.{group}").into(),
+                storage_version: format!("{group}/{storage}"),
+                custom: Some(Arc::new(custom)),
+            }
+        })
+        .collect()
+}
+
+/// `spec.versions`.
+pub(crate) fn versions(crd: &Value) -> impl Iterator<Item = &Value> {
+    crd["spec"]["versions"].as_array().into_iter().flatten()
+}
+
+impl CustomVersion {
+    fn new(crd: &Value, version: &Value) -> Self {
+        let raw_schema = version["schema"]["openAPIV3Schema"].clone();
+        let mut schema = Structural::compile(&raw_schema);
+        if crd["spec"]["preserveUnknownFields"] == true {
+            schema.preserve_unknown = true;
+        }
+        let columns = version["additionalPrinterColumns"].as_array().into_iter().flatten().map(|c| Column {
+            name: text(c, &["name"]).to_owned(),
+            kind: text(c, &["type"]).to_owned(),
+            format: text(c, &["format"]).to_owned(),
+            description: text(c, &["description"]).to_owned(),
+            priority: c["priority"].as_i64().unwrap_or(0),
+            path: text(c, &["jsonPath"]).to_owned(),
+        });
+        let dotted =
+            |p: &str| -> Vec<String> { p.trim_start_matches('.').split('.').map(str::to_owned).collect() };
+        let scale = version["subresources"].get("scale").map(|s| ScalePaths {
+            spec: dotted(text(s, &["specReplicasPath"])),
+            status: dotted(text(s, &["statusReplicasPath"])),
+            selector: s
+                .get("labelSelectorPath")
+                .and_then(Value::as_str)
+                .filter(|p| !p.is_empty())
+                .map(dotted),
+        });
+        let deprecation = (version["deprecated"] == true).then(|| {
+            version["deprecationWarning"].as_str().map(str::to_owned).unwrap_or_else(|| {
+                format!(
+                    "{}/{} {} is deprecated",
+                    text(crd, &["spec", "group"]),
+                    text(version, &["name"]),
+                    text(crd, &["spec", "names", "kind"])
+                )
+            })
+        });
+        let types = fluxide_structured_merge::schema::Schema::from_open_api(
+            &raw_schema,
+            crd["spec"]["preserveUnknownFields"] == true,
+        )
+        .unwrap_or_else(|_| fluxide_structured_merge::schema::Schema::deduced());
+        CustomVersion {
+            types,
+            schema,
+            raw_schema,
+            selectable_fields: version["selectableFields"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|f| text(f, &["jsonPath"]).trim_start_matches('.').to_owned())
+                .collect(),
+            columns: columns.collect(),
+            scale,
+            has_status: version["subresources"].get("status").is_some(),
+            deprecation,
+            definition: crate::object::name(crd).to_owned(),
+        }
+    }
+}

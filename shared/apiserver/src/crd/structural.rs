@@ -1,0 +1,271 @@
+//! Structural schemas, compiled once: pruning of unknown fields and defaulting.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// The type a schema node asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum NodeType {
+    #[default]
+    Any,
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+}
+
+/// One node of a schema.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Structural {
+    pub node_type: NodeType,
+    pub properties: BTreeMap<String, Structural>,
+    pub additional: Option<Box<Structural>>,
+    pub additional_allowed: bool,
+    pub items: Option<Box<Structural>>,
+    pub nullable: bool,
+    pub preserve_unknown: bool,
+    pub embedded: bool,
+    pub int_or_string: bool,
+    pub default: Option<Value>,
+    pub required: Vec<String>,
+    pub limits: Limits,
+    pub all_of: Vec<Structural>,
+    pub any_of: Vec<Structural>,
+    pub one_of: Vec<Structural>,
+    pub not: Option<Box<Structural>>,
+    pub list_type: Option<String>,
+    pub list_keys: Vec<String>,
+    pub rules: Vec<Rule>,
+}
+
+/// Value constraints.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    pub enumeration: Option<Vec<Value>>,
+    pub pattern: Option<(String, Option<Regex>)>,
+    pub format: Option<String>,
+    pub minimum: Option<f64>,
+    pub maximum: Option<f64>,
+    pub exclusive_minimum: bool,
+    pub exclusive_maximum: bool,
+    pub multiple_of: Option<f64>,
+    pub min_length: Option<u64>,
+    pub max_length: Option<u64>,
+    pub min_items: Option<u64>,
+    pub max_items: Option<u64>,
+    pub unique_items: bool,
+    pub min_properties: Option<u64>,
+    pub max_properties: Option<u64>,
+}
+
+/// An `x-kubernetes-validations` entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub rule: String,
+    pub message: Option<String>,
+    pub message_expression: Option<String>,
+    pub reason: Option<String>,
+    pub field_path: Option<String>,
+    pub optional_old_self: bool,
+}
+
+impl Structural {
+    /// Reads an OpenAPI v3 schema with the `x-kubernetes-*` extensions.
+    pub fn compile(v: &Value) -> Self {
+        let list = |key: &str| -> Vec<Structural> {
+            v[key].as_array().into_iter().flatten().map(Structural::compile).collect()
+        };
+        let (additional, additional_allowed) = match &v["additionalProperties"] {
+            Value::Bool(b) => (None, *b),
+            Value::Object(_) => (Some(Box::new(Structural::compile(&v["additionalProperties"]))), true),
+            _ => (None, false),
+        };
+        Structural {
+            node_type: match v["type"].as_str() {
+                Some("object") => NodeType::Object,
+                Some("array") => NodeType::Array,
+                Some("string") => NodeType::String,
+                Some("integer") => NodeType::Integer,
+                Some("number") => NodeType::Number,
+                Some("boolean") => NodeType::Boolean,
+                _ => NodeType::Any,
+            },
+            properties: v["properties"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(k, s)| (k.clone(), Structural::compile(s)))
+                .collect(),
+            additional,
+            additional_allowed,
+            items: v["items"].is_object().then(|| Box::new(Structural::compile(&v["items"]))),
+            nullable: v["nullable"] == true,
+            preserve_unknown: v["x-kubernetes-preserve-unknown-fields"] == true,
+            embedded: v["x-kubernetes-embedded-resource"] == true,
+            int_or_string: v["x-kubernetes-int-or-string"] == true,
+            default: v.get("default").cloned(),
+            required: strings(&v["required"]),
+            limits: Limits::compile(v),
+            all_of: list("allOf"),
+            any_of: list("anyOf"),
+            one_of: list("oneOf"),
+            not: v["not"].is_object().then(|| Box::new(Structural::compile(&v["not"]))),
+            list_type: v["x-kubernetes-list-type"].as_str().map(str::to_owned),
+            list_keys: strings(&v["x-kubernetes-list-map-keys"]),
+            rules: v["x-kubernetes-validations"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(Rule::compile)
+                .collect(),
+        }
+    }
+
+    /// Removes the fields that the schema does not know, at the root of an object. The removed paths are returned.
+    pub fn prune_object(&self, v: &mut Value) -> Vec<String> {
+        let mut removed = Vec::new();
+        self.prune(v, true, "", &mut removed);
+        removed
+    }
+
+    fn prune(&self, v: &mut Value, root: bool, path: &str, removed: &mut Vec<String>) {
+        match v {
+            Value::Object(m) => {
+                let meta = root || self.embedded;
+                let unknown: Vec<String> = m
+                    .keys()
+                    .filter(|k| {
+                        !(self.preserve_unknown
+                            || self.additional.is_some()
+                            || self.additional_allowed
+                            || self.properties.contains_key(*k)
+                            || meta && matches!(k.as_str(), "apiVersion" | "kind" | "metadata"))
+                    })
+                    .cloned()
+                    .collect();
+                for k in unknown {
+                    m.remove(&k);
+                    removed.push(join(path, &k));
+                }
+                for (k, child) in m.iter_mut() {
+                    if meta && matches!(k.as_str(), "apiVersion" | "kind" | "metadata") {
+                        continue;
+                    }
+                    if let Some(s) = self.properties.get(k).or(self.additional.as_deref()) {
+                        s.prune(child, false, &join(path, k), removed);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                if let Some(s) = &self.items {
+                    for (i, item) in items.iter_mut().enumerate() {
+                        s.prune(item, false, &format!("{path}[{i}]"), removed);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Fills absent fields with their defaults, and replaces or drops nulls where the schema forbids them.
+    pub fn default_object(&self, v: &mut Value) {
+        match v {
+            Value::Object(m) => {
+                self.drop_nulls(m);
+                for (k, s) in &self.properties {
+                    if let (Some(d), false) = (&s.default, m.contains_key(k)) {
+                        m.insert(k.clone(), d.clone());
+                    }
+                }
+                for (k, child) in m.iter_mut() {
+                    if let Some(s) = self.properties.get(k).or(self.additional.as_deref()) {
+                        s.default_object(child);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                if let Some(s) = &self.items {
+                    for item in items {
+                        if item.is_null()
+                            && !s.nullable
+                            && let Some(d) = &s.default
+                        {
+                            *item = d.clone();
+                        }
+                        s.default_object(item);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn drop_nulls(&self, m: &mut Map<String, Value>) {
+        m.retain(|k, v| {
+            if !v.is_null() {
+                return true;
+            }
+            match self.properties.get(k).or(self.additional.as_deref()) {
+                Some(s) => s.nullable || s.default.is_none(),
+                None => true,
+            }
+        });
+    }
+}
+
+impl Limits {
+    fn compile(v: &Value) -> Self {
+        Limits {
+            enumeration: v["enum"].as_array().cloned(),
+            pattern: v["pattern"]
+                .as_str()
+                .filter(|p| !p.is_empty())
+                .map(|p| (p.to_owned(), regular_expression(p))),
+            format: v["format"].as_str().filter(|f| !f.is_empty()).map(str::to_owned),
+            minimum: v["minimum"].as_f64(),
+            maximum: v["maximum"].as_f64(),
+            exclusive_minimum: v["exclusiveMinimum"] == true,
+            exclusive_maximum: v["exclusiveMaximum"] == true,
+            multiple_of: v["multipleOf"].as_f64(),
+            min_length: v["minLength"].as_u64(),
+            max_length: v["maxLength"].as_u64(),
+            min_items: v["minItems"].as_u64(),
+            max_items: v["maxItems"].as_u64(),
+            unique_items: v["uniqueItems"] == true,
+            min_properties: v["minProperties"].as_u64(),
+            max_properties: v["maxProperties"].as_u64(),
+        }
+    }
+}
+
+impl Rule {
+    fn compile(v: &Value) -> Self {
+        let text = |k: &str| v[k].as_str().map(str::to_owned);
+        Rule {
+            rule: text("rule").unwrap_or_default(),
+            message: text("message"),
+            message_expression: text("messageExpression"),
+            reason: text("reason"),
+            field_path: text("fieldPath"),
+            optional_old_self: v["optionalOldSelf"] == true,
+        }
+    }
+}
+
+/// A pattern with a bound on its compiled size, so that a hostile schema cannot take the memory.
+fn regular_expression(pattern: &str) -> Option<Regex> {
+    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().ok()
+}
+
+fn strings(v: &Value) -> Vec<String> {
+    v.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect()
+}
+
+/// `a.b` of `a` and `b`.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}

@@ -1,0 +1,195 @@
+//! Discovery documents: `/api`, `/apis` and below, in the legacy and the aggregated form.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::registry::{Catalog, Resource, group_version};
+
+/// Media type of aggregated discovery.
+pub(crate) const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// The documents of a catalog that do not depend on the request.
+#[derive(Default)]
+pub(crate) struct Documents {
+    pub core: Document,
+    pub groups: Document,
+    pub core_aggregated: Document,
+    pub groups_aggregated: Document,
+}
+
+/// A rendered document and its entity tag.
+#[derive(Default)]
+pub(crate) struct Document {
+    pub json: bytes::Bytes,
+    pub etag: String,
+}
+
+impl Document {
+    fn new(v: &Value) -> Self {
+        let json = serde_json::to_vec(v).unwrap_or_default();
+        let etag = format!("\"{}\"", hex::encode_upper(Sha256::digest(&json)));
+        Document { json: json.into(), etag }
+    }
+}
+
+/// The documents of `catalog`, rendered at first use.
+pub(crate) fn documents(catalog: &Catalog) -> &Documents {
+    catalog.documents.get_or_init(|| Documents {
+        core: Document::new(&json!({
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1:6443"}],
+        })),
+        groups: Document::new(&json!({
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": named_groups(catalog).map(|g| group(catalog, g)).collect::<Vec<_>>(),
+        })),
+        core_aggregated: Document::new(&aggregated(catalog, |g| g.is_empty())),
+        groups_aggregated: Document::new(&aggregated(catalog, |g| !g.is_empty())),
+    })
+}
+
+fn named_groups(catalog: &Catalog) -> impl Iterator<Item = &str> {
+    catalog.groups.iter().map(|(g, _)| g.as_str()).filter(|g| !g.is_empty())
+}
+
+/// `APIGroup` as listed in `APIGroupList`.
+pub(crate) fn group(catalog: &Catalog, name: &str) -> Value {
+    let versions: Vec<Value> = catalog
+        .group(name)
+        .into_iter()
+        .flat_map(|g| &g.versions)
+        .map(|v| json!({"groupVersion": group_version(name, v), "version": v}))
+        .collect();
+    json!({"name": name, "preferredVersion": versions.first(), "versions": versions})
+}
+
+/// The answer of `/apis/<group>`.
+pub(crate) fn group_document(catalog: &Catalog, name: &str) -> Value {
+    let mut v = group(catalog, name);
+    crate::object::members(&mut v).insert("kind".into(), "APIGroup".into());
+    crate::object::members(&mut v).insert("apiVersion".into(), "v1".into());
+    v
+}
+
+/// `APIResourceList` of one version.
+pub(crate) fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
+    let resources = catalog.group(group)?.resources.get(version)?;
+    let mut out = Vec::new();
+    for r in resources {
+        let mut v = json!({
+            "name": r.plural,
+            "singularName": r.singular,
+            "namespaced": r.namespaced,
+            "kind": r.kind,
+            "verbs": r.verbs,
+        });
+        let m = crate::object::members(&mut v);
+        if !r.short_names.is_empty() {
+            m.insert("shortNames".into(), json!(r.short_names));
+        }
+        if !r.categories.is_empty() {
+            m.insert("categories".into(), json!(r.categories));
+        }
+        if r.has_verb("create") && r.has_verb("watch") {
+            m.insert("storageVersionHash".into(), storage_hash(r).into());
+        }
+        if !r.verbs.is_empty() {
+            out.push(v);
+        }
+        for s in &r.subresources {
+            let kind = s.response.as_ref().map_or(&r.kind, |(_, _, k)| k);
+            let mut v = json!({
+                "name": format!("{}/{}", r.plural, s.name),
+                "singularName": "",
+                "namespaced": r.namespaced,
+                "kind": kind,
+                "verbs": s.verbs,
+            });
+            if let Some((g, ver, _)) = &s.response {
+                let m = crate::object::members(&mut v);
+                m.insert("group".into(), g.as_str().into());
+                m.insert("version".into(), ver.as_str().into());
+            }
+            out.push(v);
+        }
+    }
+    Some(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version(group, version),
+        "resources": out,
+    }))
+}
+
+fn storage_hash(r: &Resource) -> String {
+    use base64::Engine;
+    let digest = Sha256::digest(format!("{}/{}/{}", r.group, r.storage_version, r.kind));
+    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
+}
+
+fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Value {
+    let items: Vec<Value> = catalog
+        .groups
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .map(|(name, g)| {
+            let versions: Vec<Value> = g
+                .versions
+                .iter()
+                .map(|v| {
+                    let resources: Vec<Value> =
+                        g.resources.get(v).into_iter().flatten().map(|r| aggregated_resource(r)).collect();
+                    json!({"version": v, "resources": resources, "freshness": "Current"})
+                })
+                .collect();
+            let mut meta = json!({"creationTimestamp": null});
+            if !name.is_empty() {
+                crate::object::members(&mut meta).insert("name".into(), name.as_str().into());
+            }
+            json!({"metadata": meta, "versions": versions})
+        })
+        .collect();
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}
+
+fn aggregated_resource(r: &Resource) -> Value {
+    let own = |custom: bool| -> Value {
+        if custom {
+            json!({"group": r.group, "version": r.version, "kind": r.kind})
+        } else {
+            json!({"group": "", "version": "", "kind": r.kind})
+        }
+    };
+    let custom = r.custom.is_some();
+    let mut v = json!({
+        "resource": r.plural,
+        "responseKind": own(custom),
+        "scope": if r.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": r.singular,
+        "verbs": r.verbs,
+    });
+    let m = crate::object::members(&mut v);
+    if !r.short_names.is_empty() {
+        m.insert("shortNames".into(), json!(r.short_names));
+    }
+    if !r.categories.is_empty() {
+        m.insert("categories".into(), json!(r.categories));
+    }
+    if !r.subresources.is_empty() {
+        let subs: Vec<Value> = r
+            .subresources
+            .iter()
+            .map(|s| {
+                let response = match &s.response {
+                    Some((g, v, k)) => json!({"group": g, "version": v, "kind": k}),
+                    None => own(custom),
+                };
+                json!({"subresource": s.name, "responseKind": response, "verbs": s.verbs})
+            })
+            .collect();
+        m.insert("subresources".into(), subs.into());
+    }
+    v
+}

@@ -1,0 +1,308 @@
+//! DELETE and deletecollection: preconditions, propagation policies, finalizers, grace.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::Context;
+use super::answer::Answer;
+use super::decode;
+use super::read::{Selection, namespace_of, one, presented};
+use super::write::after_write;
+use crate::api_error::{ApiError, ApiResult, FieldError};
+use crate::core::Core;
+use crate::object::{self, text};
+use crate::registry::Resource;
+use crate::store::{ObjectKey, Stored};
+
+/// `DeleteOptions`, from the body or the query.
+#[derive(Debug, Clone, Default)]
+struct Options {
+    grace_seconds: Option<i64>,
+    policy: Option<String>,
+    orphan: Option<bool>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    dry_run: bool,
+}
+
+/// Deletes one object.
+pub(crate) fn delete(ctx: &mut Context) -> ApiResult<Answer> {
+    let options = options(ctx)?;
+    let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
+    let stored = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&key.name))?;
+    let (gone, v) = delete_object(ctx, &key, stored, &options)?;
+    if answers_object(ctx.resource) || !gone {
+        return one(ctx, 200, &presented(ctx.resource, &v));
+    }
+    let r = ctx.resource;
+    let mut details = json!({"name": key.name, "kind": r.plural, "uid": object::uid(&v)});
+    if !r.group.is_empty() {
+        object::members(&mut details).insert("group".into(), r.group.clone().into());
+    }
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+    });
+    Ok(Answer::document(200, &status, ctx.accepted))
+}
+
+/// Deletes everything that the selectors match.
+pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
+    let options = options(ctx)?;
+    let selection = Selection::parse(ctx)?;
+    let namespace = (!ctx.target.namespace.is_empty()).then_some(ctx.target.namespace.as_str());
+    let listing = ctx.core.store.list(&ctx.resource.table, namespace);
+    let mut items = Vec::new();
+    for stored in listing.objects {
+        if !selection.matches(&stored.value) {
+            continue;
+        }
+        let key = ObjectKey::new(object::namespace(&stored.value), object::name(&stored.value));
+        match delete_object(ctx, &key, stored, &options) {
+            Ok((_, v)) => {
+                let mut v = presented(ctx.resource, &v);
+                if ctx.resource.custom.is_none() {
+                    object::members(&mut v).remove("kind");
+                    object::members(&mut v).remove("apiVersion");
+                }
+                items.push(v);
+            }
+            Err(e) if e.code == 404 => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let r = ctx.resource;
+    let v = json!({
+        "kind": r.list_kind, "apiVersion": r.api_version(),
+        "metadata": {"resourceVersion": listing.revision.to_string()}, "items": items,
+    });
+    Ok(Answer::document(200, &v, ctx.accepted))
+}
+
+/// Kinds whose DELETE answers the object instead of a Status.
+fn answers_object(r: &Resource) -> bool {
+    matches!(
+        (r.group.as_str(), r.plural.as_str()),
+        (
+            "",
+            "pods"
+                | "services"
+                | "serviceaccounts"
+                | "replicationcontrollers"
+                | "resourcequotas"
+                | "podtemplates"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+        ) | ("storage.k8s.io", _)
+    )
+}
+
+fn options(ctx: &Context) -> ApiResult<Options> {
+    let mut o = Options { dry_run: ctx.dry_run()?, ..Options::default() };
+    let query = &ctx.request.query;
+    o.grace_seconds = query.number("gracePeriodSeconds");
+    o.policy = query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned);
+    o.orphan = query.optional_flag("orphanDependents");
+    if ctx.request.body.iter().any(|b| !b.is_ascii_whitespace()) {
+        let v = decode::options(ctx)?;
+        o.grace_seconds = v["gracePeriodSeconds"].as_i64().or(o.grace_seconds);
+        o.policy = v["propagationPolicy"].as_str().map(str::to_owned).or(o.policy);
+        o.orphan = v["orphanDependents"].as_bool().or(o.orphan);
+        o.uid = v["preconditions"]["uid"].as_str().map(str::to_owned);
+        o.resource_version = v["preconditions"]["resourceVersion"].as_str().map(str::to_owned);
+        if let Some(runs) = v["dryRun"].as_array() {
+            if runs.iter().any(|r| r != "All") {
+                let e = FieldError::not_supported("dryRun", v["dryRun"].clone(), &["All"]);
+                return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
+            }
+            o.dry_run |= !runs.is_empty();
+        }
+    }
+    if let Some(p) = &o.policy
+        && !matches!(p.as_str(), "Foreground" | "Background" | "Orphan")
+    {
+        let e = FieldError::not_supported(
+            "propagationPolicy",
+            p.as_str(),
+            &["Foreground", "Background", "Orphan", "nil"],
+        );
+        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
+    }
+    if o.policy.is_some() && o.orphan.is_some() {
+        let e = FieldError::invalid(
+            "propagationPolicy",
+            o.policy.clone().unwrap_or_default(),
+            "orphanDependents and deletionPropagation cannot be both set",
+        );
+        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
+    }
+    Ok(o)
+}
+
+/// Deletes or marks an object. The answer says whether it is gone, and its last state.
+fn delete_object(
+    ctx: &mut Context,
+    key: &ObjectKey,
+    mut stored: Arc<Stored>,
+    options: &Options,
+) -> ApiResult<(bool, Value)> {
+    let resource = ctx.resource.clone();
+    loop {
+        check_preconditions(&resource, &stored.value, options)?;
+        crate::admission::delete(ctx, &stored.value)?;
+        crate::admission::validate(ctx, None, Some(&stored.value))?;
+        let mut v = stored.value.clone();
+        set_finalizers(&mut v, options);
+        let grace = grace_seconds(&resource, &v, options);
+        let waits = !object::finalizers(&v).is_empty() || grace > 0 || has_own_finalizers(&resource, &v);
+        if options.dry_run {
+            return Ok((!waits, v));
+        }
+        if !waits {
+            match ctx.core.store.delete(&resource.table, key, stored.revision, v) {
+                Ok(s) => {
+                    after_write(ctx, &s);
+                    return Ok((true, s.value.clone()));
+                }
+                Err(_) => stored = again(ctx, key)?,
+            }
+            continue;
+        }
+        mark(ctx.core, &resource, &mut v, grace);
+        if v == stored.value {
+            return Ok((false, v));
+        }
+        match ctx.core.store.update(&resource.table, key, stored.revision, v) {
+            Ok(s) => {
+                after_write(ctx, &s);
+                return Ok((false, s.value.clone()));
+            }
+            Err(_) => stored = again(ctx, key)?,
+        }
+    }
+}
+
+fn again(ctx: &Context, key: &ObjectKey) -> ApiResult<Arc<Stored>> {
+    ctx.core.store.get(&ctx.resource.table, key).ok_or_else(|| ctx.not_found(&key.name))
+}
+
+fn check_preconditions(resource: &Resource, v: &Value, options: &Options) -> ApiResult<()> {
+    let conflict =
+        |why: String| Err(ApiError::conflict(&resource.group, &resource.plural, object::name(v), &why));
+    if let Some(uid) = &options.uid
+        && uid != object::uid(v)
+    {
+        return conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted \
+             and then recreated",
+            object::uid(v)
+        ));
+    }
+    if let Some(rv) = &options.resource_version
+        && rv != object::resource_version(v)
+    {
+        return conflict(format!(
+            "the ResourceVersion in the precondition ({rv}) does not match the ResourceVersion in record ({}). The object \
+             might have been modified",
+            object::resource_version(v)
+        ));
+    }
+    Ok(())
+}
+
+fn has_own_finalizers(resource: &Resource, v: &Value) -> bool {
+    resource.is("", "namespaces") && v["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
+}
+
+fn set_finalizers(v: &mut Value, options: &Options) {
+    let policy = match (&options.policy, options.orphan) {
+        (Some(p), _) => p.as_str(),
+        (None, Some(true)) => "Orphan",
+        _ => "Background",
+    };
+    let mut finalizers: Vec<String> = object::finalizers(v).into_iter().map(str::to_owned).collect();
+    let explicit = options.policy.is_some() || options.orphan.is_some();
+    if explicit && !object::is_deleting(v) || policy != "Background" {
+        finalizers.retain(|f| f != "orphan" && f != "foregroundDeletion");
+    }
+    match policy {
+        "Orphan" => finalizers.push("orphan".into()),
+        "Foreground" => finalizers.push("foregroundDeletion".into()),
+        _ => {}
+    }
+    let meta = object::metadata(v);
+    if finalizers.is_empty() {
+        meta.remove("finalizers");
+    } else {
+        meta.insert("finalizers".into(), json!(finalizers));
+    }
+}
+
+/// Pods that run somewhere get time to stop.
+fn grace_seconds(resource: &Resource, v: &Value, options: &Options) -> i64 {
+    if !resource.is("", "pods") || text(v, &["spec", "nodeName"]).is_empty() {
+        return 0;
+    }
+    if matches!(text(v, &["status", "phase"]), "Succeeded" | "Failed") {
+        return 0;
+    }
+    let asked =
+        options.grace_seconds.or_else(|| v["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30);
+    match object::at(v, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64) {
+        Some(current) => asked.min(current).max(0),
+        None => asked.max(0),
+    }
+}
+
+fn mark(core: &Core, resource: &Resource, v: &mut Value, grace: i64) {
+    let already = object::is_deleting(v);
+    let when = core.clock.now() + jiff::SignedDuration::from_secs(grace);
+    let meta = object::metadata(v);
+    if !already {
+        meta.insert("deletionTimestamp".into(), crate::clock::seconds_text(when).into());
+        if let Some(g) = meta.get("generation").and_then(Value::as_i64) {
+            meta.insert("generation".into(), (g + 1).into());
+        }
+    }
+    if !already || meta.get("deletionGracePeriodSeconds").and_then(Value::as_i64) != Some(grace) {
+        meta.insert("deletionGracePeriodSeconds".into(), grace.into());
+    }
+    if resource.is("", "namespaces") {
+        object::set_at(v, &["status", "phase"], "Terminating".into());
+    }
+}
+
+/// Deletes for the server's own controllers. True when the object is gone.
+pub(crate) fn delete_now(core: &Core, resource: &Resource, stored: &Arc<Stored>) -> bool {
+    let key = ObjectKey::new(object::namespace(&stored.value), object::name(&stored.value));
+    if object::finalizers(&stored.value).is_empty() && !has_own_finalizers(resource, &stored.value) {
+        return core.store.delete(&resource.table, &key, stored.revision, stored.value.clone()).is_ok();
+    }
+    mark_deleting(core, resource, stored, &[]);
+    false
+}
+
+/// Sets the deletion timestamp and adds finalizers.
+pub(crate) fn mark_deleting(
+    core: &Core,
+    resource: &Resource,
+    stored: &Arc<Stored>,
+    finalizers: &[&str],
+) -> Option<Arc<Stored>> {
+    let key = ObjectKey::new(object::namespace(&stored.value), object::name(&stored.value));
+    let mut v = stored.value.clone();
+    let mut all: Vec<String> = object::finalizers(&v).into_iter().map(str::to_owned).collect();
+    for f in finalizers {
+        if !all.iter().any(|a| a == f) {
+            all.push((*f).to_owned());
+        }
+    }
+    if !all.is_empty() {
+        object::metadata(&mut v).insert("finalizers".into(), json!(all));
+    }
+    mark(core, resource, &mut v, 0);
+    if v == stored.value {
+        return None;
+    }
+    core.store.update(&resource.table, &key, stored.revision, v).ok()
+}

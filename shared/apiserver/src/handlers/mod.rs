@@ -1,0 +1,183 @@
+//! From a request to an answer: authorisation, routing, and one module per verb.
+
+pub(crate) mod answer;
+pub(crate) mod decode;
+pub(crate) mod delete;
+mod nonresource;
+pub(crate) mod patch;
+mod read;
+mod watch;
+pub(crate) mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::api_error::{ApiError, ApiResult};
+use crate::core::Core;
+use crate::faults::Fault;
+use crate::output::{self, Accepted};
+use crate::registry::Resource;
+use crate::request::{Query, Target};
+use crate::request_log::RequestKey;
+use answer::{Answer, Payload};
+
+/// A request that was read completely.
+pub(crate) struct Request {
+    pub method: Method,
+    pub path: String,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// What the verbs need to know.
+pub(crate) struct Context<'a> {
+    pub core: &'a Arc<Core>,
+    pub request: &'a Request,
+    pub target: &'a Target,
+    pub resource: &'a Arc<Resource>,
+    pub accepted: Accepted,
+    pub warnings: Vec<String>,
+}
+
+impl Context<'_> {
+    pub fn not_found(&self, name: &str) -> ApiError {
+        ApiError::not_found(&self.resource.group, &self.resource.plural, name)
+    }
+
+    pub fn dry_run(&self) -> ApiResult<bool> {
+        match self.request.query.get("dryRun") {
+            None | Some("") => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => Err(ApiError::invalid(
+                "meta.k8s.io",
+                "CreateOptions",
+                "",
+                vec![crate::api_error::FieldError::not_supported(
+                    "dryRun",
+                    serde_json::json!([other]),
+                    &["All"],
+                )],
+            )),
+        }
+    }
+
+    /// The field manager of a write: the query parameter, else the user agent up to its first slash.
+    pub fn manager(&self) -> String {
+        match self.request.query.text("fieldManager") {
+            "" => {
+                let agent = self.request.header("user-agent").split('/').next().unwrap_or_default();
+                let agent: String = agent.chars().filter(|c| !c.is_control()).take(128).collect();
+                if agent.is_empty() { "unknown".to_owned() } else { agent }
+            }
+            m => m.to_owned(),
+        }
+    }
+}
+
+/// Serves one request.
+pub(crate) async fn serve(core: &Arc<Core>, request: Request) -> Answer {
+    let target = Target::parse(&request.method, &request.path, &request.query);
+    record(core, &request, &target);
+    match core.faults.take(&target) {
+        Some(Fault::Delay(d)) => tokio::time::sleep(d).await,
+        Some(Fault::Reset) => return Answer { body: Payload::Reset, ..Answer::text(500, "") },
+        Some(Fault::Status(code)) => {
+            let e = ApiError::new(code, reason_of(code), format!("injected fault: HTTP {code}"));
+            return Answer::error(&e);
+        }
+        None => {}
+    }
+    let result = route(core, &request, &target);
+    match result {
+        Ok(a) => a,
+        Err(e) => Answer::error(&e),
+    }
+}
+
+fn record(core: &Core, request: &Request, target: &Target) {
+    let resource = if target.is_resource {
+        let r = crate::api_error::qualified(&target.resource, &target.group);
+        if target.subresource.is_empty() { r } else { format!("{r}/{}", target.subresource) }
+    } else {
+        target.path.clone()
+    };
+    let user_agent = request.header("user-agent").split('/').next().unwrap_or_default().to_owned();
+    core.log.record(RequestKey { verb: target.verb.to_owned(), resource, user_agent });
+}
+
+fn reason_of(code: u16) -> &'static str {
+    match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        410 => "Expired",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    }
+}
+
+fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answer> {
+    if !target.is_resource {
+        return nonresource::serve(core, request);
+    }
+    let catalog = core.catalog();
+    let Some(resource) = catalog.find(&target.group, &target.version, &target.resource) else {
+        let known = catalog.group(&target.group).is_some_and(|g| g.builtin);
+        return Err(if known { ApiError::unknown_resource() } else { ApiError::unknown_path() });
+    };
+    if !resource.namespaced && !target.namespace.is_empty() && target.resource != "namespaces" {
+        return Err(ApiError::unknown_resource());
+    }
+    let transforms =
+        matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
+    let accepted = output::negotiate(request.header("accept"), transforms)?;
+    let mut ctx = Context { core, request, target, resource, accepted, warnings: Vec::new() };
+    if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
+        ctx.warnings.push(d);
+    }
+    let mut answer = if target.subresource.is_empty() {
+        if !resource.has_verb(target.verb) {
+            return Err(ApiError::method_not_allowed());
+        }
+        match target.verb {
+            "get" => read::get(&ctx),
+            "list" => read::list(&ctx),
+            "watch" => watch::watch(&ctx),
+            "create" => write::create(&mut ctx),
+            "update" => write::update(&mut ctx),
+            "patch" => patch::patch(&mut ctx),
+            "delete" => delete::delete(&mut ctx),
+            "deletecollection" => delete::delete_collection(&mut ctx),
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    } else {
+        let sub = resource.subresource(&target.subresource).ok_or_else(ApiError::unknown_resource)?;
+        if !sub.verbs.contains(&target.verb) {
+            return Err(ApiError::method_not_allowed());
+        }
+        match (target.subresource.as_str(), target.verb) {
+            ("status", "get") => read::get(&ctx),
+            ("status" | "finalize", "update") => write::update(&mut ctx),
+            ("status", "patch") => patch::patch(&mut ctx),
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    };
+    if let Ok(a) = &mut answer {
+        a.warnings.append(&mut ctx.warnings);
+    }
+    answer
+}

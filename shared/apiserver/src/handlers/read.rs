@@ -1,0 +1,317 @@
+//! GET and LIST.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::answer::{Answer, Payload};
+use crate::api_error::{ApiError, ApiResult, FieldError};
+use crate::output::table::{IncludeObject, table};
+use crate::output::{self, Accepted, Form};
+use crate::registry::Resource;
+use crate::selectors::{FieldSelector, LabelSelector, field_selector};
+use crate::store::{Listing, ObjectKey, Stored, TooOld};
+
+/// Answers one object.
+pub(crate) fn get(ctx: &Context) -> ApiResult<Answer> {
+    if let Some(rv) = ctx.request.query.get("resourceVersion") {
+        check_not_future(ctx, parse_revision(rv)?)?;
+    }
+    let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
+    let stored = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&key.name))?;
+    single(ctx, 200, &stored)
+}
+
+/// The answer for one stored object in the accepted form.
+pub(crate) fn single(ctx: &Context, status: u16, stored: &Stored) -> ApiResult<Answer> {
+    if ctx.accepted == Accepted::JSON && is_plain(ctx.resource) {
+        let mut a = Answer::json(status, &Value::Null);
+        a.body = Payload::Bytes(stored.json());
+        return Ok(a);
+    }
+    let v = presented(ctx.resource, &stored.value);
+    one(ctx, status, &v)
+}
+
+/// The answer for one object, already in the served version.
+pub(crate) fn one(ctx: &Context, status: u16, v: &Value) -> ApiResult<Answer> {
+    let v = match ctx.accepted.form {
+        Form::Object => return Ok(Answer::document(status, v, ctx.accepted)),
+        Form::PartialMetadata => output::partial_metadata(v),
+        Form::Table => {
+            let include = IncludeObject::parse(ctx.request.query.text("includeObject"))?;
+            let meta = json!({"resourceVersion": crate::object::resource_version(v)});
+            table(ctx.resource, &[v], meta, include, true, ctx.core.clock.now())
+        }
+    };
+    Ok(Answer::document(status, &v, ctx.accepted))
+}
+
+/// Whether stored objects are answered as they are.
+pub(crate) fn is_plain(resource: &Resource) -> bool {
+    resource.custom.is_none() && resource.api_version() == resource.storage_version
+}
+
+/// A stored object in the version and with the read-time defaults of `resource`.
+pub(crate) fn presented(resource: &Resource, stored: &Value) -> Value {
+    crate::versions::to_served(resource, stored)
+}
+
+pub(crate) fn namespace_of<'a>(ctx: &'a Context) -> &'a str {
+    if ctx.resource.namespaced { &ctx.target.namespace } else { "" }
+}
+
+/// The selectors of a list, watch or deletecollection.
+pub(crate) struct Selection {
+    pub labels: LabelSelector,
+    pub fields: FieldSelector,
+}
+
+impl Selection {
+    pub fn parse(ctx: &Context) -> ApiResult<Self> {
+        let query = &ctx.request.query;
+        let labels = LabelSelector::parse(query.text("labelSelector")).map_err(ApiError::bad_request)?;
+        let fields =
+            field_selector(query.text("fieldSelector"), ctx.resource).map_err(ApiError::bad_request)?;
+        Ok(Selection { labels, fields })
+    }
+
+    pub fn is_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    pub fn matches(&self, v: &Value) -> bool {
+        self.labels.matches(v) && self.fields.matches(v)
+    }
+}
+
+/// Answers a list.
+pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
+    let query = &ctx.request.query;
+    let selection = Selection::parse(ctx)?;
+    check_list_options(ctx)?;
+    let limit = query.number("limit").filter(|n| *n > 0).map(|n| n as usize);
+    let (listing, after) = listing(ctx)?;
+    let mut objects = listing.objects;
+    if let Some(after) = &after {
+        objects.retain(|s| {
+            (crate::object::namespace(&s.value), crate::object::name(&s.value))
+                > (after.namespace.as_str(), after.name.as_str())
+        });
+    }
+    if !selection.is_everything() {
+        objects.retain(|s| selection.matches(&s.value));
+    }
+    let mut meta = json!({"resourceVersion": listing.revision.to_string()});
+    if let Some(limit) = limit
+        && objects.len() > limit
+    {
+        let remaining = objects.len() - limit;
+        objects.truncate(limit);
+        let m = crate::object::members(&mut meta);
+        if let Some(last) = objects.last() {
+            m.insert("continue".into(), continue_token(listing.revision, &last.value).into());
+        }
+        if selection.is_everything() {
+            m.insert("remainingItemCount".into(), remaining.into());
+        }
+    }
+    list_answer(ctx, &objects, meta)
+}
+
+fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult<Answer> {
+    let r = ctx.resource;
+    match ctx.accepted.form {
+        Form::Object => {
+            if !ctx.accepted.yaml {
+                return Ok(fast_list(ctx, objects, &meta));
+            }
+            let items: Vec<Value> = objects.iter().map(|s| item(r, &s.value)).collect();
+            let v =
+                json!({"kind": r.list_kind, "apiVersion": r.api_version(), "metadata": meta, "items": items});
+            Ok(Answer::document(200, &v, ctx.accepted))
+        }
+        Form::PartialMetadata => {
+            let items: Vec<Value> = objects.iter().map(|s| output::partial_metadata(&s.value)).collect();
+            let v = json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items,
+            });
+            Ok(Answer::document(200, &v, ctx.accepted))
+        }
+        Form::Table => {
+            let include = IncludeObject::parse(ctx.request.query.text("includeObject"))?;
+            let shown: Vec<Value> = objects.iter().map(|s| presented(r, &s.value)).collect();
+            let refs: Vec<&Value> = shown.iter().collect();
+            let v = table(r, &refs, meta, include, true, ctx.core.clock.now());
+            Ok(Answer::document(200, &v, ctx.accepted))
+        }
+    }
+}
+
+/// Items of built-in lists carry neither kind nor apiVersion.
+fn item(resource: &Resource, stored: &Value) -> Value {
+    let mut v = presented(resource, stored);
+    if resource.custom.is_none() {
+        let m = crate::object::members(&mut v);
+        m.remove("kind");
+        m.remove("apiVersion");
+    }
+    v
+}
+
+/// A list written straight into its bytes.
+fn fast_list(ctx: &Context, objects: &[Arc<Stored>], meta: &Value) -> Answer {
+    let r = ctx.resource;
+    let mut out = Vec::with_capacity(256 + objects.len() * 1024);
+    let head = format!(
+        "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
+        Value::from(r.list_kind.as_str()),
+        Value::from(r.api_version()),
+        meta
+    );
+    out.extend_from_slice(head.as_bytes());
+    let plain_custom = r.custom.is_some() && r.api_version() == r.storage_version;
+    for (i, s) in objects.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        if is_plain(r) {
+            write_item(&s.value, &mut out);
+        } else if plain_custom && crate::versions::needs_nothing(r, &s.value) {
+            out.extend_from_slice(&s.json());
+        } else {
+            let _ = serde_json::to_writer(&mut out, &item(r, &s.value));
+        }
+    }
+    out.extend_from_slice(b"]}\n");
+    Answer::bytes(200, "application/json", out.into())
+}
+
+fn write_item(v: &Value, out: &mut Vec<u8>) {
+    let Some(m) = v.as_object() else { return };
+    out.push(b'{');
+    let mut first = true;
+    for (k, v) in m.iter().filter(|(k, _)| !matches!(k.as_str(), "kind" | "apiVersion")) {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        let _ = serde_json::to_writer(&mut *out, k);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut *out, v);
+    }
+    out.push(b'}');
+}
+
+/// The objects to answer from and the key after which to start.
+fn listing(ctx: &Context) -> ApiResult<(Listing, Option<ObjectKey>)> {
+    let query = &ctx.request.query;
+    let namespace = (!ctx.target.namespace.is_empty()).then_some(ctx.target.namespace.as_str());
+    let store = &ctx.core.store;
+    let table = &ctx.resource.table;
+    let token = query.text("continue");
+    if !token.is_empty() {
+        let (revision, after) = parse_continue(token)?;
+        let listing = store.list_at(table, namespace, revision).map_err(|_| {
+            let mut e = ApiError::expired(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+                 without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+                 results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+                 modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+            );
+            e.details = None;
+            e
+        })?;
+        return Ok((listing, Some(after)));
+    }
+    let revision = parse_revision(query.text("resourceVersion"))?;
+    check_not_future(ctx, revision)?;
+    if query.text("resourceVersionMatch") == "Exact" {
+        let listing = store.list_at(table, namespace, revision).map_err(|e| too_old(revision, e))?;
+        return Ok((listing, None));
+    }
+    Ok((store.list(table, namespace), None))
+}
+
+pub(crate) fn too_old(asked: u64, e: TooOld) -> ApiError {
+    ApiError::expired(format!("too old resource version: {asked} ({})", e.oldest))
+}
+
+fn check_list_options(ctx: &Context) -> ApiResult<()> {
+    let query = &ctx.request.query;
+    let (rv, matching) = (query.text("resourceVersion"), query.text("resourceVersionMatch"));
+    let mut errors = Vec::new();
+    if query.get("sendInitialEvents").is_some() {
+        errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    if !matching.is_empty() {
+        if !query.text("continue").is_empty() {
+            errors.push(FieldError::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
+        }
+        if rv.is_empty() {
+            errors.push(FieldError::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
+        }
+        if !matches!(matching, "Exact" | "NotOlderThan") {
+            errors.push(FieldError::not_supported(
+                "resourceVersionMatch",
+                matching,
+                &["Exact", "NotOlderThan", ""],
+            ));
+        }
+        if matching == "Exact" && rv == "0" {
+            errors.push(FieldError::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
+}
+
+pub(crate) fn parse_revision(rv: &str) -> ApiResult<u64> {
+    if rv.is_empty() {
+        return Ok(0);
+    }
+    rv.parse().map_err(|_| {
+        ApiError::bad_request(format!(
+            "invalid resource version \"{rv}\": strconv.ParseUint: parsing \"{rv}\": invalid syntax"
+        ))
+    })
+}
+
+fn check_not_future(ctx: &Context, revision: u64) -> ApiResult<()> {
+    let current = ctx.core.store.revision();
+    if revision <= current {
+        return Ok(());
+    }
+    let message = format!("Too large resource version: {revision}, current: {current}");
+    let mut e = ApiError::new(504, "Timeout", message);
+    e.details = Some(json!({
+        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+        "retryAfterSeconds": 1,
+    }));
+    Err(e)
+}
+
+fn continue_token(revision: u64, last: &Value) -> String {
+    let start = json!([crate::object::namespace(last), crate::object::name(last)]);
+    let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start});
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token.to_string())
+}
+
+fn parse_continue(token: &str) -> ApiResult<(u64, ObjectKey)> {
+    let bad = || ApiError::bad_request("continue key is not valid: illegal base64 data at input byte 0");
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
+    let v: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+    let revision = v["rv"].as_u64().ok_or_else(bad)?;
+    let text = |i: usize| v["start"][i].as_str().unwrap_or_default();
+    Ok((revision, ObjectKey::new(text(0), text(1))))
+}

@@ -1,0 +1,309 @@
+//! WATCH: initial events, changes from the history, bookmarks, expiry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Context;
+use super::answer::{Answer, Payload};
+use super::read::{Selection, is_plain, parse_revision, presented, too_old};
+use crate::api_error::{ApiError, ApiResult, FieldError};
+use crate::core::Core;
+use crate::output::table::{IncludeObject, table};
+use crate::output::{self, Form};
+use crate::registry::Resource;
+use crate::store::{Change, ChangeKind, ObjectKey, Stored};
+
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BATCH: usize = 256;
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// Opens a watch.
+pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
+    let query = &ctx.request.query;
+    let selection = Selection::parse(ctx)?;
+    check_options(ctx)?;
+    let rv = query.text("resourceVersion");
+    let revision = parse_revision(rv).map_err(|e| ApiError {
+        code: 500,
+        reason: None,
+        message: e.message.clone(),
+        details: None,
+        plain: false,
+    })?;
+    let include = IncludeObject::parse(query.text("includeObject"))?;
+    let seconds = query.number("timeoutSeconds").filter(|s| *s > 0).map(|s| Duration::from_secs(s as u64));
+    let bookmarks = query.flag("allowWatchBookmarks");
+    let initial = match query.optional_flag("sendInitialEvents") {
+        Some(send) => send,
+        None => revision == 0,
+    };
+    let end_mark = query.flag("sendInitialEvents") && bookmarks;
+    let core = ctx.core.clone();
+    let now = Instant::now();
+    let mut w = Watcher {
+        changed: core.store.subscribe(&ctx.resource.table),
+        view: View {
+            resource: ctx.resource.clone(),
+            namespace: ctx.target.namespace.clone(),
+            name: ctx.target.name.clone(),
+            selection,
+            form: ctx.accepted.form,
+            include,
+        },
+        at: revision,
+        pending: Vec::new(),
+        header: true,
+        bookmarks,
+        next_bookmark: now + BOOKMARK_EVERY,
+        deadline: now + seconds.unwrap_or(LONGEST).min(LONGEST),
+        done: false,
+        core,
+    };
+    if revision > w.core.store.revision() {
+        let current = w.core.store.revision();
+        let mut e = ApiError::new(
+            504,
+            "Timeout",
+            format!("Too large resource version: {revision}, current: {current}"),
+        );
+        e.details = Some(json!({
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }));
+        w.push_error(&e);
+    } else if initial {
+        w.send_initial(end_mark);
+    } else if revision == 0 {
+        w.at = w.core.store.revision();
+    } else if let Err(e) = w.core.store.changes_after(&w.view.resource.table, revision, 1) {
+        w.push_error(&too_old(revision, e));
+    }
+    let stream = futures::stream::unfold(w, |mut w| async move {
+        let chunk = w.next().await?;
+        Some((chunk, w))
+    });
+    Ok(Answer {
+        status: 200,
+        content_type: "application/json".to_owned(),
+        headers: Vec::new(),
+        warnings: Vec::new(),
+        body: Payload::Stream(stream.boxed()),
+    })
+}
+
+fn check_options(ctx: &Context) -> ApiResult<()> {
+    let query = &ctx.request.query;
+    let matching = query.text("resourceVersionMatch");
+    let mut errors = Vec::new();
+    match query.get("sendInitialEvents") {
+        Some(_) => {
+            if matching != "NotOlderThan" {
+                errors.push(FieldError::forbidden(
+                    "resourceVersionMatch",
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ));
+            }
+            if !matching.is_empty() && matching != "NotOlderThan" {
+                errors.push(FieldError::not_supported("resourceVersionMatch", matching, &["NotOlderThan"]));
+            }
+        }
+        None if !matching.is_empty() => errors.push(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
+        None => {}
+    }
+    if !query.text("continue").is_empty() && !matching.is_empty() {
+        errors.push(FieldError::forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden when continue is provided",
+        ));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
+}
+
+/// What of the changes a watch shows, and how.
+struct View {
+    resource: Arc<Resource>,
+    namespace: String,
+    name: String,
+    selection: Selection,
+    form: Form,
+    include: IncludeObject,
+}
+
+struct Watcher {
+    core: Arc<Core>,
+    view: View,
+    changed: tokio::sync::watch::Receiver<u64>,
+    at: u64,
+    pending: Vec<u8>,
+    header: bool,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    done: bool,
+}
+
+impl Watcher {
+    /// The next bytes of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if !self.pending.is_empty() {
+                return Some(std::mem::take(&mut self.pending).into());
+            }
+            if self.done {
+                return None;
+            }
+            self.changed.borrow_and_update();
+            self.catch_up();
+            if !self.pending.is_empty() || self.done {
+                continue;
+            }
+            let wake = self.next_bookmark.min(self.deadline);
+            let outcome = tokio::time::timeout_at(wake, self.changed.changed()).await;
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) if Instant::now() >= self.deadline => return None,
+                Err(_) => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    if self.bookmarks {
+                        self.catch_up();
+                        self.bookmark(false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn catch_up(&mut self) {
+        match self.core.store.changes_after(&self.view.resource.table, self.at, BATCH) {
+            Ok((changes, complete)) => {
+                for c in changes {
+                    self.push_change(&c);
+                }
+                self.at = self.at.max(complete);
+            }
+            Err(e) => {
+                let at = self.at;
+                self.push_error(&too_old(at, e));
+            }
+        }
+    }
+
+    fn send_initial(&mut self, end_mark: bool) {
+        let namespace = (!self.view.namespace.is_empty()).then(|| self.view.namespace.clone());
+        let listing = self.core.store.list(&self.view.resource.table, namespace.as_deref());
+        self.at = listing.revision;
+        for s in &listing.objects {
+            if self.view.shows(s) {
+                self.push_event("ADDED", s);
+            }
+        }
+        if end_mark {
+            self.bookmark(true);
+        }
+    }
+
+    fn push_change(&mut self, c: &Change) {
+        if !self.view.covers(&c.key) {
+            return;
+        }
+        let before = c.before.as_ref().is_some_and(|b| self.view.shows(b));
+        match c.kind {
+            ChangeKind::Deleted => {
+                if before {
+                    self.push_event("DELETED", &c.now);
+                }
+            }
+            _ => match (before, self.view.shows(&c.now)) {
+                (false, true) => self.push_event("ADDED", &c.now),
+                (true, true) => self.push_event("MODIFIED", &c.now),
+                (true, false) => {
+                    let mut last = c.before.as_ref().map(|b| b.value.clone()).unwrap_or_default();
+                    crate::object::metadata(&mut last)
+                        .insert("resourceVersion".into(), c.now.revision.to_string().into());
+                    self.push_event("DELETED", &Stored::new(last, c.now.revision));
+                }
+                (false, false) => {}
+            },
+        }
+    }
+
+    fn push_event(&mut self, kind: &str, s: &Stored) {
+        let r = &self.view.resource;
+        let plain = is_plain(r) || crate::versions::needs_nothing(r, &s.value);
+        self.pending.extend_from_slice(b"{\"type\":\"");
+        self.pending.extend_from_slice(kind.as_bytes());
+        self.pending.extend_from_slice(b"\",\"object\":");
+        match self.view.form {
+            Form::Object if plain => self.pending.extend_from_slice(&s.json()),
+            Form::Object => {
+                let _ = serde_json::to_writer(&mut self.pending, &presented(r, &s.value));
+            }
+            Form::PartialMetadata => {
+                let _ = serde_json::to_writer(&mut self.pending, &output::partial_metadata(&s.value));
+            }
+            Form::Table => {
+                let v = presented(r, &s.value);
+                let meta = json!({"resourceVersion": s.revision.to_string()});
+                let t = table(r, &[&v], meta, self.view.include, self.header, self.core.clock.now());
+                self.header = false;
+                let _ = serde_json::to_writer(&mut self.pending, &t);
+            }
+        }
+        self.pending.extend_from_slice(b"}\n");
+    }
+
+    fn bookmark(&mut self, initial_end: bool) {
+        let r = &self.view.resource;
+        let mut meta = json!({"resourceVersion": self.at.to_string(), "creationTimestamp": null});
+        if initial_end {
+            crate::object::members(&mut meta)
+                .insert("annotations".into(), json!({"k8s.io/initial-events-end": "true"}));
+        }
+        let mut o = json!({"kind": r.kind, "apiVersion": r.api_version(), "metadata": meta});
+        match self.view.form {
+            Form::Object => {
+                if r.custom.is_some() {
+                    crate::object::metadata(&mut o).remove("creationTimestamp");
+                } else {
+                    crate::kinds::complete_empty(r, &mut o);
+                }
+            }
+            Form::PartialMetadata => o = output::partial_metadata(&o),
+            Form::Table => {
+                let m = json!({"resourceVersion": self.at.to_string()});
+                o = table(r, &[&o], m, self.view.include, self.header, self.core.clock.now());
+            }
+        }
+        let event = json!({"type": "BOOKMARK", "object": o});
+        self.pending.extend_from_slice(event.to_string().as_bytes());
+        self.pending.push(b'\n');
+    }
+
+    fn push_error(&mut self, e: &ApiError) {
+        let event = json!({"type": "ERROR", "object": e.to_status()});
+        self.pending.extend_from_slice(event.to_string().as_bytes());
+        self.pending.push(b'\n');
+        self.done = true;
+    }
+}
+
+impl View {
+    fn covers(&self, key: &ObjectKey) -> bool {
+        (self.namespace.is_empty() || self.namespace == key.namespace || !self.resource.namespaced)
+            && (self.name.is_empty() || self.name == key.name)
+    }
+
+    fn shows(&self, s: &Stored) -> bool {
+        let v: &Value = &s.value;
+        (self.name.is_empty() || self.name == crate::object::name(v)) && self.selection.matches(v)
+    }
+}

@@ -1,0 +1,365 @@
+//! CREATE and UPDATE, and the steps that every write goes through.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Context;
+use super::answer::Answer;
+use super::decode::{self, FieldValidation};
+use super::read::{namespace_of, one, presented};
+use crate::api_error::{ApiError, ApiResult, FieldError};
+use crate::object::{self, text};
+use crate::registry::Resource;
+use crate::store::{ObjectKey, Stored, WriteError};
+use crate::{admission, strategy, typing, versions};
+
+const GENERATED_NAME_TRIES: usize = 8;
+const CONFLICT_TRIES: usize = 64;
+
+/// Creates an object from the body.
+pub(crate) fn create(ctx: &mut Context) -> ApiResult<Answer> {
+    let dry_run = ctx.dry_run()?;
+    let manager = ctx.manager();
+    let mut new = body_object(ctx)?;
+    if !object::resource_version(&new).is_empty() {
+        return Err(ApiError::internal_text("resourceVersion should not be set on objects to be created"));
+    }
+    fit_namespace(ctx, &mut new)?;
+    let v = create_object(ctx, new, &manager, Recorded::ByUpdate, dry_run)?;
+    one(ctx, 201, &v)
+}
+
+/// Whether an object still needs its managed fields recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// A create or update: record what the manager changed.
+    ByUpdate,
+    /// An apply: the merge recorded it.
+    ByApply,
+}
+
+/// Puts a decoded object through defaulting, admission and validation, and stores it.
+pub(crate) fn create_object(
+    ctx: &mut Context,
+    mut new: Value,
+    manager: &str,
+    recorded: Recorded,
+    dry_run: bool,
+) -> ApiResult<Value> {
+    let resource = ctx.resource.clone();
+    let generate = text(&new, &["metadata", "generateName"]).to_owned();
+    let generated = object::name(&new).is_empty() && !generate.is_empty();
+    for attempt in 0.. {
+        if generated {
+            object::metadata(&mut new).insert("name".into(), generated_name(&generate).into());
+        }
+        let mut v = new.clone();
+        strategy::default_object(&resource, &mut v);
+        admission::create(ctx, &mut v)?;
+        ctx.core.stamp_new(&mut v, &resource);
+        if recorded == Recorded::ByUpdate {
+            v = typing::record_update(&resource, "", None, &v, manager, &ctx.core.clock.now_text());
+        }
+        strategy::prepare_create(ctx.core, &resource, &mut v)?;
+        validate_create(ctx, &v)?;
+        admission::validate(ctx, Some(&v), None)?;
+        let name = object::name(&v).to_owned();
+        let key = ObjectKey::new(if resource.namespaced { object::namespace(&v) } else { "" }, &name);
+        if dry_run {
+            if ctx.core.store.get(&resource.table, &key).is_some() {
+                return Err(ApiError::already_exists(&resource.group, &resource.plural, &name));
+            }
+            return Ok(v);
+        }
+        match ctx.core.store.create(&resource.table, &key, versions::to_stored(&resource, v)) {
+            Ok(stored) => {
+                after_write(ctx, &stored);
+                return Ok(presented(&resource, &stored.value));
+            }
+            Err(_) if generated && attempt < GENERATED_NAME_TRIES => {}
+            Err(_) => return Err(ApiError::already_exists(&resource.group, &resource.plural, &name)),
+        }
+    }
+    Err(ApiError::already_exists(&resource.group, &resource.plural, &generate))
+}
+
+/// Replaces an object with the body.
+pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
+    let dry_run = ctx.dry_run()?;
+    let manager = ctx.manager();
+    let mut new = body_object(ctx)?;
+    fit_namespace(ctx, &mut new)?;
+    let name = ctx.target.name.clone();
+    if object::name(&new).is_empty() {
+        return Err(ApiError::bad_request("the name of the object must be set"));
+    }
+    if object::name(&new) != name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            object::name(&new)
+        )));
+    }
+    let key = ObjectKey::new(namespace_of(ctx), &name);
+    let resource = ctx.resource.clone();
+    if ctx.core.store.get(&resource.table, &key).is_none() {
+        if strategy::put_creates(&resource) && ctx.target.subresource.is_empty() {
+            let v = create_object(ctx, new, &manager, Recorded::ByUpdate, dry_run)?;
+            return one(ctx, 201, &v);
+        }
+        return Err(ctx.not_found(&name));
+    }
+    if object::resource_version(&new).is_empty() && strategy::update_needs_version(&resource) {
+        let e = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+        return Err(ApiError::invalid(&resource.group, &resource.kind, &name, vec![e]));
+    }
+    let v = update_object(ctx, &key, dry_run, |_, live| {
+        Ok(Proposed {
+            value: new.clone(),
+            recorded: Recorded::ByUpdate,
+            manager: manager.clone(),
+            live: live.clone(),
+        })
+    })?;
+    one(ctx, 200, &v)
+}
+
+/// What a write wants an object to become.
+pub(crate) struct Proposed {
+    pub value: Value,
+    pub recorded: Recorded,
+    pub manager: String,
+    /// The object that the proposal was made from, in the served version.
+    pub live: Value,
+}
+
+/// Applies a change to the current object, again when it changed meanwhile, and stores the result.
+pub(crate) fn update_object(
+    ctx: &mut Context,
+    key: &ObjectKey,
+    dry_run: bool,
+    mut propose: impl FnMut(&mut Context, &Value) -> ApiResult<Proposed>,
+) -> ApiResult<Value> {
+    let resource = ctx.resource.clone();
+    let subresource = ctx.target.subresource.clone();
+    for _ in 0..CONFLICT_TRIES {
+        let stored = ctx.core.store.get(&resource.table, key).ok_or_else(|| ctx.not_found(&key.name))?;
+        let live = presented(&resource, &stored.value);
+        let proposed = propose(ctx, &live)?;
+        check_preconditions(&resource, &proposed.value, &live)?;
+        let new = finish_update(ctx, &resource, &subresource, proposed, &live)?;
+        let new = versions::to_stored(&resource, new);
+        if new == stored.value {
+            return Ok(presented(&resource, &stored.value));
+        }
+        let gone =
+            object::is_deleting(&new) && object::finalizers(&new).is_empty() && deletable(&resource, &new);
+        if dry_run {
+            return Ok(presented(&resource, &new));
+        }
+        let result = if gone {
+            ctx.core.store.delete(&resource.table, key, stored.revision, new.clone()).map(|s| {
+                after_write(ctx, &s);
+                new
+            })
+        } else {
+            ctx.core.store.update(&resource.table, key, stored.revision, new).map(|s| {
+                after_write(ctx, &s);
+                s.value.clone()
+            })
+        };
+        match result {
+            Ok(v) => return Ok(presented(&resource, &v)),
+            Err(WriteError::Missing) => return Err(ctx.not_found(&key.name)),
+            Err(_) => {}
+        }
+    }
+    Err(ApiError::modified(&resource.group, &resource.plural, &key.name))
+}
+
+/// Whether a deleting object without finalizers has nothing else to wait for.
+fn deletable(resource: &Resource, v: &Value) -> bool {
+    if resource.is("", "namespaces") {
+        return v["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+    }
+    object::at(v, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0) == 0
+}
+
+fn finish_update(
+    ctx: &mut Context,
+    resource: &Arc<Resource>,
+    subresource: &str,
+    proposed: Proposed,
+    live: &Value,
+) -> ApiResult<Value> {
+    let Proposed { value: mut new, recorded, manager, .. } = proposed;
+    strategy::default_object(resource, &mut new);
+    strategy::keep_system_metadata(&mut new, live);
+    admission::update(ctx, &mut new, live)?;
+    if recorded == Recorded::ByUpdate {
+        new = typing::record_update(
+            resource,
+            subresource,
+            Some(live),
+            &new,
+            &manager,
+            &ctx.core.clock.now_text(),
+        );
+    }
+    strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
+    fluxide_structured_merge::keep_times(live, &mut new);
+    validate_update(ctx, &new, live)?;
+    admission::validate(ctx, Some(&new), Some(live))?;
+    strategy::count_generation(resource, &mut new, live);
+    Ok(new)
+}
+
+fn check_preconditions(resource: &Resource, new: &Value, live: &Value) -> ApiResult<()> {
+    let name = object::name(live);
+    let rv = object::resource_version(new);
+    if !rv.is_empty() && rv != "0" && rv != object::resource_version(live) {
+        return Err(ApiError::modified(&resource.group, &resource.plural, name));
+    }
+    let uid = object::uid(new);
+    if !uid.is_empty() && uid != object::uid(live) {
+        return Err(ApiError::conflict(
+            &resource.group,
+            &resource.plural,
+            name,
+            &format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: \
+                 Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                storage_path(resource, live),
+                object::uid(live)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The key of an object in etcd, as some messages quote it.
+pub(crate) fn storage_path(resource: &Resource, v: &Value) -> String {
+    let base = match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "services") => "services/specs".to_owned(),
+        ("", "endpoints") => "services/endpoints".to_owned(),
+        ("" | "apps" | "batch" | "policy" | "autoscaling", p) => p.to_owned(),
+        (g, p) => format!("{g}/{p}"),
+    };
+    if resource.namespaced {
+        format!("{base}/{}/{}", object::namespace(v), object::name(v))
+    } else {
+        format!("{base}/{}", object::name(v))
+    }
+}
+
+fn validate_create(ctx: &Context, v: &Value) -> ApiResult<()> {
+    refuse(ctx, v, strategy::validate_create(ctx.resource, v))
+}
+
+fn validate_update(ctx: &Context, v: &Value, live: &Value) -> ApiResult<()> {
+    refuse(ctx, v, strategy::validate_update(ctx.resource, &ctx.target.subresource, v, live))
+}
+
+fn refuse(ctx: &Context, v: &Value, errors: Vec<FieldError>) -> ApiResult<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid(&ctx.resource.group, &ctx.resource.kind, object::name(v), errors))
+}
+
+/// What follows from a stored change.
+pub(crate) fn after_write(ctx: &Context, stored: &Stored) {
+    crate::controllers::after_write(ctx.core, ctx.resource, stored);
+}
+
+/// Decodes the body as an object of the resource, with unknown fields removed and reported.
+fn body_object(ctx: &mut Context) -> ApiResult<Value> {
+    let validation = FieldValidation::of(ctx)?;
+    let decoded = decode::object(ctx)?;
+    let resource = ctx.resource.clone();
+    let (mut v, mut problems) = (decoded.value, decoded.problems);
+    check_kind(&resource, &mut v)?;
+    problems.extend(strategy::decode(&resource, &mut v)?);
+    report(ctx, validation, &problems)?;
+    Ok(v)
+}
+
+/// Turns unknown and duplicate fields into warnings or an error.
+pub(crate) fn report(ctx: &mut Context, validation: FieldValidation, problems: &[String]) -> ApiResult<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    match validation {
+        FieldValidation::Ignore => Ok(()),
+        FieldValidation::Warn => {
+            ctx.warnings.extend(problems.iter().cloned());
+            Ok(())
+        }
+        FieldValidation::Strict => {
+            let r = ctx.resource;
+            Err(ApiError::bad_request(format!(
+                "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
+                r.kind,
+                r.version,
+                r.kind,
+                problems.join(", ")
+            )))
+        }
+    }
+}
+
+fn check_kind(resource: &Resource, v: &mut Value) -> ApiResult<()> {
+    let (kind, api_version) = (text(v, &["kind"]).to_owned(), text(v, &["apiVersion"]).to_owned());
+    let m = object::members(v);
+    if kind.is_empty() && resource.custom.is_none() {
+        m.insert("kind".into(), resource.kind.clone().into());
+    }
+    if api_version.is_empty() && resource.custom.is_none() {
+        m.insert("apiVersion".into(), resource.api_version().into());
+    }
+    let kind_ok = kind == resource.kind || kind.is_empty() && resource.custom.is_none();
+    if kind_ok
+        && (api_version == resource.api_version() || api_version.is_empty() && resource.custom.is_none())
+    {
+        return Ok(());
+    }
+    if !kind_ok || resource.custom.is_some() && kind != resource.kind {
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \
+             \"{api_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            crate::registry::split_group_version(&api_version).1,
+            resource.kind
+        )));
+    }
+    Err(ApiError::bad_request(format!(
+        "the API version in the data ({api_version}) does not match the expected API version ({})",
+        resource.api_version()
+    )))
+}
+
+fn fit_namespace(ctx: &Context, v: &mut Value) -> ApiResult<()> {
+    if !ctx.resource.namespaced {
+        object::metadata(v).remove("namespace");
+        return Ok(());
+    }
+    let want = &ctx.target.namespace;
+    let have = object::namespace(v);
+    if have.is_empty() {
+        object::metadata(v).insert("namespace".into(), want.clone().into());
+        return Ok(());
+    }
+    if have != want {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+/// A prefix and five characters without vowels or look-alikes, as the server makes names.
+pub(crate) fn generated_name(prefix: &str) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let prefix: String = prefix.chars().take(58).collect();
+    let suffix = (0..5).map(|_| ALPHABET[rand::random_range(0..ALPHABET.len())] as char);
+    prefix.chars().chain(suffix).collect()
+}

@@ -1,0 +1,90 @@
+//! The form of answers: which representation a client accepts, and how objects, lists and events become it.
+
+pub(crate) mod columns;
+pub(crate) mod printing;
+pub(crate) mod table;
+
+use serde_json::{Value, json};
+
+use crate::api_error::{ApiError, ApiResult};
+
+/// The representation a client asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The object itself.
+    Object,
+    /// `PartialObjectMetadata` or `PartialObjectMetadataList`.
+    PartialMetadata,
+    /// `meta.k8s.io/v1` `Table`.
+    Table,
+}
+
+/// Representation and syntax of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub form: Form,
+    pub yaml: bool,
+}
+
+impl Accepted {
+    pub const JSON: Accepted = Accepted { form: Form::Object, yaml: false };
+
+    pub fn content_type(self) -> &'static str {
+        if self.yaml { "application/yaml" } else { "application/json" }
+    }
+}
+
+/// Reads an `Accept` header. Protobuf is passed over: every client that asks for it also takes JSON.
+pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
+    if accept.trim().is_empty() {
+        return Ok(Accepted::JSON);
+    }
+    for clause in accept.split(',') {
+        let mut parts = clause.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let yaml = match media {
+            "application/json" | "*/*" | "application/*" => false,
+            "application/yaml" => true,
+            _ => continue,
+        };
+        let mut target = "";
+        let (mut group, mut version) = ("", "");
+        for p in parts {
+            match p.split_once('=') {
+                Some(("as", v)) => target = v,
+                Some(("g", v)) => group = v,
+                Some(("v", v)) => version = v,
+                _ => {}
+            }
+        }
+        let meta = transforms && group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
+        let form = match target {
+            "" => Form::Object,
+            "PartialObjectMetadata" | "PartialObjectMetadataList" if meta => Form::PartialMetadata,
+            "Table" if meta => Form::Table,
+            _ => continue,
+        };
+        return Ok(Accepted { form, yaml });
+    }
+    Err(ApiError::new(
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf, application/cbor",
+    ))
+}
+
+/// `PartialObjectMetadata` of an object.
+pub(crate) fn partial_metadata(v: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": v["metadata"]})
+}
+
+/// Bytes of a JSON value in the accepted syntax, with the newline that the server ends answers with.
+pub(crate) fn encode(v: &Value, accepted: Accepted) -> Vec<u8> {
+    if accepted.yaml {
+        return serde_yaml::to_string(v).unwrap_or_default().into_bytes();
+    }
+    let mut out = serde_json::to_vec(v).unwrap_or_default();
+    out.push(b'\n');
+    out
+}

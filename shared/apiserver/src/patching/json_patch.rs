@@ -1,0 +1,183 @@
+//! JSON patch with the leniencies of the library that Kubernetes uses.
+
+use serde_json::Value;
+
+use crate::api_error::{ApiError, ApiResult};
+
+/// One operation.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    op: String,
+    path: String,
+    from: Option<String>,
+    value: Option<Value>,
+}
+
+const MOST_OPERATIONS: usize = 10_000;
+
+/// Parses a patch document.
+pub(crate) fn parse(body: &[u8]) -> ApiResult<Vec<Step>> {
+    let v: Value = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
+    let Some(list) = v.as_array() else {
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
+            crate::handlers::decode::go_json_kind(&v)
+        )));
+    };
+    if list.len() > MOST_OPERATIONS {
+        let message = format!(
+            "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {}",
+            list.len()
+        );
+        return Err(ApiError::new(413, "RequestEntityTooLarge", message));
+    }
+    let text = |v: &Value, k: &str| v.get(k).and_then(Value::as_str).map(str::to_owned);
+    Ok(list
+        .iter()
+        .map(|s| Step {
+            op: text(s, "op").unwrap_or_default(),
+            path: text(s, "path").unwrap_or_default(),
+            from: text(s, "from"),
+            value: s.get("value").cloned(),
+        })
+        .collect())
+}
+
+/// The document after all steps; any failing step fails the patch.
+pub(crate) fn apply(steps: &[Step], target: &Value) -> ApiResult<Value> {
+    let mut doc = target.clone();
+    for s in steps {
+        step(&mut doc, s).map_err(unprocessable)?;
+    }
+    Ok(doc)
+}
+
+fn unprocessable(_: String) -> ApiError {
+    ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
+        .with_empty_details()
+}
+
+fn step(doc: &mut Value, s: &Step) -> Result<(), String> {
+    match s.op.as_str() {
+        "add" => add(doc, &s.path, s.value.clone().unwrap_or(Value::Null)),
+        "remove" => remove(doc, &s.path).map(|_| ()),
+        "replace" => replace(doc, &s.path, s.value.clone().unwrap_or(Value::Null)),
+        "move" => {
+            let from = s.from.as_deref().ok_or("missing from")?;
+            let v = remove(doc, from)?;
+            add(doc, &s.path, v)
+        }
+        "copy" => {
+            let v = find(doc, s.from.as_deref().ok_or("missing from")?).ok_or("missing value")?.clone();
+            add(doc, &s.path, v)
+        }
+        "test" => {
+            let want = s.value.as_ref().unwrap_or(&Value::Null);
+            let have = find(doc, &s.path);
+            if have.unwrap_or(&Value::Null) == want && (have.is_some() || want.is_null()) {
+                Ok(())
+            } else {
+                Err(format!("testing value {} failed", s.path))
+            }
+        }
+        other => Err(format!("unexpected kind: {other}")),
+    }
+}
+
+fn tokens(path: &str) -> Vec<String> {
+    path.split('/').skip(1).map(|t| t.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+fn find<'a>(doc: &'a Value, path: &str) -> Option<&'a Value> {
+    tokens(path).iter().try_fold(doc, |v, t| match v {
+        Value::Object(m) => m.get(t),
+        Value::Array(a) => a.get(index(t, a.len()).ok()?),
+        _ => None,
+    })
+}
+
+fn parent<'a>(doc: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), String> {
+    let mut parts = tokens(path);
+    let last = parts.pop().ok_or_else(|| format!("missing path: {path}"))?;
+    let mut here = doc;
+    for t in &parts {
+        here = match here {
+            Value::Object(m) => m.get_mut(t).ok_or_else(|| format!("missing path: {path}"))?,
+            Value::Array(a) => {
+                let i = index(t, a.len())?;
+                a.get_mut(i).ok_or_else(|| format!("missing path: {path}"))?
+            }
+            _ => return Err(format!("missing path: {path}")),
+        };
+    }
+    Ok((here, last))
+}
+
+fn index(token: &str, len: usize) -> Result<usize, String> {
+    let n: i64 = token.parse().map_err(|_| format!("invalid index {token}"))?;
+    let n = if n < 0 { n + len as i64 } else { n };
+    usize::try_from(n).map_err(|_| format!("invalid index {token}"))
+}
+
+fn add(doc: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    if path.is_empty() {
+        *doc = value;
+        return Ok(());
+    }
+    let (parent, last) = parent(doc, path)?;
+    match parent {
+        Value::Object(m) => {
+            m.insert(last, value);
+            Ok(())
+        }
+        Value::Array(a) if last == "-" => {
+            a.push(value);
+            Ok(())
+        }
+        Value::Array(a) => {
+            let n: i64 = last.parse().map_err(|_| format!("invalid index {last}"))?;
+            let n = if n < 0 { n + a.len() as i64 + 1 } else { n };
+            match usize::try_from(n) {
+                Ok(i) if i <= a.len() => {
+                    a.insert(i, value);
+                    Ok(())
+                }
+                _ => Err(format!("invalid index {last}")),
+            }
+        }
+        _ => Err(format!("missing path: {path}")),
+    }
+}
+
+fn remove(doc: &mut Value, path: &str) -> Result<Value, String> {
+    let (parent, last) = parent(doc, path)?;
+    match parent {
+        Value::Object(m) => m.remove(&last).ok_or_else(|| format!("missing path: {path}")),
+        Value::Array(a) => {
+            let i = index(&last, a.len())?;
+            if i < a.len() { Ok(a.remove(i)) } else { Err(format!("invalid index {last}")) }
+        }
+        _ => Err(format!("missing path: {path}")),
+    }
+}
+
+fn replace(doc: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    if path.is_empty() {
+        *doc = value;
+        return Ok(());
+    }
+    let (parent, last) = parent(doc, path)?;
+    match parent {
+        Value::Object(m) => {
+            m.insert(last, value);
+            Ok(())
+        }
+        Value::Array(a) => {
+            let i = index(&last, a.len())?;
+            *a.get_mut(i).ok_or_else(|| format!("invalid index {last}"))? = value;
+            Ok(())
+        }
+        _ => Err(format!("missing path: {path}")),
+    }
+}

@@ -1,0 +1,7 @@
+//! Label and field selectors: parsing with the server's error texts, and matching.
+
+mod fields;
+mod labels;
+
+pub(crate) use fields::{FieldSelector, field_selector};
+pub(crate) use labels::{LabelSelector, validate_label_value};

@@ -1,0 +1,95 @@
+//! The last changes of one table, for watches that start in the past and lists of the past.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{ObjectKey, Stored, TooOld};
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// One change of one object.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub kind: ChangeKind,
+    pub key: ObjectKey,
+    /// The new state; for a deletion the last one.
+    pub now: Arc<Stored>,
+    pub before: Option<Arc<Stored>>,
+}
+
+impl Change {
+    pub fn written(key: ObjectKey, now: Arc<Stored>, before: Option<Arc<Stored>>) -> Self {
+        let kind = if before.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+        Change { kind, key, now, before }
+    }
+
+    pub fn deleted(key: ObjectKey, now: Arc<Stored>, before: Arc<Stored>) -> Self {
+        Change { kind: ChangeKind::Deleted, key, now, before: Some(before) }
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.now.revision
+    }
+}
+
+/// Changes in the order of their revisions; those up to `forgotten` are gone.
+pub(super) struct History {
+    changes: VecDeque<Arc<Change>>,
+    forgotten: u64,
+}
+
+impl History {
+    pub fn starting_at(revision: u64) -> Self {
+        History { changes: VecDeque::new(), forgotten: revision }
+    }
+
+    pub fn push(&mut self, change: Change, limit: usize) {
+        self.changes.push_back(Arc::new(change));
+        while self.changes.len() > limit {
+            if let Some(c) = self.changes.pop_front() {
+                self.forgotten = c.revision();
+            }
+        }
+    }
+
+    pub fn forget_to(&mut self, revision: u64) {
+        self.forgotten = self.forgotten.max(revision);
+        while self.changes.front().is_some_and(|c| c.revision() <= revision) {
+            self.changes.pop_front();
+        }
+    }
+
+    /// Up to `max` changes after `revision`.
+    pub fn after(&self, revision: u64, max: usize) -> Result<Vec<Arc<Change>>, TooOld> {
+        if revision < self.forgotten {
+            return Err(TooOld { oldest: self.forgotten });
+        }
+        let start = self.changes.partition_point(|c| c.revision() <= revision);
+        Ok(self.changes.iter().skip(start).take(max).cloned().collect())
+    }
+
+    /// The objects as they were at `revision`: the present with the later changes undone.
+    pub fn rewind(
+        &self,
+        present: &BTreeMap<ObjectKey, Arc<Stored>>,
+        revision: u64,
+    ) -> Result<BTreeMap<ObjectKey, Arc<Stored>>, TooOld> {
+        if revision < self.forgotten {
+            return Err(TooOld { oldest: self.forgotten });
+        }
+        let mut objects = present.clone();
+        for c in self.changes.iter().rev().take_while(|c| c.revision() > revision) {
+            match &c.before {
+                Some(b) => objects.insert(c.key.clone(), b.clone()),
+                None => objects.remove(&c.key),
+            };
+        }
+        Ok(objects)
+    }
+}

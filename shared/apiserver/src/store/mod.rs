@@ -1,0 +1,388 @@
+//! The objects and their history: plain data behind one lock, every change numbered.
+//!
+//! A revision is given to each change of the whole store. Each table (one per resource) keeps its last changes so that
+//! watches can start in the past and lists can be answered as they were. Nothing here knows HTTP, schemas or time.
+
+mod history;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::watch;
+
+pub(crate) use history::{Change, ChangeKind};
+
+use crate::object;
+
+/// Namespace (empty for cluster-scoped objects) and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ObjectKey {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl ObjectKey {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// An object as stored at one revision. Immutable; shared by lists, watches and history.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub value: Value,
+    pub revision: u64,
+    json: OnceLock<Bytes>,
+}
+
+impl Stored {
+    pub(crate) fn new(value: Value, revision: u64) -> Self {
+        Stored { value, revision, json: OnceLock::new() }
+    }
+
+    /// The object's JSON, serialised once.
+    pub fn json(&self) -> Bytes {
+        self.json.get_or_init(|| Bytes::from(serde_json::to_vec(&self.value).unwrap_or_default())).clone()
+    }
+}
+
+/// Why a write was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("the object exists")]
+    Exists,
+    #[error("the object changed meanwhile")]
+    Stale,
+    #[error("the object does not exist")]
+    Missing,
+}
+
+/// A list as it was at one revision.
+pub(crate) struct Listing {
+    pub objects: Vec<Arc<Stored>>,
+    pub revision: u64,
+}
+
+/// The revision asked for is not in the history any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooOld {
+    pub oldest: u64,
+}
+
+/// Where an object is, by its uid.
+pub(crate) type Location = (Arc<str>, ObjectKey);
+
+struct Table {
+    objects: BTreeMap<ObjectKey, Arc<Stored>>,
+    history: history::History,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    revision: u64,
+    tables: HashMap<Arc<str>, Table>,
+    by_uid: HashMap<String, Location>,
+    dependents: HashMap<String, HashSet<Location>>,
+}
+
+/// All objects of the server.
+pub(crate) struct Store {
+    inner: RwLock<Inner>,
+    any: watch::Sender<u64>,
+    limits: HistoryLimits,
+    journal: OnceLock<tokio::sync::mpsc::UnboundedSender<JournalEntry>>,
+}
+
+/// Revisions start here, so that the low numbers clients like to try are in the forgotten past.
+const FIRST_REVISION: u64 = 100;
+
+/// One change to be persisted: table, key, and the object unless it was deleted.
+pub(crate) type JournalEntry = (Arc<str>, ObjectKey, u64, Option<Arc<Stored>>);
+
+/// How much history a table keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HistoryLimits {
+    pub changes: usize,
+}
+
+impl Store {
+    pub fn new(limits: HistoryLimits) -> Self {
+        Store {
+            inner: RwLock::new(Inner { revision: FIRST_REVISION, ..Inner::default() }),
+            any: watch::channel(FIRST_REVISION).0,
+            limits,
+            journal: OnceLock::new(),
+        }
+    }
+
+    /// Sends every later change to `journal`.
+    pub fn record_to(&self, journal: tokio::sync::mpsc::UnboundedSender<JournalEntry>) {
+        let _ = self.journal.set(journal);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The revision of the last change.
+    pub fn revision(&self) -> u64 {
+        self.read().revision
+    }
+
+    /// Wakes on every change of any table.
+    pub fn watch_all(&self) -> watch::Receiver<u64> {
+        self.any.subscribe()
+    }
+
+    pub fn get(&self, table: &str, key: &ObjectKey) -> Option<Arc<Stored>> {
+        self.read().tables.get(table)?.objects.get(key).cloned()
+    }
+
+    /// The object with this uid, wherever it is.
+    pub fn by_uid(&self, uid: &str) -> Option<(Location, Arc<Stored>)> {
+        let inner = self.read();
+        let location = inner.by_uid.get(uid)?.clone();
+        let stored = inner.tables.get(&location.0)?.objects.get(&location.1)?.clone();
+        Some((location, stored))
+    }
+
+    /// Objects whose ownerReferences name this uid.
+    pub fn dependents(&self, uid: &str) -> Vec<(Location, Arc<Stored>)> {
+        let inner = self.read();
+        let Some(set) = inner.dependents.get(uid) else { return Vec::new() };
+        set.iter()
+            .filter_map(|l| Some((l.clone(), inner.tables.get(&l.0)?.objects.get(&l.1)?.clone())))
+            .collect()
+    }
+
+    /// Every uid that some object names as its owner.
+    pub fn owner_uids(&self) -> Vec<String> {
+        self.read().dependents.keys().cloned().collect()
+    }
+
+    /// Names of the tables that hold at least one object.
+    pub fn tables(&self) -> Vec<Arc<str>> {
+        self.read().tables.iter().filter(|(_, t)| !t.objects.is_empty()).map(|(k, _)| k.clone()).collect()
+    }
+
+    /// The objects of a table, of one namespace or of all, in order of namespace and name.
+    pub fn list(&self, table: &str, namespace: Option<&str>) -> Listing {
+        let inner = self.read();
+        let objects =
+            inner.tables.get(table).map(|t| in_namespace(&t.objects, namespace)).unwrap_or_default();
+        Listing { objects, revision: inner.revision }
+    }
+
+    /// The list as it was at `revision`.
+    pub fn list_at(&self, table: &str, namespace: Option<&str>, revision: u64) -> Result<Listing, TooOld> {
+        let inner = self.read();
+        let Some(t) = inner.tables.get(table) else { return Ok(Listing { objects: Vec::new(), revision }) };
+        let objects = t.history.rewind(&t.objects, revision)?;
+        Ok(Listing { objects: in_namespace(&objects, namespace), revision })
+    }
+
+    /// Number of objects in a table.
+    pub fn count(&self, table: &str) -> usize {
+        self.read().tables.get(table).map_or(0, |t| t.objects.len())
+    }
+
+    pub fn create(&self, table: &str, key: &ObjectKey, value: Value) -> Result<Arc<Stored>, WriteError> {
+        self.change(table, key, None, Some(value))
+    }
+
+    /// Replaces an object that must still be at revision `expected`.
+    pub fn update(
+        &self,
+        table: &str,
+        key: &ObjectKey,
+        expected: u64,
+        value: Value,
+    ) -> Result<Arc<Stored>, WriteError> {
+        self.change(table, key, Some(expected), Some(value))
+    }
+
+    /// Removes an object that must still be at revision `expected`. The answer is its last state, at the revision of the
+    /// deletion.
+    pub fn delete(
+        &self,
+        table: &str,
+        key: &ObjectKey,
+        expected: u64,
+        last: Value,
+    ) -> Result<Arc<Stored>, WriteError> {
+        let mut inner = self.write();
+        let Inner { revision, tables, by_uid, dependents } = &mut *inner;
+        let t = tables.get_mut(table).ok_or(WriteError::Missing)?;
+        let old = t.objects.get(key).ok_or(WriteError::Missing)?.clone();
+        if old.revision != expected {
+            return Err(WriteError::Stale);
+        }
+        *revision += 1;
+        let mut last = last;
+        object::metadata(&mut last).insert("resourceVersion".into(), revision.to_string().into());
+        let gone = Arc::new(Stored::new(last, *revision));
+        t.objects.remove(key);
+        by_uid.remove(object::uid(&old.value));
+        let table: Arc<str> = table.into();
+        unlink(dependents, &old.value, &(table.clone(), key.clone()));
+        t.history.push(Change::deleted(key.clone(), gone.clone(), old), self.limits.changes);
+        t.changed.send_replace(*revision);
+        self.any.send_replace(*revision);
+        self.journal(table, key, *revision, None);
+        Ok(gone)
+    }
+
+    fn change(
+        &self,
+        table: &str,
+        key: &ObjectKey,
+        expected: Option<u64>,
+        value: Option<Value>,
+    ) -> Result<Arc<Stored>, WriteError> {
+        let mut value = value.ok_or(WriteError::Missing)?;
+        let mut inner = self.write();
+        let next = inner.revision + 1;
+        object::metadata(&mut value).insert("resourceVersion".into(), next.to_string().into());
+        let table: Arc<str> = table.into();
+        let Inner { revision, tables, by_uid, dependents } = &mut *inner;
+        let t = tables.entry(table.clone()).or_insert_with(Table::new);
+        let old = t.objects.get(key).cloned();
+        match (&old, expected) {
+            (Some(_), None) => return Err(WriteError::Exists),
+            (None, Some(_)) => return Err(WriteError::Missing),
+            (Some(o), Some(e)) if o.revision != e => return Err(WriteError::Stale),
+            _ => {}
+        }
+        *revision = next;
+        let stored = Arc::new(Stored::new(value, next));
+        t.objects.insert(key.clone(), stored.clone());
+        let location = (table.clone(), key.clone());
+        if let Some(old) = &old {
+            unlink(dependents, &old.value, &location);
+        }
+        link(dependents, &stored.value, &location);
+        by_uid.insert(object::uid(&stored.value).to_owned(), location);
+        t.history.push(Change::written(key.clone(), stored.clone(), old), self.limits.changes);
+        t.changed.send_replace(next);
+        self.any.send_replace(next);
+        self.journal(table, key, next, Some(stored.clone()));
+        Ok(stored)
+    }
+
+    fn journal(&self, table: Arc<str>, key: &ObjectKey, revision: u64, stored: Option<Arc<Stored>>) {
+        if let Some(j) = self.journal.get() {
+            let _ = j.send((table, key.clone(), revision, stored));
+        }
+    }
+
+    /// Puts back an object that was persisted, at its own revision, without a change for watches.
+    pub fn restore(&self, table: &str, key: ObjectKey, value: Value, at: u64) {
+        let mut inner = self.write();
+        let Inner { revision, tables, by_uid, dependents } = &mut *inner;
+        *revision = (*revision).max(at);
+        let table: Arc<str> = table.into();
+        let location = (table.clone(), key.clone());
+        link(dependents, &value, &location);
+        by_uid.insert(object::uid(&value).to_owned(), location);
+        let t = tables.entry(table).or_insert_with(Table::new);
+        t.history.forget_to(at);
+        t.objects.insert(key, Arc::new(Stored::new(value, at)));
+    }
+
+    /// The revision that the next change must exceed, when it was persisted without an object.
+    pub fn restore_revision(&self, at: u64) {
+        let mut inner = self.write();
+        inner.revision = inner.revision.max(at);
+        for t in inner.tables.values_mut() {
+            t.history.forget_to(at);
+        }
+    }
+
+    /// Changes of a table after `revision`, oldest first, and the revision up to which they are complete.
+    pub fn changes_after(
+        &self,
+        table: &str,
+        revision: u64,
+        max: usize,
+    ) -> Result<(Vec<Arc<Change>>, u64), TooOld> {
+        let inner = self.read();
+        let Some(t) = inner.tables.get(table) else { return Ok((Vec::new(), inner.revision)) };
+        let changes = t.history.after(revision, max)?;
+        let complete = if changes.len() == max {
+            changes.last().map_or(revision, |c| c.revision())
+        } else {
+            inner.revision
+        };
+        Ok((changes, complete))
+    }
+
+    /// A receiver that wakes on changes of one table.
+    pub fn subscribe(&self, table: &str) -> watch::Receiver<u64> {
+        if let Some(t) = self.read().tables.get(table) {
+            return t.changed.subscribe();
+        }
+        self.write().tables.entry(table.into()).or_insert_with(Table::new).changed.subscribe()
+    }
+
+    /// Drops all history, so that watches and lists of the past answer Expired.
+    pub fn forget_history(&self) {
+        let mut inner = self.write();
+        let now = inner.revision;
+        for t in inner.tables.values_mut() {
+            t.history.forget_to(now);
+        }
+    }
+}
+
+impl Table {
+    fn new() -> Self {
+        Table {
+            objects: BTreeMap::new(),
+            history: history::History::starting_at(FIRST_REVISION),
+            changed: watch::channel(0).0,
+        }
+    }
+}
+
+fn in_namespace(objects: &BTreeMap<ObjectKey, Arc<Stored>>, namespace: Option<&str>) -> Vec<Arc<Stored>> {
+    match namespace {
+        None => objects.values().cloned().collect(),
+        Some(ns) => objects
+            .range(ObjectKey::new(ns, "")..)
+            .take_while(|(k, _)| k.namespace == ns)
+            .map(|(_, v)| v.clone())
+            .collect(),
+    }
+}
+
+fn owners(value: &Value) -> impl Iterator<Item = &str> {
+    object::at(value, &["metadata", "ownerReferences"])
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|r| r.get("uid")?.as_str())
+}
+
+fn link(dependents: &mut HashMap<String, HashSet<Location>>, value: &Value, location: &Location) {
+    for uid in owners(value) {
+        dependents.entry(uid.to_owned()).or_default().insert(location.clone());
+    }
+}
+
+fn unlink(dependents: &mut HashMap<String, HashSet<Location>>, value: &Value, location: &Location) {
+    for uid in owners(value) {
+        if let Some(set) = dependents.get_mut(uid) {
+            set.remove(location);
+            if set.is_empty() {
+                dependents.remove(uid);
+            }
+        }
+    }
+}

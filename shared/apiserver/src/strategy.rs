@@ -1,0 +1,166 @@
+//! What each kind does on its way into the store: decoding, defaulting, preparing, validating.
+
+use serde_json::{Map, Value};
+
+use crate::api_error::{ApiResult, FieldError};
+use crate::core::{Core, has_generation};
+use crate::object;
+use crate::registry::Resource;
+use crate::validation;
+
+/// Brings a decoded body into the form of its kind: unknown fields go, and are reported.
+pub(crate) fn decode(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> {
+    let removed = match &resource.custom {
+        Some(c) => c.schema.prune_object(v),
+        None => Vec::new(),
+    };
+    Ok(removed.into_iter().map(|p| format!("unknown field \"{p}\"")).collect())
+}
+
+/// Fills in the defaults of the kind.
+pub(crate) fn default_object(resource: &Resource, v: &mut Value) {
+    if let Some(c) = &resource.custom {
+        c.schema.default_object(v);
+    }
+}
+
+/// Metadata that the server owns stays as it is, whatever the client sent.
+pub(crate) fn keep_system_metadata(new: &mut Value, live: &Value) {
+    let live_meta = live.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+    let meta = object::metadata(new);
+    for key in [
+        "creationTimestamp",
+        "generation",
+        "resourceVersion",
+        "uid",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        match live_meta.get(key) {
+            Some(v) => meta.insert(key.into(), v.clone()),
+            None => meta.remove(key),
+        };
+    }
+    meta.remove("selfLink");
+}
+
+/// Clears and sets what a create may not choose.
+pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
+    if resource.has_status() && resource.plural != "customresourcedefinitions" {
+        object::members(v).remove("status");
+        if resource.custom.is_none() {
+            object::members(v).insert("status".into(), Value::Object(Map::new()));
+        }
+    }
+    crate::kinds::prepare_create(core, resource, v)
+}
+
+/// Limits an update to the part that its subresource may change.
+pub(crate) fn prepare_update(
+    core: &Core,
+    resource: &Resource,
+    subresource: &str,
+    new: &mut Value,
+    live: &Value,
+) -> ApiResult<()> {
+    match subresource {
+        "status" => {
+            let mut kept = live.clone();
+            let m = object::members(&mut kept);
+            match new.get("status") {
+                Some(s) => m.insert("status".into(), s.clone()),
+                None => m.remove("status"),
+            };
+            let managed = object::at(new, &["metadata", "managedFields"]).cloned();
+            let meta = object::metadata(&mut kept);
+            match managed {
+                Some(f) => meta.insert("managedFields".into(), f),
+                None => meta.remove("managedFields"),
+            };
+            *new = kept;
+        }
+        _ if resource.has_status() => {
+            let m = object::members(new);
+            match live.get("status") {
+                Some(s) => m.insert("status".into(), s.clone()),
+                None => m.remove("status"),
+            };
+        }
+        _ => {}
+    }
+    crate::kinds::prepare_update(core, resource, subresource, new, live)
+}
+
+/// Adds one to the generation when what the object asks for changed.
+pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Value) {
+    if !has_generation(resource) {
+        return;
+    }
+    let changed = match &resource.custom {
+        Some(c) => relevant(new, c.has_status) != relevant(live, c.has_status),
+        None => new.get("spec") != live.get("spec"),
+    };
+    if changed {
+        let generation = object::at(live, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
+        object::metadata(new).insert("generation".into(), (generation + 1).into());
+    }
+}
+
+fn relevant(v: &Value, has_status: bool) -> Map<String, Value> {
+    let mut m = v.as_object().cloned().unwrap_or_default();
+    m.remove("metadata");
+    m.remove("apiVersion");
+    if has_status {
+        m.remove("status");
+    }
+    m
+}
+
+/// Everything that is wrong with a new object.
+pub(crate) fn validate_create(resource: &Resource, v: &Value) -> Vec<FieldError> {
+    let mut errors = validation::metadata::validate(resource, v);
+    if let Some(c) = &resource.custom {
+        errors.extend(crate::crd::value_validation::validate(&c.schema, v));
+    }
+    errors
+}
+
+/// Everything that is wrong with a changed object.
+pub(crate) fn validate_update(
+    resource: &Resource,
+    _subresource: &str,
+    v: &Value,
+    live: &Value,
+) -> Vec<FieldError> {
+    let mut errors = validation::metadata::validate_update(resource, v, live);
+    if let Some(c) = &resource.custom {
+        errors.extend(crate::crd::value_validation::validate(&c.schema, v));
+    }
+    errors
+}
+
+/// Whether PUT on a name that does not exist creates the object.
+pub(crate) fn put_creates(resource: &Resource) -> bool {
+    matches!(
+        (resource.group.as_str(), resource.plural.as_str()),
+        ("coordination.k8s.io", "leases")
+            | ("rbac.authorization.k8s.io", _)
+            | ("" | "events.k8s.io", "events")
+            | ("", "services" | "endpoints" | "limitranges" | "componentstatuses")
+            | ("discovery.k8s.io", "endpointslices")
+            | ("node.k8s.io", _)
+    )
+}
+
+/// Whether an update must name the resourceVersion it replaces.
+pub(crate) fn update_needs_version(resource: &Resource) -> bool {
+    resource.custom.is_some()
+        || matches!(
+            (resource.group.as_str(), resource.plural.as_str()),
+            ("coordination.k8s.io", "leases")
+                | ("apiextensions.k8s.io", "customresourcedefinitions")
+                | ("policy", "poddisruptionbudgets")
+                | ("apiregistration.k8s.io", _)
+                | ("admissionregistration.k8s.io", _)
+        )
+}
