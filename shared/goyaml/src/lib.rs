@@ -13,6 +13,7 @@ mod decode;
 mod emit;
 mod error;
 mod json;
+pub mod kio;
 mod natural;
 pub mod node;
 pub mod number;

@@ -1,5 +1,7 @@
 //! Kubernetes objects as kustomize reads them from a stream and prints them.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::alias;
 use crate::decode::decode;
 use crate::emit::{EncodeOptions, encode};
@@ -37,6 +39,108 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, Error> {
         }
     }
     Ok(nodes)
+}
+
+/// Reads a stream of objects and checks them as kustomize does: each needs a kind and, unless it is a list, a name.
+///
+/// Lists of any kind (`ConfigMapList`) with `items` are replaced by their items, which go to the end.
+pub fn read_objects(bytes: &[u8]) -> Result<Vec<Node>, Error> {
+    let mut queue: VecDeque<Node> = checked(read(bytes)?)?.into();
+    let mut objects = Vec::new();
+    while let Some(object) = queue.pop_front() {
+        let kind = object.get("kind").map(|kind| kind.value.clone()).unwrap_or_default();
+        if !kind.ends_with("List") {
+            objects.push(object);
+            continue;
+        }
+        let value = decode(&object).map_err(|error| {
+            let text = encode(&object, EncodeOptions::KYAML);
+            let problem = format!("received error {error} for the following resource:\n{text}");
+            Error::Stream(format!("trouble expanding list of {kind}; {problem}"))
+        })?;
+        match value.get("items") {
+            None => objects.push(object),
+            Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                for item in items {
+                    queue.extend(checked(read(to_json(item)?.as_bytes())?)?);
+                }
+            }
+            Some(other) => {
+                let found = go_type(other);
+                return Err(Error::Stream(format!("expected array in {kind}/items, but found {found}")));
+            }
+        }
+    }
+    Ok(objects)
+}
+
+/// The objects that are not empty, each with what kustomize insists on.
+fn checked(nodes: Vec<Node>) -> Result<Vec<Node>, Error> {
+    let mut objects = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        if node.is_null_or_empty() {
+            continue;
+        }
+        check(&node)?;
+        objects.push(node);
+    }
+    Ok(objects)
+}
+
+fn check(object: &Node) -> Result<(), Error> {
+    let text = |parent: Option<&Node>, key: &str| -> String {
+        let value = parent.and_then(|node| node.get(key)).filter(|value| !value.is_null_or_empty());
+        value.map(|value| value.value.clone()).unwrap_or_default()
+    };
+    let metadata = object.get("metadata").filter(|metadata| !metadata.is_null_or_empty());
+    let kind = text(Some(object), "kind");
+    let name = text(metadata, "name");
+    let present = |parent: Option<&Node>, key: &str| {
+        parent.and_then(|node| node.get(key)).is_some_and(|value| !value.is_null_or_empty())
+    };
+    let any = present(Some(object), "apiVersion")
+        || present(Some(object), "kind")
+        || ["name", "namespace", "labels", "annotations"].iter().any(|key| present(metadata, key));
+    if !any {
+        return Err(Error::Stream("missing Resource metadata".to_owned()));
+    }
+    let missing = match (kind.as_str(), name.as_str()) {
+        ("", _) => "missing kind",
+        (kind, "") if !kind.ends_with("List") => "missing metadata.name",
+        _ => return Ok(()),
+    };
+    let api_version = text(Some(object), "apiVersion");
+    let namespace = text(metadata, "namespace");
+    let labels = go_map(metadata.and_then(|node| node.get("labels")));
+    let annotations = go_map(metadata.and_then(|node| node.get("annotations")));
+    Err(Error::Stream(format!(
+        "{missing} in object {{{{{api_version} {kind}}} {{{{{name} {namespace}}} {labels} {annotations}}}}}"
+    )))
+}
+
+/// A map of strings as Go's `%v` prints it.
+fn go_map(node: Option<&Node>) -> String {
+    let entries: BTreeMap<&str, &str> = node
+        .into_iter()
+        .flat_map(Node::pairs)
+        .map(|(key, value)| (key.value.as_str(), if value.is_null() { "" } else { value.value.as_str() }))
+        .collect();
+    let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+    format!("map[{}]", entries.join(" "))
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Uint(_) => "uint64",
+        Value::Float(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }
 
 /// Splits a stream at every line that begins with `---`, but for the first line. CR LF becomes LF.

@@ -1,6 +1,6 @@
 //! Every recorded case of the Go libraries, compared byte for byte.
 
-use fluxide_goyaml::{EncodeOptions, Value, encode, parse_one, resource, sigs, to_json};
+use fluxide_goyaml::{EncodeOptions, Value, encode, kio, parse_one, resource, sigs, to_json};
 use serde_json::Value as Json;
 
 struct Case {
@@ -99,8 +99,25 @@ fn marshal() {
 #[test]
 fn kustomize() {
     check("kustomize", false, |input| {
-        let resources = resource::read(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        let resources = resource::read_objects(text(input).as_bytes()).map_err(|error| error.to_string())?;
         let printed: Result<Vec<String>, _> = resources.iter().map(resource::to_yaml).collect();
         Ok(printed.map_err(|error| error.to_string())?.join("---\n"))
+    });
+}
+
+#[test]
+fn kio_round_trip() {
+    check("kio", false, |input| {
+        let documents = kio::parse_all(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        kio::string_all(&documents).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn kio_keeps_sequence_indent() {
+    check("kio_seqindent", false, |input| {
+        let documents =
+            kio::parse_all_preserving_indent(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        kio::string_all(&documents).map_err(|error| error.to_string())
     });
 }
