@@ -171,6 +171,8 @@ impl Field {
 pub struct PatchStrategy {
     /// Lists merge instead of being replaced.
     pub merge: bool,
+    /// Structs are replaced instead of being merged.
+    pub replace: bool,
     /// Members that the patch does not name go away.
     pub retain_keys: bool,
     /// The member that tells the items of a merged list apart; without it the items are scalars.

@@ -144,9 +144,11 @@ impl Reader {
                     None => Presence::Optional,
                 };
                 read.default = key_default(name, field_name, zero);
+                let has_strategy = |name| field.patch_strategy.split(',').any(|part| part == name);
                 read.patch = PatchStrategy {
-                    merge: field.patch_strategy.split(',').any(|part| part == "merge"),
-                    retain_keys: field.patch_strategy.split(',').any(|part| part == "retainKeys"),
+                    merge: has_strategy("merge"),
+                    replace: has_strategy("replace"),
+                    retain_keys: has_strategy("retainKeys"),
                     merge_key: field.patch_merge_key.clone(),
                 };
                 (field_name.clone(), read)
