@@ -264,7 +264,9 @@ async fn wait_for_stage(
         fail_fast: false,
         concurrency: options.concurrency,
     };
-    wait::until_ready(cluster, targets, &Health::default(), &wait).await
+    let health = Health::default();
+    let pending = wait::pending(cluster, targets, &health, &wait).await?;
+    wait::until_ready(cluster, pending, &health, &wait).await
 }
 
 async fn apply_stage(cluster: &Cluster, stage: Vec<Object>, options: &Options) -> Result<ChangeSet, Failure> {

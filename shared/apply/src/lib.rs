@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod kstatus;
 pub mod managed_fields;
 pub mod metadata;
+pub mod normalize;
 pub mod object;
 pub mod order;
 pub mod prune;

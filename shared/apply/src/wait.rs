@@ -76,49 +76,61 @@ pub enum Error {
 struct Observed {
     target: Target,
     verdict: Result<Verdict, String>,
-    /// False until something is known at all.
-    seen: bool,
+}
+
+/// The targets that are not current at a first look. Those seen before are judged as they were
+/// seen; the others are read.
+pub async fn pending(
+    cluster: &Cluster,
+    targets: Vec<Target>,
+    health: &Health,
+    options: &Options,
+) -> Result<Vec<Target>, Error> {
+    let looks = targets.into_iter().map(|target| async move {
+        match &target.seen {
+            Some(object) => {
+                let verdict = health.judge(object);
+                Observed { target, verdict }
+            }
+            None => look(cluster, target, health).await,
+        }
+    });
+    let observed = stream::iter(looks).buffered(options.concurrency.max(1)).collect().await;
+    Ok(still_pending(observed, options)?.into_iter().map(|observed| observed.target).collect())
 }
 
 /// Waits until all targets are current.
 pub async fn until_ready(
     cluster: &Cluster,
-    targets: Vec<Target>,
+    mut targets: Vec<Target>,
     health: &Health,
     options: &Options,
 ) -> Result<(), Error> {
     let deadline = Instant::now() + options.timeout;
-    let mut pending: Vec<Observed> = targets.into_iter().map(|target| first_look(target, health)).collect();
-    loop {
-        pending.retain(|observed| status(observed) != Status::Current);
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let failed = pending.iter().filter(|observed| status(observed) == Status::Failed).count();
-        if failed == pending.len() || (failed > 0 && options.fail_fast) {
-            return Err(Error::Stalled(describe(&pending, |status| status == Status::Failed)));
-        }
+    while !targets.is_empty() {
+        let looks = targets.into_iter().map(|target| look(cluster, target, health));
+        let observed = stream::iter(looks).buffered(options.concurrency.max(1)).collect().await;
+        let pending = still_pending(observed, options)?;
         let now = Instant::now();
-        if now >= deadline {
-            return Err(Error::Timeout(describe(&pending, |_| true)));
-        }
-        if pending.iter().all(|observed| observed.seen) {
+        if !pending.is_empty() {
+            if now >= deadline {
+                return Err(Error::Timeout(describe(&pending, |_| true)));
+            }
             tokio::time::sleep_until((now + options.interval).min(deadline)).await;
         }
-        pending = stream::iter(pending.into_iter().map(|observed| look(cluster, observed.target, health)))
-            .buffered(options.concurrency.max(1))
-            .collect()
-            .await;
+        targets = pending.into_iter().map(|observed| observed.target).collect();
     }
+    Ok(())
 }
 
-fn first_look(target: Target, health: &Health) -> Observed {
-    let verdict = match &target.seen {
-        Some(object) => health.judge(object),
-        None => Err(format!("can't determine status for {}", target.id.subject())),
-    };
-    let seen = target.seen.is_some();
-    Observed { target, verdict, seen }
+/// What is not current, or an error when waiting for it makes no sense.
+fn still_pending(mut observed: Vec<Observed>, options: &Options) -> Result<Vec<Observed>, Error> {
+    observed.retain(|observed| status(observed) != Status::Current);
+    let failed = observed.iter().filter(|observed| status(observed) == Status::Failed).count();
+    if failed > 0 && (options.fail_fast || failed == observed.len()) {
+        return Err(Error::Stalled(describe(&observed, |status| status == Status::Failed)));
+    }
+    Ok(observed)
 }
 
 async fn look(cluster: &Cluster, target: Target, health: &Health) -> Observed {
@@ -138,7 +150,7 @@ async fn look(cluster: &Cluster, target: Target, health: &Health) -> Observed {
         Ok(None) => Ok(Verdict { status: Status::NotFound, message: "Resource not found".to_owned() }),
         Err(error) => Err(error),
     };
-    Observed { target, verdict, seen: true }
+    Observed { target, verdict }
 }
 
 fn status(observed: &Observed) -> Status {
