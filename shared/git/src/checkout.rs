@@ -1,0 +1,215 @@
+//! From a reference to files on the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gix::hash::ObjectId;
+use tokio_util::sync::CancellationToken;
+
+use crate::objects::{Objects, ParsedCommit};
+use crate::reference::Candidate;
+use crate::session::{CancelOnDrop, Guard, Session};
+use crate::tree::{Budget, Sparse, write_tree};
+use crate::{Commit, GitError, Reference, Remote, Tag};
+
+/// How to check out.
+#[derive(Clone, Debug)]
+pub struct CheckoutOptions {
+    /// Stop when the reference still has this revision.
+    pub known_revision: Option<String>,
+    /// Only these directories; everything if empty.
+    pub sparse: Vec<String>,
+    /// How long all of it may take.
+    pub timeout: Duration,
+    /// How much it may be.
+    pub limits: Limits,
+}
+
+impl Default for CheckoutOptions {
+    fn default() -> Self {
+        CheckoutOptions {
+            known_revision: None,
+            sparse: Vec::new(),
+            timeout: Duration::from_secs(60),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How much a repository may be. Generous: they are there to stop attacks and accidents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that are downloaded, and bytes of a single object.
+    pub pack_bytes: u64,
+    /// Bytes of all files.
+    pub checkout_bytes: u64,
+    /// Files and directories.
+    pub files: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            pack_bytes: 1 << 30,
+            checkout_bytes: 4 << 30,
+            files: 1_000_000,
+        }
+    }
+}
+
+/// How a checkout ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checkout {
+    /// The reference still has the known revision; nothing was fetched.
+    Unchanged(String),
+    /// The files are in the directory.
+    Done(Box<Commit>),
+}
+
+/// Writes the files of a reference to an empty directory.
+///
+/// Dropping the future stops the work.
+pub async fn checkout(
+    remote: &Remote,
+    reference: &Reference,
+    options: &CheckoutOptions,
+    directory: &Path,
+) -> Result<Checkout, GitError> {
+    let cancelled = Arc::new(CancellationToken::new());
+    let guard = Guard {
+        runtime: tokio::runtime::Handle::current(),
+        deadline: Instant::now() + options.timeout,
+        cancelled: (*cancelled).clone(),
+    };
+    let _cancel = CancelOnDrop(cancelled);
+    let work = Work {
+        remote: remote.clone(),
+        reference: reference.clone(),
+        options: options.clone(),
+        directory: directory.to_path_buf(),
+        guard,
+    };
+    tokio::task::spawn_blocking(move || work.run())
+        .await
+        .map_err(|error| GitError::Protocol(format!("checkout ended unexpectedly: {error}")))?
+}
+
+struct Work {
+    remote: Remote,
+    reference: Reference,
+    options: CheckoutOptions,
+    directory: PathBuf,
+    guard: Guard,
+}
+
+impl Work {
+    fn run(&self) -> Result<Checkout, GitError> {
+        let mut session = Session::connect(&self.remote, self.guard.clone())?;
+        let candidates = self.reference.resolve(&mut session)?;
+        if let [only] = candidates.as_slice()
+            && self.options.known_revision.as_deref() == Some(only.revision().as_str())
+        {
+            return Ok(Checkout::Unchanged(only.revision()));
+        }
+        let store = tempfile::Builder::new()
+            .prefix("git-objects-")
+            .tempdir()
+            .map_err(GitError::io(std::env::temp_dir()))?;
+        let wants: Vec<ObjectId> = candidates.iter().map(|c| c.want).collect();
+        if let Reference::Commit { hash, branch } = &self.reference {
+            self.fetch_commit(session, &wants, hash, branch.as_deref(), store.path())?;
+        } else {
+            session.fetch(&wants, true, store.path(), self.options.limits.pack_bytes)?;
+        }
+        let objects = Objects::open(store.path())?;
+        let (candidate, parsed, tag) = newest_commit(&objects, candidates)?;
+        let mut budget = Budget::new(self.options.limits);
+        let sparse = Sparse::new(&self.options.sparse);
+        write_tree(&objects, &parsed.tree, &self.directory, &sparse, &mut budget, &self.guard)?;
+        self.check_sparse_directories()?;
+        Ok(Checkout::Done(Box::new(Commit {
+            hash: candidate.commit.to_string(),
+            revision: candidate.revision(),
+            message: parsed.message,
+            signature: parsed.signature,
+            tag,
+            tag_name: candidate.tag_name,
+        })))
+    }
+
+    /// Asks for one commit alone; from a server that gives only what references lead to, for their whole history.
+    fn fetch_commit(
+        &self,
+        mut session: Session,
+        wants: &[ObjectId],
+        hash: &str,
+        branch: Option<&str>,
+        store: &Path,
+    ) -> Result<(), GitError> {
+        let limit = self.options.limits.pack_bytes;
+        match session.fetch(wants, true, store, limit) {
+            Ok(()) => return Ok(()),
+            Err(GitError::Protocol(_) | GitError::Connection(_)) => {}
+            Err(error) => return Err(error),
+        }
+        drop(session);
+        let mut session = Session::connect(&self.remote, self.guard.clone())?;
+        let tips: Vec<ObjectId> = match branch {
+            Some(branch) => {
+                let branch = Reference::Branch(branch.to_owned());
+                branch.resolve(&mut session)?.into_iter().map(|c| c.commit).collect()
+            }
+            None => {
+                let refs = session.list(&["refs/heads/".to_owned()])?;
+                let heads = refs.into_iter().filter(|r| r.name.starts_with("refs/heads/"));
+                heads.map(|r| r.id).collect()
+            }
+        };
+        if tips.is_empty() {
+            return Err(GitError::EmptyRepository);
+        }
+        session.fetch(&tips, false, store, limit)?;
+        if wants.iter().all(|want| Objects::open(store).is_ok_and(|o| o.contains(want))) {
+            return Ok(());
+        }
+        Err(GitError::CommitNotFound {
+            commit: hash.to_owned(),
+            reason: "object not found".to_owned(),
+        })
+    }
+
+    fn check_sparse_directories(&self) -> Result<(), GitError> {
+        for wanted in &self.options.sparse {
+            let relative = wanted.trim_start_matches("./");
+            let mut path = self.directory.clone();
+            path.extend(relative.split('/').filter(|part| !part.is_empty() && *part != "."));
+            // `..` is no name in a tree, so nothing was written for it.
+            let climbs = relative.split('/').any(|part| part == "..");
+            if climbs || path.symlink_metadata().is_err() {
+                return Err(GitError::SparseDirectory(relative.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Among tags of equal versions the one with the newer commit counts.
+fn newest_commit(
+    objects: &Objects,
+    candidates: Vec<Candidate>,
+) -> Result<(Candidate, ParsedCommit, Option<Tag>), GitError> {
+    let mut newest: Option<(Candidate, ParsedCommit, Option<Tag>)> = None;
+    for mut candidate in candidates {
+        let (commit, tag) = objects.peel(&candidate.want)?;
+        candidate.commit = commit;
+        let parsed = objects.commit(&commit)?;
+        let is_newer = newest
+            .as_ref()
+            .is_none_or(|(_, other, _)| parsed.committed > other.committed);
+        if is_newer {
+            newest = Some((candidate, parsed, tag));
+        }
+    }
+    newest.ok_or(GitError::EmptyRepository)
+}
