@@ -21,6 +21,7 @@ mod parse;
 pub mod resolve;
 pub mod resource;
 pub mod sigs;
+pub mod stream;
 mod syntax;
 mod timestamp;
 pub mod value;

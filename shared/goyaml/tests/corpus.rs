@@ -1,6 +1,6 @@
 //! Every recorded case of the Go libraries, compared byte for byte.
 
-use fluxide_goyaml::{EncodeOptions, Value, encode, kio, parse_one, resource, sigs, to_json};
+use fluxide_goyaml::{EncodeOptions, Value, encode, kio, parse_one, resource, sigs, stream, to_json};
 use serde_json::Value as Json;
 
 struct Case {
@@ -10,7 +10,8 @@ struct Case {
 
 /// The cases of one operation.
 fn cases(op: &str) -> Vec<Case> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/goyaml.jsonl"));
+    let file = if op.starts_with("readobjects") { "kubeyaml-docs.jsonl" } else { "goyaml.jsonl" };
+    let text = std::fs::read_to_string(format!("{}/tests/corpus/{file}", env!("CARGO_MANIFEST_DIR")));
     let text = text.expect("the corpus is part of the crate");
     let parsed = text.lines().map(|line| serde_json::from_str::<Json>(line).expect("a case is JSON"));
     parsed
@@ -19,7 +20,10 @@ fn cases(op: &str) -> Vec<Case> {
             input: case["in"].clone(),
             expected: match case.get("err") {
                 Some(error) => Err(error.as_str().unwrap_or_default().to_owned()),
-                None => Ok(case["out"].as_str().unwrap_or_default().to_owned()),
+                None => Ok(match &case["out"] {
+                    Json::String(text) => text.clone(),
+                    other => other.to_string(),
+                }),
             },
         })
         .collect()
@@ -119,5 +123,22 @@ fn kio_keeps_sequence_indent() {
         let documents =
             kio::parse_all_preserving_indent(text(input).as_bytes()).map_err(|error| error.to_string())?;
         kio::string_all(&documents).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn readobjects() {
+    check("readobjects", false, |input| {
+        let objects = stream::read_objects(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        to_json(&Value::Array(objects)).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn readobjects_toyaml() {
+    check("readobjects_toyaml", false, |input| {
+        let objects = stream::read_objects(text(input).as_bytes()).map_err(|error| error.to_string())?;
+        let texts: Result<Vec<String>, _> = objects.iter().map(sigs::to_yaml).collect();
+        Ok(texts.map_err(|error| error.to_string())?.iter().map(|text| format!("{text}---\n")).collect())
     });
 }
