@@ -44,7 +44,8 @@ use crate::image_policy::ImageRef;
         type_ = "string",
         json_path = ".status.lastAutomationRunTime",
         priority = 1
-    )
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ImageUpdateAutomationSpec {

@@ -44,7 +44,7 @@ pub mod reasons {
     ),
     printcolumn(name = "Source", type_ = "string", json_path = ".spec.sourceRef.name")
 )]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Option<MaybeSpec>")]
 pub struct ExternalArtifactSpec {
     /// The object the artifact is made for; for people only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,4 +61,34 @@ pub struct ExternalArtifactStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "fluxide_meta::schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// Reads a spec that may be missing altogether, as it is when the maker names no source.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MaybeSpec {
+    /// The object the artifact is made for; for people only.
+    source_ref: Option<NamespacedObjectKindReference>,
+}
+
+impl From<Option<MaybeSpec>> for ExternalArtifactSpec {
+    fn from(spec: Option<MaybeSpec>) -> Self {
+        Self { source_ref: spec.and_then(|spec| spec.source_ref) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spec_may_be_missing() {
+        let artifact: ExternalArtifact = serde_json::from_value(serde_json::json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1",
+            "kind": "ExternalArtifact",
+            "metadata": {"name": "app"},
+        }))
+        .unwrap();
+        assert_eq!(artifact.spec, ExternalArtifactSpec::default());
+    }
 }
