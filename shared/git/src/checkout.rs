@@ -50,11 +50,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            pack_bytes: 1 << 30,
-            checkout_bytes: 4 << 30,
-            files: 1_000_000,
-        }
+        Limits { pack_bytes: 1 << 30, checkout_bytes: 4 << 30, files: 1_000_000 }
     }
 }
 
@@ -173,10 +169,7 @@ impl Work {
         if wants.iter().all(|want| Objects::open(store).is_ok_and(|o| o.contains(want))) {
             return Ok(());
         }
-        Err(GitError::CommitNotFound {
-            commit: hash.to_owned(),
-            reason: "object not found".to_owned(),
-        })
+        Err(GitError::CommitNotFound { commit: hash.to_owned(), reason: "object not found".to_owned() })
     }
 
     fn check_sparse_directories(&self) -> Result<(), GitError> {
@@ -204,9 +197,7 @@ fn newest_commit(
         let (commit, tag) = objects.peel(&candidate.want)?;
         candidate.commit = commit;
         let parsed = objects.commit(&commit)?;
-        let is_newer = newest
-            .as_ref()
-            .is_none_or(|(_, other, _)| parsed.committed > other.committed);
+        let is_newer = newest.as_ref().is_none_or(|(_, other, _)| parsed.committed > other.committed);
         if is_newer {
             newest = Some((candidate, parsed, tag));
         }

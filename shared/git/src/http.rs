@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gix::protocol::transport::Protocol;
 use gix::protocol::transport::client::blocking_io::http::{
     GetResponse, Http, PostBodyDataKind, PostResponse, Transport,
 };
-use gix::protocol::transport::Protocol;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
@@ -25,7 +25,11 @@ use crate::session::Guard;
 pub(crate) type Failure = Arc<Mutex<Option<GitError>>>;
 
 /// A transport for one conversation with a repository.
-pub(crate) fn transport(remote: &Remote, guard: Guard, failure: Failure) -> Result<Transport<HttpClient>, GitError> {
+pub(crate) fn transport(
+    remote: &Remote,
+    guard: Guard,
+    failure: Failure,
+) -> Result<Transport<HttpClient>, GitError> {
     let credentials = match &remote.auth {
         Auth::None => None,
         Auth::Basic { username, password } => {
@@ -35,8 +39,9 @@ pub(crate) fn transport(remote: &Remote, guard: Guard, failure: Failure) -> Resu
     };
     let credentials = match credentials {
         Some(text) => {
-            let mut value = HeaderValue::try_from(text)
-                .map_err(|_| GitError::Settings("credentials contain characters HTTP cannot send".to_owned()))?;
+            let mut value = HeaderValue::try_from(text).map_err(|_| {
+                GitError::Settings("credentials contain characters HTTP cannot send".to_owned())
+            })?;
             value.set_sensitive(true);
             Some(value)
         }
@@ -50,8 +55,8 @@ pub(crate) fn transport(remote: &Remote, guard: Guard, failure: Failure) -> Resu
         guard,
         failure,
     };
-    let url = gix::url::parse(remote.url().as_str())
-        .map_err(|error| GitError::InvalidUrl(error.to_string()))?;
+    let url =
+        gix::url::parse(remote.url().as_str()).map_err(|error| GitError::InvalidUrl(error.to_string()))?;
     Ok(Transport::new_http(http, url, Protocol::V2, false))
 }
 
@@ -76,21 +81,19 @@ fn client(remote: &Remote) -> Result<Client, GitError> {
     }
     if let Some(own) = &remote.tls.client_certificate {
         let pem = [own.certificate.as_slice(), b"\n", own.key.as_slice()].concat();
-        let identity =
-            reqwest::Identity::from_pem(&pem).map_err(|error| settings("cannot use client certificate", error))?;
+        let identity = reqwest::Identity::from_pem(&pem)
+            .map_err(|error| settings("cannot use client certificate", error))?;
         builder = builder.identity(identity);
     }
     if let Some(proxy) = &remote.proxy {
-        let mut through =
-            reqwest::Proxy::all(&proxy.address).map_err(|error| settings("cannot use proxy", error.without_url()))?;
+        let mut through = reqwest::Proxy::all(&proxy.address)
+            .map_err(|error| settings("cannot use proxy", error.without_url()))?;
         if let Some((username, password)) = &proxy.credentials {
             through = through.basic_auth(username, password);
         }
         builder = builder.proxy(through);
     }
-    builder
-        .build()
-        .map_err(|error| settings("cannot set up HTTP client", error))
+    builder.build().map_err(|error| settings("cannot set up HTTP client", error))
 }
 
 /// What servers see. Some answer only clients whose name begins like Git's.
@@ -128,13 +131,16 @@ impl Http for HttpClient {
         let tail = url.strip_prefix(base_url).unwrap_or_default().to_owned();
         let mut target = Url::parse(url).map_err(gix::Error::from_error)?;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(Method::GET, target.clone(), headers.clone(), Vec::new()).map_err(gix::Error::from_error)?;
+            let response = self
+                .send(Method::GET, target.clone(), headers.clone(), Vec::new())
+                .map_err(gix::Error::from_error)?;
             if !response.status().is_redirection() {
                 if target.as_str() != url {
                     let base = target.as_str().strip_suffix(&tail).unwrap_or_default();
                     self.redirected = Some(base.to_owned());
                 }
-                let (headers, body) = self.accept(Method::GET, &target, response).map_err(gix::Error::from_error)?;
+                let (headers, body) =
+                    self.accept(Method::GET, &target, response).map_err(gix::Error::from_error)?;
                 return Ok(GetResponse { headers, body });
             }
             target = self.follow(&target, &response, &tail).map_err(gix::Error::from_error)?;
@@ -186,12 +192,7 @@ impl HttpClient {
         {
             headers.insert(AUTHORIZATION, credentials.clone());
         }
-        let request = self
-            .client
-            .request(method.clone(), url.clone())
-            .headers(headers)
-            .body(body)
-            .send();
+        let request = self.client.request(method.clone(), url.clone()).headers(headers).body(body).send();
         match self.guard.run(request) {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.fail(GitError::Connection(describe(&method, &url, error)))),
@@ -222,11 +223,7 @@ impl HttpClient {
             lines.extend_from_slice(value.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
-        let body = Body::Streaming {
-            client: Box::new(self.clone()),
-            response,
-            chunk: bytes::Bytes::new(),
-        };
+        let body = Body::Streaming { client: Box::new(self.clone()), response, chunk: bytes::Bytes::new() };
         Ok((Cursor::new(lines), body))
     }
 
@@ -254,9 +251,8 @@ impl HttpClient {
             let host = from.host_str().unwrap_or_default();
             self.fail(GitError::Connection(format!("refusing to follow redirect of {host}: {why}")))
         };
-        let mut target = location
-            .and_then(|l| from.join(l).ok())
-            .ok_or_else(|| refused("no valid location"))?;
+        let mut target =
+            location.and_then(|l| from.join(l).ok()).ok_or_else(|| refused("no valid location"))?;
         let _ = target.set_username("");
         let _ = target.set_password(None);
         match (from.scheme(), target.scheme()) {
@@ -285,14 +281,16 @@ fn same_origin(origin: &Url, url: &Url) -> bool {
         && url.port_or_known_default() == Some(443);
     origin.host_str() == url.host_str()
         && (upgraded
-            || (origin.scheme() == url.scheme() && origin.port_or_known_default() == url.port_or_known_default()))
+            || (origin.scheme() == url.scheme()
+                && origin.port_or_known_default() == url.port_or_known_default()))
 }
 
 fn header_map(headers: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for line in headers {
         if let Some((name, value)) = line.as_ref().split_once(':')
-            && let (Ok(name), Ok(value)) = (HeaderName::try_from(name.trim()), HeaderValue::try_from(value.trim()))
+            && let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name.trim()), HeaderValue::try_from(value.trim()))
             && name != reqwest::header::USER_AGENT
         {
             map.append(name, value);
@@ -331,12 +329,7 @@ fn describe(method: &Method, url: &Url, error: reqwest::Error) -> String {
 
 /// A POST between its first written byte and its response.
 pub(crate) enum Exchange {
-    Collecting {
-        client: Box<HttpClient>,
-        url: Url,
-        headers: HeaderMap,
-        body: Vec<u8>,
-    },
+    Collecting { client: Box<HttpClient>, url: Url, headers: HeaderMap, body: Vec<u8> },
     Sent,
 }
 
@@ -360,11 +353,7 @@ impl Write for Upload {
 /// The body of a response. That of a POST sends the request when it is first read.
 pub(crate) enum Body {
     Pending(Arc<Mutex<Exchange>>),
-    Streaming {
-        client: Box<HttpClient>,
-        response: Response,
-        chunk: bytes::Bytes,
-    },
+    Streaming { client: Box<HttpClient>, response: Response, chunk: bytes::Bytes },
 }
 
 impl Body {
@@ -372,10 +361,8 @@ impl Body {
         let Body::Pending(exchange) = self else {
             return Ok(());
         };
-        let exchange = std::mem::replace(
-            &mut *exchange.lock().unwrap_or_else(PoisonError::into_inner),
-            Exchange::Sent,
-        );
+        let exchange =
+            std::mem::replace(&mut *exchange.lock().unwrap_or_else(PoisonError::into_inner), Exchange::Sent);
         let Exchange::Collecting { client, url, headers, body } = exchange else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };

@@ -107,7 +107,9 @@ impl Objects {
                     return Err(GitError::Protocol(format!("object {id} is a {kind}, not a commit")));
                 }
                 None => {
-                    return Err(GitError::Protocol(format!("object {id} is missing from the server's answer")));
+                    return Err(GitError::Protocol(format!(
+                        "object {id} is missing from the server's answer"
+                    )));
                 }
             }
         }
@@ -135,12 +137,7 @@ fn parse_commit(id: &ObjectId, raw: Vec<u8>) -> Result<ParsedCommit, GitError> {
     let tree = commit.tree();
     let message = commit.message.to_string();
     let signature = commit_signature(&raw);
-    Ok(ParsedCommit {
-        tree,
-        committed,
-        message,
-        signature,
-    })
+    Ok(ParsedCommit { tree, committed, message, signature })
 }
 
 /// Takes the `gpgsig` header out of a commit. The rest is what was signed, byte for byte.
@@ -165,20 +162,13 @@ fn commit_signature(raw: &[u8]) -> Signature {
         }
         payload.extend_from_slice(line);
     }
-    Signature {
-        armor: String::from_utf8_lossy(&armor).into_owned(),
-        payload,
-    }
+    Signature { armor: String::from_utf8_lossy(&armor).into_owned(), payload }
 }
 
 fn parse_tag(id: &ObjectId, raw: &[u8]) -> Result<(ObjectId, Tag), GitError> {
     let damaged = || GitError::Protocol(format!("tag {id} is damaged"));
     let parsed = gix::objs::TagRef::from_bytes(raw, gix::hash::Kind::Sha1).map_err(|_| damaged())?;
-    let tag = Tag {
-        hash: id.to_string(),
-        name: parsed.name.to_string(),
-        signature: tag_signature(raw),
-    };
+    let tag = Tag { hash: id.to_string(), name: parsed.name.to_string(), signature: tag_signature(raw) };
     Ok((parsed.target(), tag))
 }
 
@@ -200,10 +190,7 @@ fn tag_signature(raw: &[u8]) -> Signature {
         }
         at += line.len();
     }
-    Signature {
-        armor: String::from_utf8_lossy(&raw[begin..]).into_owned(),
-        payload: raw[..begin].to_vec(),
-    }
+    Signature { armor: String::from_utf8_lossy(&raw[begin..]).into_owned(), payload: raw[..begin].to_vec() }
 }
 
 #[cfg(test)]
@@ -218,7 +205,10 @@ mod tests {
         assert_eq!(signature.payload, b"tree 1\nauthor a\nencoding x\n\ngpgsig in the message\n");
 
         let unsigned = commit_signature(b"tree 1\n\nmessage");
-        assert_eq!((unsigned.armor.as_str(), unsigned.payload.as_slice()), ("", b"tree 1\n\nmessage".as_slice()));
+        assert_eq!(
+            (unsigned.armor.as_str(), unsigned.payload.as_slice()),
+            ("", b"tree 1\n\nmessage".as_slice())
+        );
 
         let tag = tag_signature(b"object 1\n\nm\n-----BEGIN SSH SIGNATURE-----\nx\n");
         assert_eq!(tag.armor, "-----BEGIN SSH SIGNATURE-----\nx\n");

@@ -94,12 +94,7 @@ impl Reference {
                     commit: hash.clone(),
                     reason: "a commit is named by all 40 hexadecimal digits of its hash".to_owned(),
                 })?;
-                Ok(vec![Candidate {
-                    want: id,
-                    commit: id,
-                    label: branch.clone(),
-                    tag_name: None,
-                }])
+                Ok(vec![Candidate { want: id, commit: id, label: branch.clone(), tag_name: None }])
             }
         }
     }
@@ -107,12 +102,7 @@ impl Reference {
 
 impl Candidate {
     fn labelled(found: RemoteRef, label: &str) -> Self {
-        Candidate {
-            want: found.id,
-            commit: found.commit,
-            label: Some(label.to_owned()),
-            tag_name: None,
-        }
+        Candidate { want: found.id, commit: found.commit, label: Some(label.to_owned()), tag_name: None }
     }
 }
 

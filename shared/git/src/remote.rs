@@ -46,12 +46,7 @@ impl Remote {
         } else {
             let _ = url.set_password(None);
         }
-        Ok(Remote {
-            url,
-            auth,
-            tls: TlsSettings::default(),
-            proxy: None,
-        })
+        Ok(Remote { url, auth, tls: TlsSettings::default(), proxy: None })
     }
 
     /// The URL, without credentials.
@@ -62,9 +57,7 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote")
-            .field("url", &self.url.as_str())
-            .finish_non_exhaustive()
+        f.debug_struct("Remote").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
 }
 

@@ -78,12 +78,7 @@ impl Session {
             &mut Discard,
         )
         .map_err(|error| take_failure(&failure, error))?;
-        Ok(Session {
-            transport,
-            handshake,
-            failure,
-            guard,
-        })
+        Ok(Session { transport, handshake, failure, guard })
     }
 
     /// The server's references that begin with one of the prefixes; more on old servers.
@@ -133,31 +128,30 @@ impl Session {
         std::fs::create_dir_all(&pack_directory).map_err(GitError::io(&pack_directory))?;
         let interrupt = AtomicBool::new(false);
         let failure = self.failure.clone();
-        let consume = |pack: &mut dyn BufRead,
-                       progress: &mut dyn gix::DynNestedProgress,
-                       interrupt: &AtomicBool| {
-            let mut limited = io::BufReader::new(LimitedReader {
-                inner: pack,
-                remaining: max_bytes,
-                limit: max_bytes,
-                failure: &failure,
-            });
-            let options = gix::odb::pack::bundle::write::Options {
-                thread_limit: Some(1),
-                alloc_limit_bytes: usize::try_from(max_bytes).ok(),
-                ..Default::default()
+        let consume =
+            |pack: &mut dyn BufRead, progress: &mut dyn gix::DynNestedProgress, interrupt: &AtomicBool| {
+                let mut limited = io::BufReader::new(LimitedReader {
+                    inner: pack,
+                    remaining: max_bytes,
+                    limit: max_bytes,
+                    failure: &failure,
+                });
+                let options = gix::odb::pack::bundle::write::Options {
+                    thread_limit: Some(1),
+                    alloc_limit_bytes: usize::try_from(max_bytes).ok(),
+                    ..Default::default()
+                };
+                gix::odb::pack::Bundle::write_to_directory(
+                    &mut limited,
+                    Some(&pack_directory),
+                    progress,
+                    interrupt,
+                    None::<gix::odb::Handle>,
+                    gix::hash::Kind::Sha1,
+                    options,
+                )?;
+                Ok(true)
             };
-            gix::odb::pack::Bundle::write_to_directory(
-                &mut limited,
-                Some(&pack_directory),
-                progress,
-                interrupt,
-                None::<gix::odb::Handle>,
-                gix::hash::Kind::Sha1,
-                options,
-            )?;
-            Ok(true)
-        };
         let depth = match shallow {
             true => NonZeroU32::new(1).map_or(Shallow::NoChange, Shallow::DepthAtRemote),
             false => Shallow::NoChange,
@@ -211,28 +205,14 @@ pub(crate) struct RemoteRef {
 impl RemoteRef {
     fn new(reference: Ref) -> Option<Self> {
         let (name, id, commit) = match reference {
-            Ref::Peeled {
-                full_ref_name,
-                tag,
-                object,
-            } => (full_ref_name, tag, object),
-            Ref::Direct {
-                full_ref_name,
-                object,
-            } => (full_ref_name, object, object),
-            Ref::Symbolic {
-                full_ref_name,
-                tag,
-                object,
-                ..
-            } => (full_ref_name, tag.unwrap_or(object), object),
+            Ref::Peeled { full_ref_name, tag, object } => (full_ref_name, tag, object),
+            Ref::Direct { full_ref_name, object } => (full_ref_name, object, object),
+            Ref::Symbolic { full_ref_name, tag, object, .. } => {
+                (full_ref_name, tag.unwrap_or(object), object)
+            }
             Ref::Unborn { .. } => return None,
         };
-        Some(RemoteRef {
-            name: String::from_utf8(name.into()).ok()?,
-            id,
-            commit,
-        })
+        Some(RemoteRef { name: String::from_utf8(name.into()).ok()?, id, commit })
     }
 }
 
@@ -241,9 +221,7 @@ struct Wanted<'a>(&'a [ObjectId]);
 
 impl Negotiate for Wanted<'_> {
     fn mark_complete_and_common_ref(&mut self) -> gix::Result<negotiate::Action> {
-        Ok(negotiate::Action::MustNegotiate {
-            remote_ref_target_known: Vec::new(),
-        })
+        Ok(negotiate::Action::MustNegotiate { remote_ref_target_known: Vec::new() })
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
@@ -281,15 +259,9 @@ impl Read for LimitedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         if count as u64 > self.remaining {
-            let error = GitError::TooLarge {
-                limit: self.limit,
-                unit: "bytes",
-            };
+            let error = GitError::TooLarge { limit: self.limit, unit: "bytes" };
             let text = error.to_string();
-            self.failure
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             return Err(io::Error::other(text));
         }
         self.remaining -= count as u64;

@@ -36,27 +36,17 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub fn new(limits: Limits) -> Self {
-        Budget {
-            limits,
-            files: 0,
-            bytes: 0,
-        }
+        Budget { limits, files: 0, bytes: 0 }
     }
 
     fn take(&mut self, bytes: u64) -> Result<(), GitError> {
         self.files += 1;
         self.bytes += bytes;
         if self.files > self.limits.files {
-            return Err(GitError::TooLarge {
-                limit: self.limits.files,
-                unit: "files",
-            });
+            return Err(GitError::TooLarge { limit: self.limits.files, unit: "files" });
         }
         if self.bytes > self.limits.checkout_bytes {
-            return Err(GitError::TooLarge {
-                limit: self.limits.checkout_bytes,
-                unit: "bytes",
-            });
+            return Err(GitError::TooLarge { limit: self.limits.checkout_bytes, unit: "bytes" });
         }
         Ok(())
     }
@@ -68,11 +58,7 @@ pub(crate) struct Sparse(Vec<Vec<String>>);
 impl Sparse {
     pub fn new(directories: &[String]) -> Self {
         let components = |directory: &String| {
-            directory
-                .split('/')
-                .filter(|part| !part.is_empty() && *part != ".")
-                .map(str::to_owned)
-                .collect()
+            directory.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
         };
         Sparse(directories.iter().map(components).collect())
     }
@@ -82,7 +68,8 @@ impl Sparse {
         self.0.is_empty()
             || self.0.iter().any(|wanted| {
                 let inside = path.len() >= wanted.len() && path[..wanted.len()] == wanted[..];
-                let leads_there = is_directory && path.len() < wanted.len() && wanted[..path.len()] == path[..];
+                let leads_there =
+                    is_directory && path.len() < wanted.len() && wanted[..path.len()] == path[..];
                 inside || leads_there
             })
     }
@@ -97,14 +84,7 @@ pub(crate) fn write_tree(
     budget: &mut Budget,
     guard: &Guard,
 ) -> Result<Vec<Gitlink>, GitError> {
-    let mut writer = TreeWriter {
-        objects,
-        root: directory,
-        sparse,
-        budget,
-        guard,
-        gitlinks: Vec::new(),
-    };
+    let mut writer = TreeWriter { objects, root: directory, sparse, budget, guard, gitlinks: Vec::new() };
     writer.write(tree, &mut Vec::new())?;
     Ok(writer.gitlinks)
 }
@@ -149,10 +129,7 @@ impl TreeWriter<'_> {
             EntryKind::BlobExecutable => self.write_file(&id, path, 0o755),
             EntryKind::Commit => {
                 self.make_directory(path)?;
-                self.gitlinks.push(Gitlink {
-                    path: path.join("/"),
-                    commit: id,
-                });
+                self.gitlinks.push(Gitlink { path: path.join("/"), commit: id });
                 Ok(())
             }
             // Artifacts hold no links, so there is no use for one here.
@@ -197,7 +174,8 @@ fn check_name(name: &gix::bstr::BStr, parent: &[String]) -> Result<String, GitEr
         path.push(name.to_string());
         path
     };
-    gix::validate::path::component(name, None, options).map_err(|error| refused(&shown(), &error.to_string()))?;
+    gix::validate::path::component(name, None, options)
+        .map_err(|error| refused(&shown(), &error.to_string()))?;
     if name.contains(&0) {
         return Err(refused(&shown(), "the name contains a NUL"));
     }
@@ -205,10 +183,7 @@ fn check_name(name: &gix::bstr::BStr, parent: &[String]) -> Result<String, GitEr
 }
 
 fn refused(path: &[String], reason: &str) -> GitError {
-    GitError::Refused {
-        path: path.join("/"),
-        reason: reason.to_owned(),
-    }
+    GitError::Refused { path: path.join("/"), reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -235,7 +210,18 @@ mod tests {
 
     #[test]
     fn names_that_could_be_git_are_refused() {
-        for name in [".git", ".GIT", "..", ".", "", "a/b", "git~1", ".git ", ".g\u{200c}it", ".git::$INDEX_ALLOCATION"] {
+        for name in [
+            ".git",
+            ".GIT",
+            "..",
+            ".",
+            "",
+            "a/b",
+            "git~1",
+            ".git ",
+            ".g\u{200c}it",
+            ".git::$INDEX_ALLOCATION",
+        ] {
             assert!(check_name(name.into(), &[]).is_err(), "{name:?}");
         }
         for name in [".gitignore", "aux", "é", "a b", ".github"] {
