@@ -1,1 +1,37 @@
-//! The fluxide command: try, build, inspect and run a GitOps repository.
+//! The `fluxide` command: try, build, inspect and run a GitOps repository.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod apiserver;
+pub mod dev;
+
+/// Flux in Rust: keep a Kubernetes cluster equal to what its Git repositories, registries and charts say.
+#[derive(Debug, Parser)]
+#[command(name = "fluxide", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try a GitOps repository on this machine: API server, Git repository and controllers in one process.
+    Dev(dev::Options),
+    /// Run the embedded Kubernetes API server alone.
+    Apiserver(apiserver::Options),
+}
+
+/// Runs the command. The code is what the process ends with; an error is printed by the caller.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        match arguments.command {
+            Command::Dev(options) => dev::run(options).await,
+            Command::Apiserver(options) => apiserver::run(options).await,
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    code
+}

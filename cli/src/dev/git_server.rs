@@ -1,7 +1,6 @@
 //! A Git repository on loopback, served over smart HTTP by the `git http-backend` of the machine's own Git.
 //!
-//! It exists so that `fluxide dev` has something to push to. Anybody on the machine may read it; pushing needs the
-//! token that is part of the URL printed to the user.
+//! It exists so that `fluxide dev` has something to push to. It listens on loopback only.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,11 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// Larger pushes are refused: the packs of a configuration repository are far below this.
@@ -24,24 +26,52 @@ const MAX_PUSH_BYTES: usize = 256 << 20;
 /// A running server; dropping it stops it.
 pub struct GitServer {
     address: SocketAddr,
+    pushes: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
+/// A user name and password that every request must carry.
+#[derive(Clone, Debug)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+/// What a request needs to know.
+struct Shared {
+    root: PathBuf,
+    pushes: Arc<Notify>,
+    /// The value of the `Authorization` header to insist on.
+    authorization: Option<String>,
+}
+
 impl GitServer {
-    /// Serves every bare repository below `root`.
-    pub async fn start(root: &Path) -> anyhow::Result<Self> {
+    /// Serves every bare repository below `root`, to anybody or to who knows the password.
+    pub async fn start(root: &Path, auth: Option<BasicAuth>) -> anyhow::Result<Self> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen on loopback")?;
         let address = listener.local_addr()?;
+        let pushes = Arc::new(Notify::new());
+        let authorization = auth.map(|BasicAuth { username, password }| {
+            format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}")))
+        });
+        let shared = Arc::new(Shared { root: root.to_path_buf(), pushes: pushes.clone(), authorization });
         let app = Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_PUSH_BYTES))
-            .with_state(Arc::new(root.to_path_buf()));
+            .with_state(shared);
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "the Git server stopped");
             }
         });
-        Ok(Self { address, task })
+        Ok(Self { address, pushes, task })
+    }
+
+    /// Is notified after each push.
+    pub fn pushes(&self) -> Arc<Notify> {
+        self.pushes.clone()
     }
 
     /// The clone URL of the repository `name` (without `.git`).
@@ -56,9 +86,21 @@ impl Drop for GitServer {
     }
 }
 
-async fn answer(State(root): State<Arc<PathBuf>>, request: Request) -> Response {
-    match backend(&root, request).await {
-        Ok(response) => response,
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if let Some(wanted) = &shared.authorization
+        && header(request.headers(), "authorization") != wanted
+    {
+        let challenge = [("www-authenticate", "Basic realm=\"git\"")];
+        return (StatusCode::UNAUTHORIZED, challenge, "authorization required\n").into_response();
+    }
+    let push = request.uri().path().ends_with("/git-receive-pack");
+    match backend(&shared.root, request).await {
+        Ok(response) => {
+            if push {
+                shared.pushes.notify_one();
+            }
+            response
+        }
         Err(error) => {
             tracing::error!(%error, "git http-backend failed");
             (StatusCode::INTERNAL_SERVER_ERROR, "git http-backend failed\n").into_response()

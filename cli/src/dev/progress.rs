@@ -161,7 +161,8 @@ pub fn watch(client: &Client) -> impl Stream<Item = (usize, watcher::Event<Dynam
     futures::stream::select_all(streams)
 }
 
-fn plural(kind: &str) -> String {
+/// The name of a kind in paths, for kinds of the usual English forms.
+pub fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
     match lower.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),

@@ -86,8 +86,8 @@ fn path(path: &Path) -> anyhow::Result<String> {
     path.to_str().map(str::to_owned).with_context(|| format!("{} is not valid UTF-8", path.display()))
 }
 
-/// Runs the machine's Git without the user's configuration (no hooks, no signing, no other identity).
-async fn git(directory: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+/// Runs the machine's Git in `directory` and returns what it printed, without the user's configuration (no hooks, no signing, no other identity).
+pub async fn git(directory: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("git")
         .current_dir(directory)
         .args(arguments)

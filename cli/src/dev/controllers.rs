@@ -1,0 +1,78 @@
+//! The five controllers as tasks of this process, each with the flags it would have on its own.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::Parser;
+use fluxide_runtime::{Profile, options};
+use kube::Client;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Controllers that run; each ends with its name and what became of it.
+pub type Controllers = JoinSet<(&'static str, anyhow::Result<()>)>;
+
+/// Starts every controller. They write below `home`, watch `namespace` or all, and end when `shutdown` is cancelled.
+pub fn start(
+    tasks: &mut Controllers,
+    home: &Path,
+    namespace: Option<&str>,
+    client: &Client,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let artifacts = home.join("artifacts");
+    std::fs::create_dir_all(&artifacts)?;
+    let serving = free_address().context("no free port for artifacts")?;
+    let source = [
+        flag("--storage-path", artifacts),
+        flag("--storage-addr", serving.to_string()),
+        flag("--storage-adv-addr", serving.to_string()),
+    ];
+
+    macro_rules! controller {
+        ($module:ident, $own:expr) => {{
+            let mut options: $module::Options = read(&$module::PROFILE, $own)?;
+            if let Some(namespace) = namespace {
+                options.common.runtime_namespace = namespace.to_owned();
+                options.common.watch_all_namespaces = false;
+            }
+            let (client, shutdown) = (client.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                let ended = $module::run(options, client, shutdown).await;
+                ($module::PROFILE.name, ended.map_err(anyhow::Error::from))
+            });
+        }};
+    }
+    use fluxide_helm_controller as helm;
+    use fluxide_image_automation_controller as image;
+    use fluxide_kustomize_controller as kustomize;
+    use fluxide_notification_controller as notification;
+    use fluxide_source_controller as source_controller;
+    controller!(source_controller, source);
+    controller!(kustomize, []);
+    controller!(helm, []);
+    controller!(notification, [flag("--events-addr", "127.0.0.1:0"), flag("--receiverAddr", "127.0.0.1:0")]);
+    controller!(image, []);
+    Ok(())
+}
+
+fn flag(name: &str, value: impl Into<OsString>) -> OsString {
+    let mut flag = OsString::from(name);
+    flag.push("=");
+    flag.push(value.into());
+    flag
+}
+
+/// Reads the flags as the binary does. Metrics and probes are off: several controllers share the machine's ports.
+fn read<T: Parser>(profile: &Profile, own: impl IntoIterator<Item = OsString>) -> anyhow::Result<T> {
+    let common = ["--metrics-addr=0", "--health-addr=0"].map(OsString::from);
+    let arguments = [OsString::from(profile.name)].into_iter().chain(common).chain(own);
+    options::parse_from(profile, arguments).with_context(|| format!("the flags of {}", profile.name))
+}
+
+/// An address on loopback that was free a moment ago.
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}

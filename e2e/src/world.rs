@@ -1,0 +1,200 @@
+//! Everything a test needs, started for it and stopped after it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use fluxide::dev::cluster::{client_from_kubeconfig, install_definitions};
+use fluxide::dev::controllers::{self, Controllers};
+use fluxide::dev::git_server::{BasicAuth, GitServer};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::repository::Repository;
+
+/// Names the kubeconfig of a cluster to use instead of the embedded API server.
+const KUBECONFIG: &str = "FLUXIDE_E2E_KUBECONFIG";
+
+/// A cluster with a namespace, a Git server and running controllers.
+pub struct World {
+    /// The namespace of the test.
+    pub namespace: String,
+    client: Client,
+    server: Option<fluxide_apiserver::RunningServer>,
+    git: GitServer,
+    home: tempfile::TempDir,
+    controllers: Controllers,
+    shutdown: CancellationToken,
+}
+
+impl World {
+    /// Starts everything; anybody may read the Git server.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts everything; the Git server insists on a password when one is given.
+    pub async fn start_with(auth: Option<BasicAuth>) -> anyhow::Result<Self> {
+        let (client, server) = cluster().await?;
+        let namespace = json!({"metadata": {"generateName": "e2e-"}});
+        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
+        let created = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
+        let namespace = created.metadata.name.context("the API server gave no name")?;
+        let home = tempfile::Builder::new().prefix("fluxide-e2e-").tempdir()?;
+        std::fs::create_dir(home.path().join("git"))?;
+        let git = GitServer::start(&home.path().join("git"), auth).await?;
+        let mut world = Self {
+            namespace,
+            client,
+            server,
+            git,
+            home,
+            controllers: Controllers::new(),
+            shutdown: CancellationToken::new(),
+        };
+        world.start_controllers()?;
+        Ok(world)
+    }
+
+    fn start_controllers(&mut self) -> anyhow::Result<()> {
+        self.shutdown = CancellationToken::new();
+        let home = self.home.path().join("controllers");
+        controllers::start(&mut self.controllers, &home, Some(&self.namespace), &self.client, &self.shutdown)
+    }
+
+    /// Ends the controllers as SIGTERM does, and waits for them.
+    pub async fn stop_controllers(&mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        while let Some(ended) = self.controllers.join_next().await {
+            let (name, result) = ended?;
+            result.with_context(|| format!("{name} did not end well"))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the controllers wherever they are, as kill -9 does.
+    pub async fn kill_controllers(&mut self) {
+        self.controllers.shutdown().await;
+    }
+
+    /// Starts the controllers again, on the same storage.
+    pub fn restart_controllers(&mut self) -> anyhow::Result<()> {
+        self.start_controllers()
+    }
+
+    /// The embedded API server, when that is the cluster.
+    pub fn server(&self) -> Option<&fluxide_apiserver::RunningServer> {
+        self.server.as_ref()
+    }
+
+    /// A client with the administrator's rights.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A new repository, served by the Git server.
+    pub async fn repository(&self, name: &str) -> anyhow::Result<Repository> {
+        let worktree: PathBuf = self.home.path().join("worktrees").join(name);
+        Repository::create(&self.home.path().join("git"), worktree, name, self.git.url(name)).await
+    }
+
+    /// Objects of a kind in the test's namespace. `api_version` is `v1` or `group/v1`.
+    pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    /// The GitRepositories of the test.
+    pub fn git_repositories(&self) -> Api<DynamicObject> {
+        self.api("source.toolkit.fluxcd.io/v1", "GitRepository")
+    }
+
+    /// The Kustomizations of the test.
+    pub fn kustomizations(&self) -> Api<DynamicObject> {
+        self.api("kustomize.toolkit.fluxcd.io/v1", "Kustomization")
+    }
+
+    /// Applies an object as a user with kubectl does.
+    pub async fn apply(&self, object: Value) -> anyhow::Result<()> {
+        let api_version = object["apiVersion"].as_str().context("apiVersion")?;
+        let kind = object["kind"].as_str().context("kind")?;
+        let name = object["metadata"]["name"].as_str().context("name")?.to_owned();
+        let params = PatchParams::apply("kubectl").force();
+        self.api(api_version, kind).patch(&name, &params, &Patch::Apply(&object)).await?;
+        Ok(())
+    }
+
+    /// Applies a GitRepository named `name` of `url` with more members of `spec`.
+    pub async fn git_repository(&self, name: &str, url: &str, more: Value) -> anyhow::Result<()> {
+        let spec = merged(json!({"interval": "10m", "url": url, "ref": {"branch": "main"}}), more);
+        self.apply(json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": name}, "spec": spec}))
+            .await
+    }
+
+    /// Applies a Kustomization named `name` of the GitRepository `source`, into the test's namespace.
+    pub async fn kustomization(&self, name: &str, source: &str, more: Value) -> anyhow::Result<()> {
+        let spec = json!({"interval": "10m", "retryInterval": "2s", "timeout": "20s", "prune": true, "path": "./",
+            "targetNamespace": self.namespace, "sourceRef": {"kind": "GitRepository", "name": source}});
+        self.apply(json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": {"name": name}, "spec": merged(spec, more)}))
+            .await
+    }
+
+    /// Annotates an object as `flux reconcile` does. Returns the value that its status will repeat.
+    pub async fn request_reconcile(&self, api: &Api<DynamicObject>, name: &str) -> anyhow::Result<String> {
+        let now = jiff::Timestamp::now().to_string();
+        let patch = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(now)
+    }
+
+    /// Annotates an object as `flux reconcile` does, and waits until it was handled.
+    pub async fn reconcile(&self, api: &Api<DynamicObject>, name: &str) -> anyhow::Result<Value> {
+        let requested = self.request_reconcile(api, name).await?;
+        crate::wait::until(api, name, "reconciled as asked", |object| {
+            object["status"]["lastHandledReconcileAt"] == requested.as_str()
+        })
+        .await
+    }
+
+    /// Ends everything. A test that fails skips this: the process takes it down.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop_controllers().await?;
+        match self.server.take() {
+            Some(server) => server.shutdown().await,
+            None => {
+                let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
+                namespaces.delete(&self.namespace, &Default::default()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn merged(mut base: Value, more: Value) -> Value {
+    if let (Value::Object(base), Value::Object(more)) = (&mut base, more) {
+        base.extend(more);
+    }
+    base
+}
+
+/// A client of the cluster the tests run on, with Flux's CRDs in it.
+async fn cluster() -> anyhow::Result<(Client, Option<fluxide_apiserver::RunningServer>)> {
+    fluxide_runtime::tls::install_provider();
+    if let Some(path) = std::env::var_os(KUBECONFIG) {
+        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("{KUBECONFIG} names no readable file"))?;
+        let client = client_from_kubeconfig(&text).await?;
+        INSTALLED.get_or_try_init(|| install_definitions(&client)).await?;
+        return Ok((client, None));
+    }
+    let server = fluxide_apiserver::Server::builder().start().await?;
+    let client = client_from_kubeconfig(&server.kubeconfig()).await?;
+    install_definitions(&client).await?;
+    Ok((client, Some(server)))
+}
