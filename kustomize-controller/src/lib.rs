@@ -1,1 +1,129 @@
-//! Builds Kustomizations from artifacts and applies them.
+//! Builds Kustomizations from artifacts and keeps them applied.
+
+pub mod artifact_fs;
+pub mod build;
+mod dependency;
+mod finalize;
+pub mod generate;
+pub mod options;
+pub mod reconciler;
+pub mod source;
+mod status;
+pub mod substitute;
+pub mod target;
+mod watches;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use fluxide_apply::order::parse_group_kinds;
+use fluxide_artifact::fetch::FetchOptions;
+use fluxide_artifact::{ArtifactCache, CacheOptions, Fetcher};
+use fluxide_kustomize_api::Kustomization;
+use fluxide_kustomize_api::kustomization::VariablesKind;
+use fluxide_runtime::{CancellationToken, Error, Key, Manager};
+use fluxide_source_api::{Bucket, ExternalArtifact, GitRepository, OCIRepository};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+
+pub use options::Options;
+
+use crate::reconciler::{KustomizationReconciler, Settings};
+use crate::source::Sources;
+use crate::target::Targets;
+
+/// Runs the controller until `shutdown`.
+pub async fn run(options: Options, client: kube::Client, shutdown: CancellationToken) -> Result<(), Error> {
+    let manager = manager(&options, client)?;
+    manager.run(shutdown).await
+}
+
+/// The controller, ready to run.
+pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error> {
+    let mut manager = Manager::new(&options::profile(), &options.common, client)?;
+    let gates = Arc::new(manager.gates().clone());
+    let workload_identity = gates.enabled(fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY);
+    let has_default_account = !options.default_decryption_service_account.is_empty()
+        || !options.default_kubeconfig_service_account.is_empty();
+    if has_default_account && !workload_identity {
+        return Err(setup_error(
+            "cannot set default service accounts when the feature gate ObjectLevelWorkloadIdentity is not enabled",
+        ));
+    }
+
+    let sources = Sources {
+        git_repositories: manager.store::<GitRepository>(),
+        oci_repositories: manager.store::<OCIRepository>(),
+        buckets: manager.store::<Bucket>(),
+        external_artifacts: gates
+            .enabled(options::EXTERNAL_ARTIFACT)
+            .then(|| manager.store::<ExternalArtifact>()),
+        no_cross_namespace_refs: options.common.no_cross_namespace_refs,
+        direct: gates.enabled(options::DIRECT_SOURCE_FETCH).then(|| manager.client()),
+    };
+    let configs = (!gates.enabled(options::DISABLE_CONFIG_WATCHERS))
+        .then(|| (manager.config_store::<ConfigMap>(), manager.config_store::<Secret>()));
+    let kustomizations = manager.primary_store::<Kustomization>();
+
+    let settings = Settings {
+        concurrent_ssa: options.concurrent_ssa,
+        override_managers: options.override_manager.clone(),
+        custom_stage_kinds: parse_group_kinds(&options.custom_apply_stage_kinds),
+        requeue_dependency: options.common.requeue_dependency.0,
+        no_cross_namespace_refs: options.common.no_cross_namespace_refs,
+        no_remote_bases: options.no_remote_bases,
+        runtime_namespace: options.common.runtime_namespace.clone(),
+        gates,
+    };
+    let reconciler = KustomizationReconciler {
+        settings,
+        sources: sources.clone(),
+        kustomizations: kustomizations.clone(),
+        artifacts: artifacts(options)?,
+        targets: Targets::new(manager.client(), &options.common.default_service_account),
+    };
+    Ok(manager.controller(reconciler, |mut watches| {
+        watches = watches
+            .on(&sources.git_repositories, |change, all| {
+                watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())
+            })
+            .on(&sources.oci_repositories, |change, all| {
+                watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())
+            })
+            .on(&sources.buckets, |change, all| {
+                watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())
+            })
+            .on(&kustomizations, watches::by_dependency);
+        if let Some(external_artifacts) = &sources.external_artifacts {
+            watches = watches.on(external_artifacts, |change, all| {
+                watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())
+            });
+        }
+        if let Some((config_maps, secrets)) = &configs {
+            watches = watches
+                .on(config_maps, |change, all| {
+                    let key = change.object().map(|object| Key::of(object.as_ref()));
+                    key.map(|key| watches::by_config(&VariablesKind::ConfigMap, &key, all)).unwrap_or_default()
+                })
+                .on(secrets, |change, all| {
+                    let key = change.object().map(|object| Key::of(object.as_ref()));
+                    key.map(|key| watches::by_config(&VariablesKind::Secret, &key, all)).unwrap_or_default()
+                });
+        }
+        watches
+    }))
+}
+
+/// The cache of unpacked artifacts, in a directory of its own below the temporary one. The name is the
+/// same after a restart in a container, so that what a killed process left behind is cleared away.
+fn artifacts(options: &Options) -> Result<ArtifactCache, Error> {
+    static INSTANCES: AtomicU32 = AtomicU32::new(0);
+    let fetch = FetchOptions { retries: options.http_retry, ..FetchOptions::from_env() };
+    let fetcher = Fetcher::new(fetch).map_err(setup_error)?;
+    let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("kustomize-controller-{}-{instance}", std::process::id());
+    ArtifactCache::new(std::env::temp_dir().join(name), fetcher, CacheOptions::default()).map_err(setup_error)
+}
+
+fn setup_error(error: impl ToString) -> Error {
+    Error::Service { name: "setup".to_owned(), error: error.to_string() }
+}

@@ -1,3 +1,11 @@
-//! The `kustomize-controller` binary.
+//! The kustomize-controller binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fluxide_runtime::process::main(
+        &fluxide_kustomize_controller::options::profile(),
+        |options: &fluxide_kustomize_controller::Options| &options.common,
+        fluxide_kustomize_controller::run,
+    )
+}

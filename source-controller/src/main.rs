@@ -1,3 +1,9 @@
 //! The `source-controller` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use fluxide_source_controller::{Options, PROFILE, run};
+
+fn main() -> ExitCode {
+    fluxide_runtime::process::main(&PROFILE, |options: &Options| &options.common, run)
+}

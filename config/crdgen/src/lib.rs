@@ -40,6 +40,9 @@ pub enum Error {
 pub struct Definition {
     /// The controller that owns the kind.
     pub controller: &'static str,
+    /// The deployment that reconciles the kind: the controller, but for the kinds that
+    /// image-automation-controller reconciles under the name image-reflector-controller.
+    pub component: &'static str,
     /// Name of the definition: `<plural>.<group>`.
     pub name: String,
     /// The definition as it goes to the API server.
@@ -56,6 +59,16 @@ impl Definition {
     }
 }
 
+/// The deployments the controllers are installed as.
+pub const COMPONENTS: &[&str] = &[
+    "source-controller",
+    "kustomize-controller",
+    "helm-controller",
+    "notification-controller",
+    "image-reflector-controller",
+    "image-automation-controller",
+];
+
 /// All definitions, with the controllers they belong to.
 ///
 /// # Errors
@@ -65,6 +78,7 @@ pub fn definitions() -> Result<Vec<Definition>, Error> {
     const KUSTOMIZE: &str = "kustomize-controller";
     const HELM: &str = "helm-controller";
     const NOTIFICATION: &str = "notification-controller";
+    const REFLECTOR: &str = "image-reflector-controller";
     const IMAGE: &str = "image-automation-controller";
     Ok(vec![
         definition::<GitRepository>(SOURCE, &["v1beta2"])?,
@@ -79,8 +93,8 @@ pub fn definitions() -> Result<Vec<Definition>, Error> {
         definition::<Provider>(NOTIFICATION, &["v1beta2"])?,
         definition::<Alert>(NOTIFICATION, &["v1beta2"])?,
         definition::<Receiver>(NOTIFICATION, &["v1beta2"])?,
-        definition::<ImageRepository>(IMAGE, &["v1beta2"])?,
-        definition::<ImagePolicy>(IMAGE, &["v1beta2"])?,
+        Definition { component: REFLECTOR, ..definition::<ImageRepository>(IMAGE, &["v1beta2"])? },
+        Definition { component: REFLECTOR, ..definition::<ImagePolicy>(IMAGE, &["v1beta2"])? },
         definition::<ImageUpdateAutomation>(IMAGE, &["v1beta2"])?,
     ])
 }
@@ -109,12 +123,12 @@ pub fn crds_for(controller: &str) -> Result<Vec<Value>, Error> {
 pub fn files() -> Result<Vec<(String, String)>, Error> {
     let definitions = definitions()?;
     let mut files = Vec::new();
-    for controller in CONTROLLERS {
+    for component in COMPONENTS {
         let mut names = Vec::new();
-        for definition in definitions.iter().filter(|it| it.controller == *controller) {
+        for definition in definitions.iter().filter(|it| it.component == *component) {
             names.push(definition.file_name());
             let yaml = serde_yaml::to_string(&definition.manifest)?;
-            files.push((format!("{controller}/{}", definition.file_name()), yaml));
+            files.push((format!("{component}/{}", definition.file_name()), yaml));
         }
         let mut kustomization =
             "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n".to_owned();
@@ -122,7 +136,7 @@ pub fn files() -> Result<Vec<(String, String)>, Error> {
         for name in names {
             kustomization.push_str(&format!("- {name}\n"));
         }
-        files.push((format!("{controller}/kustomization.yaml"), kustomization));
+        files.push((format!("{component}/kustomization.yaml"), kustomization));
     }
     Ok(files)
 }
@@ -134,5 +148,5 @@ fn definition<K: CustomResourceExt>(controller: &'static str, older: &[&str]) ->
     let mut manifest = serde_json::to_value(crd)?;
     adapt::adapt(&name, &mut manifest);
     adapt::serve_older_versions(&mut manifest, older);
-    Ok(Definition { controller, name, manifest })
+    Ok(Definition { controller, component: controller, name, manifest })
 }

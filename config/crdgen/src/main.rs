@@ -25,8 +25,8 @@ fn crd_directory() -> PathBuf {
 /// Writes the files and deletes those of definitions that are no more.
 fn write_all(directory: &Path) -> io::Result<()> {
     let files = fluxide_crdgen::files().map_err(io::Error::other)?;
-    for controller in fluxide_crdgen::CONTROLLERS {
-        let directory = directory.join(controller);
+    for component in fluxide_crdgen::COMPONENTS {
+        let directory = directory.join(component);
         fs::create_dir_all(&directory)?;
         for entry in fs::read_dir(&directory)? {
             let path = entry?.path();

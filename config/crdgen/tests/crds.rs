@@ -92,8 +92,8 @@ fn the_files_are_those_the_types_make() {
         assert!(found == content, "config/crd/{name} is stale: cargo run -p fluxide-crdgen");
         expected.insert(path);
     }
-    for controller in fluxide_crdgen::CONTROLLERS {
-        for entry in fs::read_dir(directory.join(controller)).unwrap() {
+    for component in fluxide_crdgen::COMPONENTS {
+        for entry in fs::read_dir(directory.join(component)).unwrap() {
             let path = entry.unwrap().path();
             assert!(expected.contains(&path), "{} is of no type", path.display());
         }

@@ -20,7 +20,6 @@ pub(crate) fn prepare_create(_core: &Core, resource: &Resource, v: &mut Value) -
         }
         ("", "secrets") => {
             string_data(v);
-            object::members(v).entry("type").or_insert_with(|| "Opaque".into());
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             crate::crd::definition::prepare_create(v);

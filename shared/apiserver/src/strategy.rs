@@ -2,26 +2,45 @@
 
 use serde_json::{Map, Value};
 
-use crate::api_error::{ApiResult, FieldError};
+use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::core::{Core, has_generation};
 use crate::object;
 use crate::registry::Resource;
-use crate::validation;
+use crate::{schema, validation};
 
 /// Brings a decoded body into the form of its kind: unknown fields go, and are reported.
 pub(crate) fn decode(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> {
     let removed = match &resource.custom {
         Some(c) => c.schema.prune_object(v),
-        None => Vec::new(),
+        None => decode_builtin(resource, v)?,
     };
     Ok(removed.into_iter().map(|p| format!("unknown field \"{p}\"")).collect())
 }
 
+fn decode_builtin(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> {
+    let Some(ty) = schema::builtin().kind(&resource.group, &resource.version, &resource.kind) else {
+        return Ok(Vec::new());
+    };
+    schema::decode(v, ty).map_err(|e| {
+        let (kind, version) = (&resource.kind, &resource.version);
+        ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {e}"))
+    })
+}
+
 /// Fills in the defaults of the kind.
 pub(crate) fn default_object(resource: &Resource, v: &mut Value) {
-    if let Some(c) = &resource.custom {
-        c.schema.default_object(v);
+    match &resource.custom {
+        Some(c) => c.schema.default_object(v),
+        None => crate::defaulting::default_builtin(&resource.group, &resource.version, &resource.kind, v),
     }
+}
+
+/// The status of an object of a built-in kind that has none.
+fn empty_status(resource: &Resource) -> Option<Value> {
+    let ty = schema::builtin().kind(&resource.group, &resource.version, &resource.kind)?;
+    let mut v = Value::Object(Map::new());
+    schema::decode(&mut v, ty).ok()?;
+    object::members(&mut v).remove("status")
 }
 
 /// Metadata that the server owns stays as it is, whatever the client sent.
@@ -48,8 +67,10 @@ pub(crate) fn keep_system_metadata(new: &mut Value, live: &Value) {
 pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
     if resource.has_status() && resource.plural != "customresourcedefinitions" {
         object::members(v).remove("status");
-        if resource.custom.is_none() {
-            object::members(v).insert("status".into(), Value::Object(Map::new()));
+        if resource.custom.is_none()
+            && let Some(status) = empty_status(resource)
+        {
+            object::members(v).insert("status".into(), status);
         }
     }
     crate::kinds::prepare_create(core, resource, v)

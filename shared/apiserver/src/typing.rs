@@ -1,11 +1,13 @@
 //! Server-side apply and strategic merge for a resource: picks its schema and hands over to the merge.
 
-use fluxide_structured_merge::schema::{Schema, TypeRef};
-use fluxide_structured_merge::{ApplyError, ApplyRequest, FieldSet, UpdateRequest, Versions};
+use std::borrow::Cow;
+
+use fluxide_structured_merge::{ApplyError, ApplyRequest, UpdateRequest, Versions};
 use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
 use crate::registry::Resource;
+use crate::schema::{self, BuiltinKind, CustomKind};
 
 /// The object with `metadata.managedFields` for a create, replacement or patch.
 pub(crate) fn record_update(
@@ -18,7 +20,7 @@ pub(crate) fn record_update(
 ) -> Value {
     let api_version = resource.api_version();
     let request = UpdateRequest { live, new, manager, api_version: &api_version, subresource, now };
-    fluxide_structured_merge::update(&request, &KindVersions::new(resource, subresource))
+    with_versions(resource, subresource, |v| fluxide_structured_merge::update(&request, v))
 }
 
 /// The object that an apply patch leads to.
@@ -42,7 +44,7 @@ pub(crate) fn apply(
         subresource,
         now,
     };
-    match fluxide_structured_merge::apply(&request, &KindVersions::new(resource, subresource)) {
+    match with_versions(resource, subresource, |v| fluxide_structured_merge::apply(&request, v)) {
         Ok(a) => Ok(a.object),
         Err(ApplyError::BadRequest(m)) => Err(ApiError::bad_request(m)),
         Err(ApplyError::Untyped(m)) => Err(ApiError::unclassified(m)),
@@ -64,41 +66,23 @@ pub(crate) fn strategic_merge(_resource: &Resource, live: &Value, patch: &Value)
     crate::patching::merge_patch::apply(live, patch)
 }
 
-struct KindVersions<'a> {
-    resource: &'a Resource,
-    schema: &'a Schema,
-    reset: Option<FieldSet>,
-}
-
-impl<'a> KindVersions<'a> {
-    fn new(resource: &'a Resource, subresource: &str) -> Self {
-        static DEDUCED: std::sync::LazyLock<Schema> = std::sync::LazyLock::new(Schema::deduced);
-        let schema = match &resource.custom {
-            Some(c) => &c.types,
-            None => &DEDUCED,
-        };
-        let reset = match subresource {
-            "" if resource.has_status() => Some(json!({"f:status": {}})),
-            "status" => Some(json!({"f:spec": {}, "f:metadata": {}})),
-            _ => None,
-        };
-        let reset = reset.and_then(|v| FieldSet::from_json(&v).ok());
-        KindVersions { resource, schema, reset }
-    }
-}
-
-impl Versions for KindVersions<'_> {
-    fn type_at(&self, api_version: &str) -> Option<TypeRef<'_>> {
-        (api_version == self.resource.api_version()).then(|| self.schema.root())
-    }
-
-    fn convert(&self, object: &Value, api_version: &str) -> Result<Value, String> {
-        let mut v = object.clone();
-        crate::object::members(&mut v).insert("apiVersion".into(), api_version.into());
-        Ok(v)
-    }
-
-    fn reset_fields(&self, _api_version: &str) -> Option<&FieldSet> {
-        self.reset.as_ref()
+/// Calls `f` with the versions of the resource's kind.
+fn with_versions<T>(resource: &Resource, subresource: &str, f: impl FnOnce(&dyn Versions) -> T) -> T {
+    let reset_fields = schema::reset_fields(
+        &resource.group,
+        &resource.plural,
+        subresource,
+        resource.has_status(),
+        resource.custom.is_some(),
+    );
+    match &resource.custom {
+        Some(c) => {
+            let versions = c.siblings.iter().map(|(v, s)| (Cow::Borrowed(v.as_str()), s.as_ref())).collect();
+            f(&CustomKind { versions, reset_fields })
+        }
+        None => {
+            let convert = |v: &Value, api_version: &str| Ok(crate::versions::convert_builtin(v, api_version));
+            f(&BuiltinKind { group: &resource.group, kind: &resource.kind, reset_fields, convert: &convert })
+        }
     }
 }

@@ -1,15 +1,38 @@
 //! Conversion between the stored and the served version of an object.
 
+mod autoscaler;
+mod events;
+
 use serde_json::Value;
 
 use crate::object;
 use crate::registry::Resource;
 
+/// An object of a built-in kind in another version of its group.
+pub(crate) fn convert_builtin(v: &Value, api_version: &str) -> Value {
+    let mut v = v.clone();
+    let from = object::text(&v, &["apiVersion"]).to_owned();
+    match (from.as_str(), api_version) {
+        ("autoscaling/v1", "autoscaling/v2") => autoscaler::to_v2(&mut v),
+        ("autoscaling/v2", "autoscaling/v1") => autoscaler::to_v1(&mut v),
+        ("events.k8s.io/v1", "v1") => events::to_core(&mut v),
+        ("v1", "events.k8s.io/v1") => events::to_events_group(&mut v),
+        _ => {}
+    }
+    object::members(&mut v).insert("apiVersion".into(), api_version.into());
+    v
+}
+
 /// A stored object as `resource` serves it.
 pub(crate) fn to_served(resource: &Resource, stored: &Value) -> Value {
     let mut v = stored.clone();
-    if resource.api_version() != resource.storage_version {
-        object::members(&mut v).insert("apiVersion".into(), resource.api_version().into());
+    let api_version = resource.api_version();
+    if api_version != object::text(&v, &["apiVersion"]) {
+        if resource.custom.is_none() {
+            v = convert_builtin(&v, &api_version);
+        } else {
+            object::members(&mut v).insert("apiVersion".into(), api_version.into());
+        }
     }
     if let Some(c) = &resource.custom {
         c.schema.default_object(&mut v);
@@ -20,6 +43,9 @@ pub(crate) fn to_served(resource: &Resource, stored: &Value) -> Value {
 /// An object in the served version as it is stored.
 pub(crate) fn to_stored(resource: &Resource, mut v: Value) -> Value {
     if resource.api_version() != resource.storage_version {
+        if resource.custom.is_none() {
+            return convert_builtin(&v, &resource.storage_version);
+        }
         object::members(&mut v).insert("apiVersion".into(), resource.storage_version.clone().into());
     }
     v

@@ -12,6 +12,7 @@ mod reconciler;
 mod settle;
 mod watch;
 
+pub mod acl;
 pub mod client;
 pub mod conditions;
 pub mod duration;
@@ -26,6 +27,8 @@ pub mod pass;
 pub mod predicate;
 pub mod process;
 pub mod queue;
+pub mod remote;
+pub mod secrets;
 pub mod server;
 pub mod store;
 pub mod tls;

@@ -185,6 +185,14 @@ impl CommonOptions {
         options
     }
 
+    /// Whether the flags can be honoured.
+    pub fn check(&self, profile: &Profile) -> Result<(), Error> {
+        self.gates(profile)?;
+        self.jitter()?;
+        self.watched_namespace()?;
+        Ok(())
+    }
+
     /// The backoff of failing objects.
     pub fn backoff(&self) -> Backoff {
         Backoff { min: self.min_retry_delay.0, max: self.max_retry_delay.0 }

@@ -48,7 +48,12 @@ where
                 return ExitCode::FAILURE;
             }
         };
-        let code = match controlled(profile, options, run).await {
+        let checked = common(&options).check(profile);
+        let ended = match checked {
+            Ok(()) => controlled(profile, options, run).await,
+            Err(error) => Err(error.into()),
+        };
+        let code = match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(logger = "setup", error = %error, "problem running manager");

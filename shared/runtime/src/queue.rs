@@ -190,6 +190,11 @@ impl Schedule {
         &self.depth
     }
 
+    /// Whether nothing is due or running; delayed objects do not count.
+    pub fn is_idle(&self) -> bool {
+        self.due.is_empty() && self.running.is_empty()
+    }
+
     /// Since when each running pass has been running.
     pub fn running_since(&self) -> impl Iterator<Item = Instant> + '_ {
         self.running.values().map(|running| running.since)
@@ -381,6 +386,11 @@ impl Queue {
         let state = self.lock();
         let times = state.schedule.running_since().map(|since| now.saturating_duration_since(since));
         times.fold((Duration::ZERO, Duration::ZERO), |(sum, longest), time| (sum + time, longest.max(time)))
+    }
+
+    /// Whether nothing is due or running; delayed objects do not count.
+    pub fn is_idle(&self) -> bool {
+        self.lock().schedule.is_idle()
     }
 
     fn change<T>(&self, f: impl FnOnce(&mut Schedule, Instant) -> T) -> T {

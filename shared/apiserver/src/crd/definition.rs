@@ -28,3 +28,18 @@ pub(crate) fn default_names(crd: &mut Value) {
         object::set_at(crd, &["spec", "conversion"], json!({"strategy": "None"}));
     }
 }
+
+/// Defaults of the definition itself.
+pub(crate) fn default_definition(crd: &mut Value) {
+    if !crd["spec"].is_object() {
+        return;
+    }
+    default_names(crd);
+    let service = crd["spec"]["conversion"]["webhook"]["clientConfig"].get("service").is_some();
+    if service {
+        let path = ["spec", "conversion", "webhook", "clientConfig", "service", "port"];
+        if object::at(crd, &path).is_none() {
+            object::set_at(crd, &path, 443.into());
+        }
+    }
+}

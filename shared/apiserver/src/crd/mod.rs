@@ -7,6 +7,7 @@ pub(crate) mod value_validation;
 
 use std::sync::Arc;
 
+use fluxide_structured_merge::schema::Schema;
 use serde_json::Value;
 
 use crate::object::text;
@@ -19,8 +20,8 @@ pub(crate) struct CustomVersion {
     /// `spec.versions[].schema.openAPIV3Schema` as written.
     pub raw_schema: Value,
     pub schema: Structural,
-    /// The schema as server-side apply sees it.
-    pub types: fluxide_structured_merge::schema::Schema,
+    /// The schemas of all versions as server-side apply sees them.
+    pub siblings: Arc<Vec<(String, Arc<Schema>)>>,
     pub selectable_fields: Vec<String>,
     pub columns: Vec<Column>,
     pub scale: Option<ScalePaths>,
@@ -59,13 +60,14 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
     let namespaced = text(spec, &["scope"]) == "Namespaced";
     let storage =
         versions(crd).find(|v| v["storage"] == true).map(|v| text(v, &["name"])).unwrap_or_default();
+    let siblings = Arc::new(merge_schemas(crd));
     let strings = |v: &Value| -> Vec<String> {
         v.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect()
     };
     versions(crd)
         .filter(|v| v["served"] == true)
         .map(|v| {
-            let custom = CustomVersion::new(crd, v);
+            let custom = CustomVersion::new(crd, v, siblings.clone());
             let mut subresources = Vec::new();
             let verbs = vec!["get", "patch", "update"];
             if custom.has_status {
@@ -108,13 +110,27 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
         .collect()
 }
 
+/// The served versions with their schemas for merging.
+fn merge_schemas(crd: &Value) -> Vec<(String, Arc<Schema>)> {
+    let group = text(crd, &["spec", "group"]);
+    let preserve = crd["spec"]["preserveUnknownFields"] == true;
+    versions(crd)
+        .filter(|v| v["served"] == true)
+        .map(|v| {
+            let raw = &v["schema"]["openAPIV3Schema"];
+            let schema = Schema::from_open_api(raw, preserve).unwrap_or_else(|_| Schema::deduced());
+            (format!("{group}/{}", text(v, &["name"])), Arc::new(schema))
+        })
+        .collect()
+}
+
 /// `spec.versions`.
 pub(crate) fn versions(crd: &Value) -> impl Iterator<Item = &Value> {
     crd["spec"]["versions"].as_array().into_iter().flatten()
 }
 
 impl CustomVersion {
-    fn new(crd: &Value, version: &Value) -> Self {
+    fn new(crd: &Value, version: &Value, siblings: Arc<Vec<(String, Arc<Schema>)>>) -> Self {
         let raw_schema = version["schema"]["openAPIV3Schema"].clone();
         let mut schema = Structural::compile(&raw_schema);
         if crd["spec"]["preserveUnknownFields"] == true {
@@ -149,13 +165,8 @@ impl CustomVersion {
                 )
             })
         });
-        let types = fluxide_structured_merge::schema::Schema::from_open_api(
-            &raw_schema,
-            crd["spec"]["preserveUnknownFields"] == true,
-        )
-        .unwrap_or_else(|_| fluxide_structured_merge::schema::Schema::deduced());
         CustomVersion {
-            types,
+            siblings,
             schema,
             raw_schema,
             selectable_fields: version["selectableFields"]

@@ -93,6 +93,15 @@ impl Quantity {
         self.nanos.is_empty()
     }
 
+    /// The amount in thousand-millionths; the largest number when it does not fit.
+    pub(crate) fn nano_units(&self) -> i128 {
+        let amount = self
+            .nanos
+            .iter()
+            .fold(0_i128, |amount, digit| amount.saturating_mul(10).saturating_add(i128::from(*digit)));
+        if self.negative { -amount } else { amount }
+    }
+
     /// The amount in whole units, rounded away from zero; the largest number when it does not fit.
     pub(crate) fn whole_units(&self) -> i64 {
         let (whole, fraction) = self.nanos.split_at(self.nanos.len().saturating_sub(9));

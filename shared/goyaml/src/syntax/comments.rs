@@ -25,8 +25,11 @@ impl Scanner<'_> {
 
     /// `- # text` followed by an indented block: the comment is the head of that block.
     pub(super) fn lift_entry_comment(&mut self) {
+        if self.comments.is_empty() {
+            return;
+        }
         let count = self.tokens.len();
-        if count < 2 || self.comments.is_empty() || self.is_break(0) {
+        if count < 2 || self.is_break(0) {
             return;
         }
         if self.tokens[count - 2].kind != TokenKind::BlockSequenceStart
@@ -56,7 +59,7 @@ impl Scanner<'_> {
         let mut scan = scan_mark;
         let mut token_mark = token.start;
         let mut start = Mark::default();
-        let mut next_indent = self.indent.max(0) as i64;
+        let mut next_indent = i64::from(self.indent.max(0));
         let mut recent_empty = false;
         let mut first_empty = self.newlines <= 1;
         let mut line = self.mark.line;
@@ -80,7 +83,7 @@ impl Scanner<'_> {
                 continue;
             }
             let byte = self.byte(peek);
-            let here = Mark { index: self.mark.index + peek as i64, line, column };
+            let here = Mark { index: self.mark.index + peek as i32, line, column };
             let close_flow = self.flow_level > 0 && matches!(byte, b']' | b'}');
             let dedented = i64::from(start.column) - 1 < next_indent;
             if close_flow || self.is_breakz(peek) {
@@ -136,11 +139,11 @@ impl Scanner<'_> {
             peek = 1;
             column = 0;
             line = self.mark.line;
-            next_indent = self.indent.max(0) as i64;
+            next_indent = i64::from(self.indent.max(0));
         }
 
         if !text.is_empty() {
-            let end = Mark { index: self.mark.index + peek as i64 - 1, line, column };
+            let end = Mark { index: self.mark.index + peek as i32 - 1, line, column };
             self.comments.push_back(Comment {
                 place: CommentPlace::Head,
                 text,

@@ -9,11 +9,17 @@ pub(crate) struct Input<'a> {
     pub problem: Option<&'static str>,
 }
 
+/// The largest text that is read. Positions are 32 bits wide.
+const MAX_SIZE: usize = 1 << 30;
+
 /// go-yaml reads this many bytes at a time; a bad byte is noticed when its block is read, not when it is scanned.
 const BLOCK: usize = 512;
 
 /// Decodes UTF-8, or UTF-16 when a byte order mark says so.
 pub(crate) fn decode(bytes: &[u8]) -> Input<'_> {
+    if bytes.len() > MAX_SIZE {
+        return Input { text: Cow::Borrowed(""), problem: Some("the text is larger than 1 GiB") };
+    }
     match bytes {
         [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, u16::from_be_bytes),

@@ -149,6 +149,13 @@ impl<'a> Parser<'a> {
     /// The next token. The comments before it are collected on the way.
     fn peek(&mut self) -> Parse<&mut Token> {
         self.scanner.peek()?;
+        if self.scanner.has_comments() {
+            self.collect_comments();
+        }
+        self.scanner.peek()
+    }
+
+    fn collect_comments(&mut self) {
         let pending = &mut self.comments;
         self.scanner.take_comments(|token, comment| {
             let target = match comment.place {
@@ -164,7 +171,6 @@ impl<'a> Parser<'a> {
             target.push_str(&comment.text);
             true
         });
-        self.scanner.peek()
     }
 
     fn peek_kind(&mut self) -> Parse<(TokenKind, Mark)> {
@@ -340,11 +346,12 @@ impl<'a> Parser<'a> {
     }
 
     fn resolve_tag(&self, token: Token, start: Mark) -> Parse<String> {
+        let suffix = token.suffix.unwrap_or_default();
         if token.value.is_empty() {
-            return Ok(token.suffix);
+            return Ok(suffix.into());
         }
         match self.tag_directives.iter().find(|(handle, _)| *handle == token.value) {
-            Some((_, prefix)) => Ok(format!("{prefix}{}", token.suffix)),
+            Some((_, prefix)) => Ok(format!("{prefix}{suffix}")),
             None => Err(parser_error_in("found undefined tag handle", token.start, start)),
         }
     }
@@ -591,7 +598,7 @@ impl<'a> Parser<'a> {
                     if self.tag_directives.iter().any(|(handle, _)| *handle == token.value) {
                         return Err(parser_error("found duplicate %TAG directive", mark));
                     }
-                    self.tag_directives.push((token.value, token.suffix));
+                    self.tag_directives.push((token.value, token.suffix.unwrap_or_default().into()));
                 }
                 _ => break,
             }

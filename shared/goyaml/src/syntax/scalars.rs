@@ -25,12 +25,12 @@ impl Scanner<'_> {
                 } else {
                     value.push_str(&self.text[from..to]);
                 }
-                self.mark.index = to as i64;
+                self.mark.index = to as i32;
                 self.mark.column += count_characters(&self.bytes[from..to]);
                 self.newlines = 0;
                 end = self.mark;
             }
-            self.mark.index = next as i64;
+            self.mark.index = next as i32;
             self.mark.column += (next - to) as u32;
             if !self.is_break(0) {
                 break;
@@ -150,7 +150,7 @@ impl Scanner<'_> {
             }
             if at > from {
                 value.push_str(&self.text[from..at]);
-                self.mark.index = at as i64;
+                self.mark.index = at as i32;
                 self.mark.column += count_characters(&self.bytes[from..at]);
                 self.newlines = 0;
             }
@@ -378,7 +378,7 @@ impl Scanner<'_> {
             return Err(scanner_error(self.mark, start, "did not find expected whitespace or line break"));
         }
         let mut token = Token::with_value(TokenKind::Tag, start, self.mark, handle);
-        token.suffix = suffix;
+        token.suffix = Some(suffix.into());
         Ok(token)
     }
 
@@ -487,7 +487,7 @@ impl Scanner<'_> {
                     return Err(error(self, "did not find expected whitespace or line break"));
                 }
                 token = Token::with_value(TokenKind::TagDirective, start, self.mark, handle);
-                token.suffix = prefix;
+                token.suffix = Some(prefix.into());
             }
             _ => return Err(error(self, "found unknown directive name")),
         }

@@ -88,6 +88,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Whether comments wait for their token.
+    pub fn has_comments(&self) -> bool {
+        !self.comments.is_empty()
+    }
+
     /// Removes the next token from the queue.
     pub fn skip_token(&mut self) {
         self.ready = false;
@@ -367,7 +372,7 @@ impl<'a> Scanner<'a> {
             }
             let tabs = self.flow_level > 0 || !self.simple_key_allowed;
             let blanks = self.rest().iter().take_while(|&&b| b == b' ' || tabs && b == b'\t').count();
-            self.mark.index += blanks as i64;
+            self.mark.index += blanks as i32;
             self.mark.column += blanks as u32;
             if self.dialect == Dialect::V3 {
                 self.lift_entry_comment();
@@ -548,7 +553,7 @@ impl<'a> Scanner<'a> {
     /// Consumes characters of one byte each that are neither blanks nor breaks.
     pub(super) fn skip_ascii(&mut self, count: usize) {
         self.newlines = 0;
-        self.mark.index += count as i64;
+        self.mark.index += count as i32;
         self.mark.column += count as u32;
     }
 
@@ -557,7 +562,7 @@ impl<'a> Scanner<'a> {
         if !self.is_blank(0) {
             self.newlines = 0;
         }
-        self.mark.index += width(self.byte(0)) as i64;
+        self.mark.index += width(self.byte(0)) as i32;
         self.mark.column += 1;
     }
 
@@ -567,7 +572,7 @@ impl<'a> Scanner<'a> {
         if run.iter().any(|&b| b != b' ' && b != b'\t') {
             self.newlines = 0;
         }
-        self.mark.index = to as i64;
+        self.mark.index = to as i32;
         self.mark.column += count_characters(run);
     }
 

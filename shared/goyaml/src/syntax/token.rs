@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Byte offset; signed because a block may end "before" the text.
-    pub index: i64,
+    pub index: i32,
     pub line: u32,
     /// Characters since the start of the line.
     pub column: u32,
@@ -57,16 +57,16 @@ pub(crate) struct Token {
     /// The text of a scalar, the name of an anchor, the handle of a tag, the version of `%YAML`.
     pub value: String,
     /// The suffix of a tag or the prefix of a `%TAG`.
-    pub suffix: String,
+    pub suffix: Option<Box<str>>,
 }
 
 impl Token {
     pub fn new(kind: TokenKind, start: Mark, end: Mark) -> Token {
-        Token { kind, style: ScalarStyle::Plain, start, end, value: String::new(), suffix: String::new() }
+        Token { kind, style: ScalarStyle::Plain, start, end, value: String::new(), suffix: None }
     }
 
     pub fn with_value(kind: TokenKind, start: Mark, end: Mark, value: String) -> Token {
-        Token { kind, style: ScalarStyle::Plain, start, end, value, suffix: String::new() }
+        Token { kind, style: ScalarStyle::Plain, start, end, value, suffix: None }
     }
 }
 

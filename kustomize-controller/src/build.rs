@@ -1,0 +1,209 @@
+//! Builds the manifests of a Kustomization: generate, build, substitute, and split into objects.
+
+use std::sync::Arc;
+
+use fluxide_apply::Object;
+use fluxide_artifact::UnpackedDir;
+use fluxide_goyaml::sigs;
+use fluxide_kustomize::fs::{FileSystem as _, FsError};
+use fluxide_kustomize_api::{Kustomization, KustomizationSpec};
+use fluxide_meta::condition::reasons;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::artifact_fs::{ArtifactFs, clean};
+use crate::reconciler::{KustomizationReconciler, Stop};
+use crate::substitute::{self, Variables};
+use crate::{generate, options};
+
+/// What a build made.
+#[derive(Debug)]
+pub struct Built {
+    /// The objects, in build order.
+    pub objects: Vec<Object>,
+    /// Digest of the manifests as YAML: the same digest, the same objects.
+    pub digest: String,
+    /// What the user should know although the build succeeded.
+    pub warnings: Vec<String>,
+}
+
+/// Why the manifests cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory is not in the artifact.
+    #[error("kustomization path not found: stat {path}: {reason}")]
+    Path {
+        /// The directory in the artifact.
+        path: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The artifact cannot be read.
+    #[error("failed to open artifact: {0}")]
+    Artifact(#[from] FsError),
+    /// There is no kustomization.yaml to build.
+    #[error("{0}")]
+    Generate(#[from] generate::Error),
+    /// The kustomization does not build.
+    #[error("kustomize build failed: {0}")]
+    Build(#[from] fluxide_kustomize::Error),
+    /// An object of the build is incomplete.
+    #[error(
+        "failed to decode Kubernetes apiVersion, kind and name from a built object (apiVersion '{api_version}', kind '{kind}', name '{name}')"
+    )]
+    Incomplete {
+        /// Its apiVersion.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The variables of an object cannot be replaced.
+    #[error("post build failed for '{object}': {source}")]
+    Substitute {
+        /// Which object.
+        object: String,
+        /// Why.
+        source: substitute::Error,
+    },
+    /// The manifests do not make a stream of objects.
+    #[error("failed to read the built manifests: {0}")]
+    Stream(String),
+}
+
+/// Builds the manifests of a Kustomization from its unpacked artifact.
+pub(crate) async fn build(
+    reconciler: &KustomizationReconciler,
+    object: &Kustomization,
+    client: &kube::Client,
+    directory: Arc<UnpackedDir>,
+) -> Result<Built, Stop> {
+    let variables = match &object.spec.post_build {
+        Some(post_build) => {
+            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+            let variables = Variables::load(post_build, client, namespace).await;
+            Some(variables.map_err(|error| Stop::failed(reasons::BUILD_FAILED, error))?)
+        }
+        None => None,
+    };
+    let spec = object.spec.clone();
+    let strict = reconciler.settings.gates.enabled(options::STRICT_SUBSTITUTIONS);
+    let task = tokio::task::spawn_blocking(move || {
+        build_directory(directory.path(), &spec, variables.as_ref(), strict)
+    });
+    let built = match task.await {
+        Ok(built) => built,
+        Err(error) => return Err(Stop::failed(reasons::BUILD_FAILED, format!("the build was aborted: {error}"))),
+    };
+    let built = built.map_err(|error| match error {
+        error @ Error::Path { .. } => Stop::failed(reasons::ARTIFACT_FAILED, error),
+        error => Stop::failed(reasons::BUILD_FAILED, error),
+    })?;
+    for warning in &built.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(built)
+}
+
+/// Builds the manifests of an unpacked artifact as a Kustomization's spec says.
+pub fn build_directory(
+    artifact: &std::path::Path,
+    spec: &KustomizationSpec,
+    variables: Option<&Variables>,
+    strict: bool,
+) -> Result<Built, Error> {
+    let mut files = ArtifactFs::new(artifact)?;
+    let path = clean(spec.path.as_deref().unwrap_or_default());
+    match files.resolve(&path) {
+        Ok(resolved) if resolved.is_dir => {}
+        Ok(_) => return Err(Error::Path { path, reason: "not a directory" }),
+        Err(FsError::Resolve { .. }) => {
+            return Err(Error::Path { path, reason: "no such file or directory" });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let is_empty = generate::generate(&mut files, &path, spec)?;
+    let mut warnings = Vec::new();
+    if is_empty {
+        warnings.push(format!(
+            "no manifests found in '{path}': the build is empty, everything that was applied before is pruned"
+        ));
+    }
+    let resources = fluxide_kustomize::build(&files, &path, &fluxide_kustomize::Options::flux())?;
+    warnings.extend(resources.warnings().iter().cloned());
+
+    let mut stream = Sha256::new();
+    let mut objects = Vec::with_capacity(resources.len());
+    for (index, resource) in resources.iter().enumerate() {
+        check_complete(resource)?;
+        let substituted = match variables {
+            Some(variables) => substitute_resource(resource, variables, strict)?,
+            None => None,
+        };
+        let (value, yaml) = match substituted {
+            Some(substituted) => substituted,
+            None => (resource.to_json()?, resource.to_yaml()?),
+        };
+        if index > 0 {
+            stream.update("---\n");
+        }
+        stream.update(&yaml);
+        collect(value, &mut objects);
+    }
+    let digest = format!("sha256:{}", hex::encode(stream.finalize()));
+    Ok(Built { objects, digest, warnings })
+}
+
+fn check_complete(resource: &fluxide_kustomize::Resource) -> Result<(), Error> {
+    let (api_version, kind, name) = (resource.api_version(), resource.kind(), resource.name());
+    if api_version.is_empty() || kind.is_empty() || name.is_empty() {
+        return Err(Error::Incomplete {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Replaces the variables of one resource; `None` when there is nothing to replace in it.
+fn substitute_resource(
+    resource: &fluxide_kustomize::Resource,
+    variables: &Variables,
+    strict: bool,
+) -> Result<Option<(Value, String)>, Error> {
+    let failed = |source| Error::Substitute { object: printed_id(resource), source };
+    let value = resource.to_json()?;
+    if !variables.apply_to(&value) {
+        return Ok(None);
+    }
+    let text = variables.substitute(&resource.to_yaml()?, strict).map_err(failed)?;
+    let value = sigs::from_yaml(text.as_bytes())
+        .map_err(|error| failed(substitute::Error::NotYaml(error.to_string())))?;
+    let yaml = sigs::to_yaml(&value).map_err(|error| failed(substitute::Error::NotYaml(error.to_string())))?;
+    Ok(Some((Value::from(value), yaml)))
+}
+
+/// How kustomize prints the identity of a resource: `Kind.version.group/name`.
+fn printed_id(resource: &fluxide_kustomize::Resource) -> String {
+    let (group, version) = fluxide_apply::object::split_api_version(resource.api_version());
+    let group = if group.is_empty() { "[noGrp]" } else { group };
+    format!("{}.{version}.{group}/{}", resource.kind(), resource.name())
+}
+
+/// Adds an object, or the items of a list; what is no object for a cluster is dropped.
+fn collect(value: Value, objects: &mut Vec<Object>) {
+    let Some(mut object) = Object::new(value) else { return };
+    if let Some(Value::Array(items)) = object.fields_mut().get_mut("items") {
+        let items = std::mem::take(items);
+        objects.extend(items.into_iter().filter_map(Object::new));
+        return;
+    }
+    let is_complete = !object.api_version().is_empty() && !object.kind().is_empty() && !object.name().is_empty();
+    let is_kustomization = object.kind() == "Kustomization" && object.group() == "kustomize.config.k8s.io";
+    if is_complete && !is_kustomization {
+        objects.push(object);
+    }
+}
+

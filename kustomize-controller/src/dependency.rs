@@ -1,0 +1,95 @@
+//! Decides whether what a Kustomization depends on is ready.
+
+use fluxide_kustomize_api::Kustomization;
+use fluxide_meta::DependencyReference;
+use fluxide_runtime::conditions::{self, READY};
+use kube::ResourceExt as _;
+
+/// Why a dependency is not ready, for the built-in check; `None` when it is.
+///
+/// A dependency on the same source must have applied the revision that is about to be applied.
+pub fn not_ready(
+    kustomization: &Kustomization,
+    reference: &DependencyReference,
+    dependency: &Kustomization,
+    revision: &str,
+) -> Option<String> {
+    let namespace = kustomization.namespace().unwrap_or_default();
+    let subject = format!("'{}/{}'", reference.namespace_or(&namespace), reference.name);
+    let status = dependency.status.as_ref();
+    let observed = status.map_or(0, |status| status.observed_generation);
+    let has_conditions = status.is_some_and(|status| !status.conditions.is_empty());
+    if !has_conditions
+        || dependency.metadata.generation.unwrap_or(0) != observed
+        || !conditions::is_true(dependency, READY)
+    {
+        return Some(format!("dependency {subject} is not ready"));
+    }
+    let applied = status.and_then(|status| status.last_applied_revision.as_deref());
+    if has_same_source(kustomization, dependency) && applied != Some(revision) {
+        return Some(format!("dependency {subject} revision is not up to date"));
+    }
+    None
+}
+
+fn has_same_source(a: &Kustomization, b: &Kustomization) -> bool {
+    let source = |kustomization: &Kustomization| {
+        let reference = &kustomization.spec.source_ref;
+        let own = kustomization.namespace().unwrap_or_default();
+        (reference.kind.clone(), reference.name.clone(), reference.namespace_or(&own).to_owned())
+    };
+    source(a) == source(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn kustomization(name: &str, source: &str, status: serde_json::Value) -> Kustomization {
+        serde_json::from_value(json!({
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+            "kind": "Kustomization",
+            "metadata": {"name": name, "namespace": "apps", "generation": 2},
+            "spec": {"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": source}},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn status(ready: &str, generation: i64, revision: &str) -> serde_json::Value {
+        json!({
+            "observedGeneration": generation,
+            "lastAppliedRevision": revision,
+            "conditions": [{
+                "type": "Ready", "status": ready, "reason": "X", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        })
+    }
+
+    fn check(source: &str, status: serde_json::Value) -> Option<String> {
+        let own = kustomization("app", "fleet", json!({}));
+        let reference = DependencyReference { name: "infra".into(), namespace: None, ready_expr: None };
+        not_ready(&own, &reference, &kustomization("infra", source, status), "main@sha1:2")
+    }
+
+    #[test]
+    fn needs_ready_at_the_current_generation() {
+        let not_ready = Some("dependency 'apps/infra' is not ready".to_owned());
+        assert_eq!(check("other", json!({})), not_ready);
+        assert_eq!(check("other", status("False", 2, "x")), not_ready);
+        assert_eq!(check("other", status("True", 1, "x")), not_ready);
+        assert_eq!(check("other", status("True", 2, "x")), None);
+    }
+
+    #[test]
+    fn same_source_must_have_the_same_revision() {
+        assert_eq!(
+            check("fleet", status("True", 2, "main@sha1:1")),
+            Some("dependency 'apps/infra' revision is not up to date".to_owned())
+        );
+        assert_eq!(check("fleet", status("True", 2, "main@sha1:2")), None);
+        assert_eq!(check("other", status("True", 2, "main@sha1:1")), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! HorizontalPodAutoscaler between `autoscaling/v1` and `autoscaling/v2`.
+//!
+//! What v1 cannot say travels in annotations, as in Kubernetes.
+
+use serde_json::{Value, json};
+
+use crate::object;
+
+const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
+const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
+
+/// From v1 to v2.
+pub(super) fn to_v2(v: &mut Value) {
+    let mut metrics: Vec<Value> = Vec::new();
+    if let Some(cpu) = object::remove_at(v, &["spec", "targetCPUUtilizationPercentage"]) {
+        metrics.push(json!({
+            "type": "Resource",
+            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": cpu}},
+        }));
+    }
+    if let Some(Value::Array(more)) = annotation(v, METRICS) {
+        metrics.extend(more.iter().map(metric_to_v2));
+    }
+    if !metrics.is_empty() {
+        object::set_at(v, &["spec", "metrics"], metrics.into());
+    }
+    if let Some(b) = annotation(v, BEHAVIOR) {
+        object::set_at(v, &["spec", "behavior"], lower_keys(&b));
+    }
+    if let Some(c) = annotation(v, CONDITIONS) {
+        object::set_at(v, &["status", "conditions"], c);
+    }
+    let mut current: Vec<Value> = Vec::new();
+    if let Some(cpu) = object::remove_at(v, &["status", "currentCPUUtilizationPercentage"]) {
+        current.push(json!({
+            "type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu, "averageValue": "0"}},
+        }));
+    }
+    if let Some(Value::Array(more)) = annotation(v, CURRENT) {
+        current.extend(more);
+    }
+    let status = object::child(v, "status");
+    status.insert("currentMetrics".into(), if current.is_empty() { Value::Null } else { current.into() });
+    status.remove("currentReplicas").filter(|n| *n != 0).map(|n| status.insert("currentReplicas".into(), n));
+}
+
+/// From v2 to v1.
+pub(super) fn to_v1(v: &mut Value) {
+    let metrics = object::remove_at(v, &["spec", "metrics"]);
+    let mut others = Vec::new();
+    for m in metrics.as_ref().and_then(Value::as_array).into_iter().flatten() {
+        let r = &m["resource"];
+        if m["type"] == "Resource" && r["name"] == "cpu" && r["target"]["averageUtilization"].is_number() {
+            object::set_at(v, &["spec", "targetCPUUtilizationPercentage"], r["target"]["averageUtilization"].clone());
+        } else {
+            others.push(metric_to_v1(m));
+        }
+    }
+    if !others.is_empty() {
+        annotate(v, METRICS, &Value::Array(others));
+    }
+    if let Some(b) = object::remove_at(v, &["spec", "behavior"]) {
+        annotate(v, BEHAVIOR, &upper_keys(&b));
+    }
+    if let Some(c) = object::remove_at(v, &["status", "conditions"]).filter(|c| c.as_array().is_some_and(|a| !a.is_empty())) {
+        annotate(v, CONDITIONS, &c);
+    }
+    if let Some(Value::Array(current)) = object::remove_at(v, &["status", "currentMetrics"]) {
+        let mut rest = Vec::new();
+        for m in current {
+            let r = &m["resource"];
+            if m["type"] == "Resource" && r["name"] == "cpu" && r["current"]["averageUtilization"].is_number() {
+                let cpu = r["current"]["averageUtilization"].clone();
+                object::set_at(v, &["status", "currentCPUUtilizationPercentage"], cpu);
+            }
+            rest.push(m);
+        }
+        if !rest.is_empty() {
+            annotate(v, CURRENT, &Value::Array(rest));
+        }
+    }
+    let status = object::child(v, "status");
+    status.entry("currentReplicas").or_insert(json!(0));
+    status.entry("desiredReplicas").or_insert(json!(0));
+}
+
+fn annotation(v: &mut Value, key: &str) -> Option<Value> {
+    let text = object::remove_at(v, &["metadata", "annotations", key])?;
+    if object::at(v, &["metadata", "annotations"]).and_then(Value::as_object).is_some_and(|m| m.is_empty()) {
+        object::remove_at(v, &["metadata", "annotations"]);
+    }
+    serde_json::from_str(text.as_str()?).ok()
+}
+
+fn annotate(v: &mut Value, key: &str, value: &Value) {
+    object::set_at(v, &["metadata", "annotations", key], value.to_string().into());
+}
+
+fn metric_to_v1(m: &Value) -> Value {
+    let mut out = json!({"type": m["type"]});
+    for source in ["resource", "containerResource"] {
+        if let Some(r) = m.get(source) {
+            let mut s = json!({"name": r["name"]});
+            if let Some(c) = r.get("container") {
+                object::members(&mut s).insert("container".into(), c.clone());
+            }
+            if let Some(u) = r["target"].get("averageUtilization") {
+                object::members(&mut s).insert("targetAverageUtilization".into(), u.clone());
+            }
+            if let Some(a) = r["target"].get("averageValue") {
+                object::members(&mut s).insert("targetAverageValue".into(), a.clone());
+            }
+            object::members(&mut out).insert(source.into(), s);
+        }
+    }
+    if let Some(p) = m.get("pods") {
+        let mut s = json!({"metricName": p["metric"]["name"], "targetAverageValue": p["target"]["averageValue"]});
+        if let Some(l) = p["metric"].get("selector") {
+            object::members(&mut s).insert("selector".into(), l.clone());
+        }
+        object::members(&mut out).insert("pods".into(), s);
+    }
+    if let Some(o) = m.get("object") {
+        let mut s = json!({
+            "target": o["describedObject"], "metricName": o["metric"]["name"],
+            "targetValue": o["target"].get("value").cloned().unwrap_or(json!("0")),
+        });
+        if let Some(l) = o["metric"].get("selector") {
+            object::members(&mut s).insert("selector".into(), l.clone());
+        }
+        if let Some(a) = o["target"].get("averageValue") {
+            object::members(&mut s).insert("averageValue".into(), a.clone());
+        }
+        object::members(&mut out).insert("object".into(), s);
+    }
+    if let Some(e) = m.get("external") {
+        let mut s = json!({"metricName": e["metric"]["name"]});
+        if let Some(l) = e["metric"].get("selector") {
+            object::members(&mut s).insert("metricSelector".into(), l.clone());
+        }
+        if let Some(x) = e["target"].get("value") {
+            object::members(&mut s).insert("targetValue".into(), x.clone());
+        }
+        if let Some(x) = e["target"].get("averageValue") {
+            object::members(&mut s).insert("targetAverageValue".into(), x.clone());
+        }
+        object::members(&mut out).insert("external".into(), s);
+    }
+    out
+}
+
+fn metric_to_v2(m: &Value) -> Value {
+    let mut out = json!({"type": m["type"]});
+    let with = |mut v: Value, pairs: &[(&str, Option<&Value>)]| {
+        for (k, x) in pairs {
+            if let Some(x) = x {
+                object::members(&mut v).insert((*k).into(), (*x).clone());
+            }
+        }
+        v
+    };
+    for source in ["resource", "containerResource"] {
+        if let Some(r) = m.get(source) {
+            let kind = if r.get("targetAverageUtilization").is_some() { "Utilization" } else { "AverageValue" };
+            let target = with(
+                json!({"type": kind}),
+                &[
+                    ("averageUtilization", r.get("targetAverageUtilization")),
+                    ("averageValue", r.get("targetAverageValue")),
+                ],
+            );
+            let s = with(json!({"name": r["name"], "target": target}), &[("container", r.get("container"))]);
+            object::members(&mut out).insert(source.into(), s);
+        }
+    }
+    if let Some(p) = m.get("pods") {
+        let metric = with(json!({"name": p["metricName"]}), &[("selector", p.get("selector"))]);
+        let target = json!({"type": "AverageValue", "averageValue": p["targetAverageValue"]});
+        object::members(&mut out).insert("pods".into(), json!({"metric": metric, "target": target}));
+    }
+    if let Some(o) = m.get("object") {
+        let metric = with(json!({"name": o["metricName"]}), &[("selector", o.get("selector"))]);
+        let target = match o.get("averageValue") {
+            Some(a) => json!({"type": "AverageValue", "averageValue": a}),
+            None => json!({"type": "Value", "value": o["targetValue"]}),
+        };
+        object::members(&mut out)
+            .insert("object".into(), json!({"describedObject": o["target"], "metric": metric, "target": target}));
+    }
+    if let Some(e) = m.get("external") {
+        let metric = with(json!({"name": e["metricName"]}), &[("selector", e.get("metricSelector"))]);
+        let kind = if e.get("targetValue").is_some() { "Value" } else { "AverageValue" };
+        let target = with(
+            json!({"type": kind}),
+            &[("value", e.get("targetValue")), ("averageValue", e.get("targetAverageValue"))],
+        );
+        object::members(&mut out).insert("external".into(), json!({"metric": metric, "target": target}));
+    }
+    out
+}
+
+/// The annotation keeps the Go field names of the internal type.
+fn upper_keys(v: &Value) -> Value {
+    rename(v, |k| {
+        let mut c = k.chars();
+        c.next().map(|f| f.to_ascii_uppercase().to_string() + c.as_str()).unwrap_or_default()
+    })
+}
+
+fn lower_keys(v: &Value) -> Value {
+    rename(v, |k| {
+        let mut c = k.chars();
+        c.next().map(|f| f.to_ascii_lowercase().to_string() + c.as_str()).unwrap_or_default()
+    })
+}
+
+fn rename(v: &Value, f: impl Fn(&str) -> String + Copy) -> Value {
+    match v {
+        Value::Object(m) => Value::Object(m.iter().map(|(k, v)| (f(k), rename(v, f))).collect()),
+        Value::Array(a) => Value::Array(a.iter().map(|v| rename(v, f)).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,244 @@
+//! JSON to structs with the strictness, the leniency and the words of Go's `encoding/json`: field names match in any
+//! letter case, unknown fields fail, null leaves a field as it is.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// Why a value does not fit a struct.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// There is no such field.
+    #[error("json: unknown field {0:?}")]
+    UnknownField(String),
+    /// The value has another type.
+    #[error("json: cannot unmarshal {value} into Go struct field {path} of type {wanted}")]
+    WrongType {
+        /// What the value is.
+        value: String,
+        /// The field, from the top.
+        path: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// The whole document has another type.
+    #[error("json: cannot unmarshal {value} into Go value of type types.{wanted}")]
+    WrongRoot {
+        /// What the document is.
+        value: String,
+        /// What it should be.
+        wanted: String,
+    },
+}
+
+/// Where in the document a value is.
+pub(crate) struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    name: &'a str,
+    strict: bool,
+}
+
+impl<'a> At<'a> {
+    /// The whole document, to be decoded into the type of a name.
+    pub(crate) fn root(name: &'a str) -> At<'a> {
+        At { parent: None, name, strict: true }
+    }
+
+    /// The same, with unknown fields ignored.
+    pub(crate) fn lenient(name: &'a str) -> At<'a> {
+        At { parent: None, name, strict: false }
+    }
+
+    /// A field of what is here.
+    pub(crate) fn field<'b>(&'b self, name: &'b str) -> At<'b> {
+        At { parent: Some(self), name, strict: self.strict }
+    }
+
+    /// Whether unknown fields are errors.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    fn path(&self) -> String {
+        match self.parent {
+            Some(parent) => format!("{}.{}", parent.path(), self.name),
+            None => self.name.to_owned(),
+        }
+    }
+
+    /// The error for a value of the wrong type.
+    pub(crate) fn wrong(&self, value: &Value, wanted: String) -> DecodeError {
+        let value = match value {
+            Value::Number(number) if wanted.starts_with("int") => format!("number {number}"),
+            other => crate::yaml::json_type(other).to_owned(),
+        };
+        match self.parent {
+            Some(_) => DecodeError::WrongType { value, path: self.path(), wanted },
+            None => DecodeError::WrongRoot { value, wanted: self.name.to_owned() },
+        }
+    }
+}
+
+/// A type that can be read from JSON.
+pub(crate) trait Decode: Sized {
+    /// Reads a value that is not null.
+    fn decode(value: Value, at: &At<'_>) -> Result<Self, DecodeError>;
+
+    /// Go's name of the type.
+    fn type_name() -> String;
+
+    /// What null in a list or map becomes.
+    fn zero() -> Self;
+}
+
+impl Decode for String {
+    fn decode(value: Value, at: &At<'_>) -> Result<String, DecodeError> {
+        match value {
+            Value::String(text) => Ok(text),
+            other => Err(at.wrong(&other, Self::type_name())),
+        }
+    }
+
+    fn type_name() -> String {
+        "string".into()
+    }
+
+    fn zero() -> String {
+        String::new()
+    }
+}
+
+impl Decode for bool {
+    fn decode(value: Value, at: &At<'_>) -> Result<bool, DecodeError> {
+        value.as_bool().ok_or_else(|| at.wrong(&value, Self::type_name()))
+    }
+
+    fn type_name() -> String {
+        "bool".into()
+    }
+
+    fn zero() -> bool {
+        false
+    }
+}
+
+impl Decode for i64 {
+    fn decode(value: Value, at: &At<'_>) -> Result<i64, DecodeError> {
+        value.as_i64().ok_or_else(|| at.wrong(&value, Self::type_name()))
+    }
+
+    fn type_name() -> String {
+        "int64".into()
+    }
+
+    fn zero() -> i64 {
+        0
+    }
+}
+
+impl Decode for Value {
+    fn decode(value: Value, _: &At<'_>) -> Result<Value, DecodeError> {
+        Ok(value)
+    }
+
+    fn type_name() -> String {
+        "interface {}".into()
+    }
+
+    fn zero() -> Value {
+        Value::Null
+    }
+}
+
+impl<T: Decode> Decode for Option<T> {
+    fn decode(value: Value, at: &At<'_>) -> Result<Option<T>, DecodeError> {
+        T::decode(value, at).map(Some)
+    }
+
+    fn type_name() -> String {
+        T::type_name()
+    }
+
+    fn zero() -> Option<T> {
+        None
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    fn decode(value: Value, at: &At<'_>) -> Result<Vec<T>, DecodeError> {
+        match value {
+            Value::Array(items) => items.into_iter().map(|item| decode_or_zero(item, at)).collect(),
+            other => Err(at.wrong(&other, Self::type_name())),
+        }
+    }
+
+    fn type_name() -> String {
+        format!("[]{}", T::type_name())
+    }
+
+    fn zero() -> Vec<T> {
+        Vec::new()
+    }
+}
+
+impl<T: Decode> Decode for BTreeMap<String, T> {
+    fn decode(value: Value, at: &At<'_>) -> Result<BTreeMap<String, T>, DecodeError> {
+        match value {
+            Value::Object(map) => {
+                map.into_iter().map(|(key, value)| Ok((key, decode_or_zero(value, at)?))).collect()
+            }
+            other => Err(at.wrong(&other, Self::type_name())),
+        }
+    }
+
+    fn type_name() -> String {
+        format!("map[string]{}", T::type_name())
+    }
+
+    fn zero() -> BTreeMap<String, T> {
+        BTreeMap::new()
+    }
+}
+
+fn decode_or_zero<T: Decode>(value: Value, at: &At<'_>) -> Result<T, DecodeError> {
+    if value.is_null() { Ok(T::zero()) } else { T::decode(value, at) }
+}
+
+/// Implements [`Decode`] for a struct with `Default`, from the names its fields have in JSON.
+macro_rules! decode_struct {
+    ($type:ident { $($name:literal => $field:ident),* $(,)? }) => {
+        impl $crate::kustomization::decode::Decode for $type {
+            fn decode(
+                value: serde_json::Value,
+                at: &$crate::kustomization::decode::At<'_>,
+            ) -> Result<$type, $crate::kustomization::decode::DecodeError> {
+                let serde_json::Value::Object(map) = value else {
+                    return Err(at.wrong(&value, <$type as $crate::kustomization::decode::Decode>::type_name()));
+                };
+                let mut result = $type::default();
+                for (name, value) in map {
+                    $(if name.eq_ignore_ascii_case($name) {
+                        if !value.is_null() {
+                            result.$field = $crate::kustomization::decode::Decode::decode(value, &at.field($name))?;
+                        }
+                        continue;
+                    })*
+                    if at.is_strict() {
+                        return Err($crate::kustomization::decode::DecodeError::UnknownField(name));
+                    }
+                }
+                Ok(result)
+            }
+
+            fn type_name() -> String {
+                concat!("types.", stringify!($type)).into()
+            }
+
+            fn zero() -> $type {
+                $type::default()
+            }
+        }
+    };
+}
+
+pub(crate) use decode_struct;

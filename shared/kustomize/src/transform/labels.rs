@@ -1,0 +1,46 @@
+//! `labels` and `commonLabels`.
+
+use super::{Transform, TransformError};
+use crate::error::Error;
+use crate::fieldspec::{Create, FieldSpec};
+use crate::node;
+use crate::resources::Resources;
+use crate::schema::Schemas;
+use fluxide_goyaml::node::{Kind, Node, tag};
+use std::collections::BTreeMap;
+
+/// Sets labels wherever the field specs say: on objects, templates, selectors.
+pub(crate) struct LabelTransformer {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) fields: Vec<FieldSpec>,
+}
+
+impl Transform for LabelTransformer {
+    fn transform(&self, resources: &mut Resources, _: &Schemas) -> Result<(), Error> {
+        set_entries(resources, &self.labels, &self.fields)
+    }
+}
+
+/// Sets all entries in every mapping that the field specs lead to.
+pub(super) fn set_entries(
+    resources: &mut Resources,
+    entries: &BTreeMap<String, String>,
+    fields: &[FieldSpec],
+) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    for resource in resources.iter_mut() {
+        for field in fields {
+            field
+                .apply(resource, Create::Kind(Kind::Mapping, tag::MAP), &mut |map| {
+                    for (key, value) in entries {
+                        node::set_field(map, key, Node::string(value))?;
+                    }
+                    Ok(())
+                })
+                .map_err(TransformError::from)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The controller's own flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use fluxide_runtime::CommonOptions;
+use fluxide_runtime::duration::GoDuration;
+
+/// The flags of source-controller.
+#[derive(Clone, Debug, Parser)]
+#[command(about = "Fetches sources and publishes them as artifacts.")]
+pub struct Options {
+    /// The flags all controllers share.
+    #[command(flatten)]
+    pub common: CommonOptions,
+    /// The local storage path.
+    #[arg(long, env = "STORAGE_PATH", default_value = "/data")]
+    pub storage_path: PathBuf,
+    /// The address the static file server binds to.
+    #[arg(long, env = "STORAGE_ADDRESS", default_value = ":9090")]
+    pub storage_addr: String,
+    /// The advertised address of the static file server.
+    #[arg(long, env = "STORAGE_ADV_ADDR", default_value = "")]
+    pub storage_adv_addr: String,
+    /// The duration of time that artifacts from previous reconciliations will be kept in storage before being garbage collected.
+    #[arg(long, default_value = "1m")]
+    pub artifact_retention_ttl: GoDuration,
+    /// The maximum number of artifacts to be kept in storage after a garbage collection.
+    #[arg(long, default_value = "2")]
+    pub artifact_retention_records: usize,
+    /// The algorithm to use to calculate the digest of artifacts: sha256, sha384, sha512 or blake3.
+    #[arg(long, default_value = "sha256")]
+    pub artifact_digest_algo: String,
+    /// The most bytes a Git repository may have, packed or as one object.
+    #[arg(long, default_value = "1073741824")]
+    pub git_max_size: u64,
+    /// The list of key exchange algorithms to use for ssh connections, arranged from most preferred to the least.
+    #[arg(long, value_delimiter = ',')]
+    pub ssh_kex_algos: Vec<String>,
+    /// The list of hostkey algorithms to use for ssh connections, arranged from most preferred to the least.
+    #[arg(long, value_delimiter = ',')]
+    pub ssh_hostkey_algos: Vec<String>,
+}
+
+impl Options {
+    /// The address in artifact URLs: what the flag says, or else where the server listens.
+    pub(crate) fn advertised_address(&self, listening: Option<SocketAddr>) -> Result<String, String> {
+        if !self.storage_adv_addr.is_empty() {
+            return Ok(self.storage_adv_addr.clone());
+        }
+        let (host, port) = self.storage_addr.rsplit_once(':').ok_or_else(|| {
+            let address = &self.storage_addr;
+            format!("--storage-addr {address:?} is not host:port")
+        })?;
+        // Port 0 is one the system chose.
+        let port = match (port, listening) {
+            ("0", Some(address)) => address.port().to_string(),
+            _ => port.to_owned(),
+        };
+        let host = match host {
+            "" => "localhost".to_owned(),
+            "0.0.0.0" => std::env::var("HOSTNAME").unwrap_or_else(|_| fluxide_runtime::hostname()),
+            host => host.to_owned(),
+        };
+        Ok(format!("{host}:{port}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        fluxide_runtime::options::parse_from(
+            &crate::PROFILE,
+            ["source-controller"].iter().chain(arguments),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_advertised_address_defaults_to_the_listening_one() {
+        let address = |arguments: &[&str]| {
+            let listening = "127.0.0.1:4711".parse().ok();
+            options(arguments).advertised_address(listening)
+        };
+        assert_eq!(address(&[]).unwrap(), "localhost:9090");
+        assert_eq!(address(&["--storage-addr=10.0.0.1:80"]).unwrap(), "10.0.0.1:80");
+        assert_eq!(address(&["--storage-addr=127.0.0.1:0"]).unwrap(), "127.0.0.1:4711");
+        assert_eq!(address(&["--storage-adv-addr", "http://x:1"]).unwrap(), "http://x:1");
+        assert!(!address(&["--storage-addr=0.0.0.0:9090"]).unwrap().starts_with("0.0.0.0"));
+        assert!(address(&["--storage-addr=9090"]).is_err());
+    }
+
+    #[test]
+    fn defaults_are_those_of_flux() {
+        let options = options(&[]);
+        assert_eq!(options.common.concurrent, 2);
+        assert_eq!(options.artifact_retention_records, 2);
+        assert_eq!(options.artifact_retention_ttl.0.as_secs(), 60);
+    }
+}
