@@ -24,10 +24,14 @@ pub(super) fn autoscaler(version: &str, v: &mut Value) {
         let up = behavior.entry("scaleUp").or_insert_with(|| json!({}));
         set(up, "stabilizationWindowSeconds", 0);
         set(up, "selectPolicy", "Max");
-        set(up, "policies", json!([
-            {"type": "Pods", "value": 4, "periodSeconds": 15},
-            {"type": "Percent", "value": 100, "periodSeconds": 15},
-        ]));
+        set(
+            up,
+            "policies",
+            json!([
+                {"type": "Pods", "value": 4, "periodSeconds": 15},
+                {"type": "Percent", "value": 100, "periodSeconds": 15},
+            ]),
+        );
         let down = behavior.entry("scaleDown").or_insert_with(|| json!({}));
         set(down, "selectPolicy", "Max");
         set(down, "policies", json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]));

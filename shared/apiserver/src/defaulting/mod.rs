@@ -20,7 +20,9 @@ pub(crate) fn default_builtin(group: &str, version: &str, kind: &str, v: &mut Va
         ("apps", _) => workloads::apps(kind, v),
         ("", "ReplicationController") => workloads::replication_controller(v),
         ("batch", _) => workloads::batch(kind, v),
-        ("", "Service" | "Endpoints") | ("networking.k8s.io" | "discovery.k8s.io", _) => network::default_object(kind, v),
+        ("", "Service" | "Endpoints") | ("networking.k8s.io" | "discovery.k8s.io", _) => {
+            network::default_object(kind, v)
+        }
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler(version, v),
         _ => cluster::default_object(group, kind, v),
     }

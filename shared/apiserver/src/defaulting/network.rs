@@ -48,7 +48,8 @@ fn service(v: &mut Value) {
             object::members(spec).remove("sessionAffinityConfig");
         }
         Some("ClientIP")
-            if object::at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"]).is_none_or(Value::is_null) =>
+            if object::at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
+                .is_none_or(Value::is_null) =>
         {
             let config = json!({"clientIP": {"timeoutSeconds": 10800}});
             object::members(spec).insert("sessionAffinityConfig".into(), config);

@@ -161,7 +161,9 @@ fn probe(p: &mut Value) {
     if let Some(g) = p.get_mut("grpc") {
         set(g, "service", "");
     }
-    for (key, default) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+    for (key, default) in
+        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    {
         if p.get(key).is_none_or(|n| n == 0) {
             crate::object::members(p).insert(key.to_owned(), default.into());
         }
@@ -230,9 +232,12 @@ fn volume(v: &mut Value) {
         }
     }
     if let Some(a) = m.get_mut("azureDisk") {
-        for (k, d) in
-            [("cachingMode", json!("ReadWrite")), ("kind", json!("Shared")), ("fsType", json!("ext4")), ("readOnly", json!(false))]
-        {
+        for (k, d) in [
+            ("cachingMode", json!("ReadWrite")),
+            ("kind", json!("Shared")),
+            ("fsType", json!("ext4")),
+            ("readOnly", json!(false)),
+        ] {
             set(a, k, d);
         }
     }
@@ -240,7 +245,9 @@ fn volume(v: &mut Value) {
         set(s, "storageMode", "ThinProvisioned");
         set(s, "fsType", "xfs");
     }
-    if let Some(t) = m.get_mut("ephemeral").and_then(|e| e.get_mut("volumeClaimTemplate")).and_then(|t| t.get_mut("spec")) {
+    if let Some(t) =
+        m.get_mut("ephemeral").and_then(|e| e.get_mut("volumeClaimTemplate")).and_then(|t| t.get_mut("spec"))
+    {
         claim_spec(t);
     }
 }

@@ -53,7 +53,11 @@ pub(super) fn to_v1(v: &mut Value) {
     for m in metrics.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let r = &m["resource"];
         if m["type"] == "Resource" && r["name"] == "cpu" && r["target"]["averageUtilization"].is_number() {
-            object::set_at(v, &["spec", "targetCPUUtilizationPercentage"], r["target"]["averageUtilization"].clone());
+            object::set_at(
+                v,
+                &["spec", "targetCPUUtilizationPercentage"],
+                r["target"]["averageUtilization"].clone(),
+            );
         } else {
             others.push(metric_to_v1(m));
         }
@@ -64,14 +68,17 @@ pub(super) fn to_v1(v: &mut Value) {
     if let Some(b) = object::remove_at(v, &["spec", "behavior"]) {
         annotate(v, BEHAVIOR, &upper_keys(&b));
     }
-    if let Some(c) = object::remove_at(v, &["status", "conditions"]).filter(|c| c.as_array().is_some_and(|a| !a.is_empty())) {
+    if let Some(c) = object::remove_at(v, &["status", "conditions"])
+        .filter(|c| c.as_array().is_some_and(|a| !a.is_empty()))
+    {
         annotate(v, CONDITIONS, &c);
     }
     if let Some(Value::Array(current)) = object::remove_at(v, &["status", "currentMetrics"]) {
         let mut rest = Vec::new();
         for m in current {
             let r = &m["resource"];
-            if m["type"] == "Resource" && r["name"] == "cpu" && r["current"]["averageUtilization"].is_number() {
+            if m["type"] == "Resource" && r["name"] == "cpu" && r["current"]["averageUtilization"].is_number()
+            {
                 let cpu = r["current"]["averageUtilization"].clone();
                 object::set_at(v, &["status", "currentCPUUtilizationPercentage"], cpu);
             }
@@ -116,7 +123,8 @@ fn metric_to_v1(m: &Value) -> Value {
         }
     }
     if let Some(p) = m.get("pods") {
-        let mut s = json!({"metricName": p["metric"]["name"], "targetAverageValue": p["target"]["averageValue"]});
+        let mut s =
+            json!({"metricName": p["metric"]["name"], "targetAverageValue": p["target"]["averageValue"]});
         if let Some(l) = p["metric"].get("selector") {
             object::members(&mut s).insert("selector".into(), l.clone());
         }
@@ -163,7 +171,8 @@ fn metric_to_v2(m: &Value) -> Value {
     };
     for source in ["resource", "containerResource"] {
         if let Some(r) = m.get(source) {
-            let kind = if r.get("targetAverageUtilization").is_some() { "Utilization" } else { "AverageValue" };
+            let kind =
+                if r.get("targetAverageUtilization").is_some() { "Utilization" } else { "AverageValue" };
             let target = with(
                 json!({"type": kind}),
                 &[
@@ -186,8 +195,10 @@ fn metric_to_v2(m: &Value) -> Value {
             Some(a) => json!({"type": "AverageValue", "averageValue": a}),
             None => json!({"type": "Value", "value": o["targetValue"]}),
         };
-        object::members(&mut out)
-            .insert("object".into(), json!({"describedObject": o["target"], "metric": metric, "target": target}));
+        object::members(&mut out).insert(
+            "object".into(),
+            json!({"describedObject": o["target"], "metric": metric, "target": target}),
+        );
     }
     if let Some(e) = m.get("external") {
         let metric = with(json!({"name": e["metricName"]}), &[("selector", e.get("metricSelector"))]);
