@@ -260,7 +260,7 @@ fn conflicts_outside(conflicts: Conflicts, allowed: &FieldSet) -> Conflicts {
 /// Keeps the annotation of client-side apply in step, so that going back to it removes the right fields.
 fn refresh_last_applied(object: &mut Value, applied: &Value) {
     let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") else { return };
-    if !annotations.get(LAST_APPLIED).and_then(Value::as_str).is_some_and(|text| !text.is_empty()) {
+    if annotations.get(LAST_APPLIED).and_then(Value::as_str).is_none_or(str::is_empty) {
         return;
     }
     let mut applied = applied.clone();
