@@ -85,7 +85,7 @@ fn replay(case: &Value) -> Result<usize, String> {
                 }
             }
             Err(error) => {
-                if expected["body"]["message"] != Value::from(error.to_string()) {
+                if expected["body"]["message"] != error.to_string() {
                     return Err(format!("{what}: {error}\nexpected\n{}", expected["body"]["message"]));
                 }
                 if let ApplyError::Conflicts(conflicts) = error {
