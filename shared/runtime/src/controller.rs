@@ -200,6 +200,8 @@ impl<R: Reconciler> Worker<R> {
                 namespace = key.namespace,
                 name = key.name,
                 reconcileID = %uuid::Uuid::new_v4(),
+                otel.status_code = tracing::field::Empty,
+                gitops.revision = tracing::field::Empty,
             );
             self.one(taken, &abort).instrument(span).await;
             self.queue.done(&key);
@@ -267,6 +269,9 @@ impl<R: Reconciler> Worker<R> {
                 PassResult::Error
             }
         };
+        if result == PassResult::Error {
+            tracing::Span::current().record("otel.status_code", "ERROR");
+        }
         self.metrics.finished(result, started.elapsed());
     }
 

@@ -12,6 +12,7 @@ use kube::Client;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use notification::InvalidAddress;
 
@@ -135,6 +136,7 @@ pub struct Recorder {
 /// The tasks behind a [`Recorder`].
 pub(crate) struct Sinks {
     kubernetes: tokio::task::JoinHandle<()>,
+    closing: CancellationToken,
     notification: Option<notification::Sink>,
 }
 
@@ -147,7 +149,9 @@ impl Recorder {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Sinks), InvalidAddress> {
         let (kubernetes, receiver) = mpsc::channel(1000);
-        let sink = tokio::spawn(kubernetes::run(client, controller, receiver));
+        let closing = CancellationToken::new();
+        let sink = kubernetes::run(client, controller, receiver, closing.clone());
+        let sink = tokio::spawn(sink);
         let (notification, notification_sink) = if address.is_empty() {
             (None, None)
         } else {
@@ -155,7 +159,7 @@ impl Recorder {
             (Some(sender), Some(sink))
         };
         let recorder = Self { controller, instance: crate::hostname(), kubernetes, notification, metrics };
-        let sinks = Sinks { kubernetes: sink, notification: notification_sink };
+        let sinks = Sinks { kubernetes: sink, closing, notification: notification_sink };
         Ok((recorder, sinks))
     }
 
@@ -217,14 +221,14 @@ impl Recorder {
 }
 
 impl Sinks {
-    /// Sends what is queued, for as long as the timeout allows. Every [`Recorder`] must be gone or
-    /// unused by now: what they emit later is lost.
+    /// Sends what is queued, for as long as the timeout allows. What is emitted later is lost.
     pub(crate) async fn flush(self, timeout: Duration) {
         let notification = async {
             if let Some(sink) = self.notification {
                 sink.flush().await;
             }
         };
+        self.closing.cancel();
         let abort = self.kubernetes.abort_handle();
         let both = async { tokio::join!(self.kubernetes, notification) };
         if tokio::time::timeout(timeout, both).await.is_err() {

@@ -10,6 +10,7 @@ mod manager;
 mod patch;
 mod reconciler;
 mod settle;
+mod throttle;
 mod watch;
 
 pub mod acl;

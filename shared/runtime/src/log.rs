@@ -128,7 +128,7 @@ where
     }
 }
 
-/// Adds a span's fields; after `controllerKind` comes the object under its kind's name, as
+/// Adds a span's fields, but for those with a dot in their name, which are for traces; after `controllerKind` comes the object under its kind's name, as
 /// `flux logs` and people expect it.
 fn add_context<'a, S: LookupSpan<'a>>(line: &mut Vec<(String, Value)>, span: &SpanRef<'a, S>) {
     let extensions = span.extensions();
@@ -137,6 +137,9 @@ fn add_context<'a, S: LookupSpan<'a>>(line: &mut Vec<(String, Value)>, span: &Sp
     };
     let find = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value);
     for (name, value) in fields {
+        if name.contains('.') {
+            continue;
+        }
         line.push((name.clone(), value.clone()));
         if name == "controllerKind"
             && let (Value::String(kind), Some(namespace), Some(object)) =

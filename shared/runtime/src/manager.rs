@@ -15,7 +15,7 @@ use crate::{
     watch::{self, Watched},
 };
 use futures::{FutureExt, future::BoxFuture};
-use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
+use kube::{Client, Resource, core::PartialObjectMeta, runtime::watcher};
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
@@ -354,22 +354,14 @@ impl Manager {
         }
         let store = Store::<K>::new();
         self.stores.insert(id, Box::new(store.clone()));
-        let api = self.api::<K>();
+        let (client, namespace) = (self.client.clone(), self.namespace.clone());
         let mut config = watcher::Config::default();
         if !selector.is_empty() {
             config = config.labels(&selector);
         }
         let kept = store.clone();
-        self.watches.push(Box::new(move |stop| watch::run(api, config, kept, stop).boxed()));
+        self.watches.push(Box::new(move |stop| watch::run(client, namespace, config, kept, stop).boxed()));
         store
-    }
-
-    /// All objects of a kind, in the watched namespace or everywhere.
-    fn api<K: Watched>(&self) -> Api<K> {
-        match &self.namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        }
     }
 }
 

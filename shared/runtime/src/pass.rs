@@ -66,6 +66,11 @@ impl Pass {
         self.recorder.event(object, severity, reason, message, metadata);
     }
 
+    /// Notes the revision this pass is about in the trace of the pass.
+    pub fn trace_revision(&self, revision: &str) {
+        tracing::Span::current().record("gitops.revision", revision);
+    }
+
     /// How long this pass has been running.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()

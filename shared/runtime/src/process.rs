@@ -5,6 +5,7 @@ use crate::{
     log::{self, Encoding, LogLayer},
     manager,
     options::{self, CommonOptions, Profile},
+    throttle,
     traces::{self, Traces},
 };
 use clap::Parser;
@@ -48,9 +49,10 @@ where
                 return ExitCode::FAILURE;
             }
         };
+        let limits = (common(&options).kube_api_qps, common(&options).kube_api_burst);
         let checked = common(&options).check(profile);
         let ended = match checked {
-            Ok(()) => controlled(profile, options, run).await,
+            Ok(()) => controlled(profile, limits, options, run).await,
             Err(error) => Err(error.into()),
         };
         let code = match ended {
@@ -70,7 +72,12 @@ where
     code
 }
 
-async fn controlled<O, F, R>(profile: &Profile, options: O, run: F) -> Result<(), manager::Error>
+async fn controlled<O, F, R>(
+    profile: &Profile,
+    (rate, burst): (f64, u32),
+    options: O,
+    run: F,
+) -> Result<(), manager::Error>
 where
     F: FnOnce(O, Client, CancellationToken) -> R,
     R: Future<Output = Result<(), manager::Error>>,
@@ -78,6 +85,11 @@ where
     let shutdown = CancellationToken::new();
     tokio::spawn(signals(shutdown.clone()));
     let client = client::connect(profile.name).await?;
+    let client = if client::has_priority_and_fairness(&client).await {
+        client
+    } else {
+        throttle::throttled(client, rate, burst)
+    };
     run(options, client, shutdown).await
 }
 

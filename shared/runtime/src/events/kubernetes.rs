@@ -16,13 +16,27 @@ use kube::{
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Writes events until every sender is gone.
-pub(super) async fn run(client: Client, controller: &'static str, mut receiver: mpsc::Receiver<Recorded>) {
+/// Writes events; from `closing` on only those that are queued already.
+pub(super) async fn run(
+    client: Client,
+    controller: &'static str,
+    mut receiver: mpsc::Receiver<Recorded>,
+    closing: CancellationToken,
+) {
     let mut correlator = Correlator::default();
-    while let Some(recorded) = receiver.recv().await {
+    loop {
+        let recorded = tokio::select! {
+            recorded = receiver.recv() => recorded,
+            () = closing.cancelled(), if !receiver.is_closed() => {
+                receiver.close();
+                continue;
+            }
+        };
+        let Some(recorded) = recorded else { return };
         let write = write(&client, controller, &mut correlator, &recorded);
         let error = match timeout(REQUEST_TIMEOUT, write).await {
             Ok(Ok(())) => continue,
