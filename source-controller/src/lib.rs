@@ -4,7 +4,6 @@
 
 mod git_repository;
 mod options;
-mod secrets;
 mod source;
 
 use std::future::IntoFuture;
@@ -21,20 +20,12 @@ pub use options::Options;
 use crate::git_repository::GitRepositoryReconciler;
 
 /// What differs from other controllers.
-pub const PROFILE: Profile = Profile {
-    concurrent: 2,
-    ..Profile::new("source-controller")
-};
+pub const PROFILE: Profile = Profile { concurrent: 2, ..Profile::new("source-controller") };
 
 /// Runs the controller until `shutdown`.
 pub async fn run(options: Options, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
-    let storage_error = |error: String| Error::Service {
-        name: "artifact storage".to_owned(),
-        error,
-    };
-    options
-        .common
-        .check_default_service_accounts(&PROFILE, &[&options.common.default_service_account])?;
+    let storage_error = |error: String| Error::Service { name: "artifact storage".to_owned(), error };
+    options.common.check_default_service_accounts(&PROFILE, &[&options.common.default_service_account])?;
     let algorithm = options
         .artifact_digest_algo
         .parse()
@@ -58,9 +49,7 @@ pub async fn run(options: Options, client: Client, shutdown: CancellationToken) 
     if let Some(listener) = listener {
         let router = fluxide_artifact::server::router(store.root(), is_leader.clone());
         manager = manager.service("artifact server", move |stop| {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .into_future()
+            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future()
         });
     }
     manager = manager.leader_service("artifact server gate", move |stop| async move {
@@ -72,9 +61,7 @@ pub async fn run(options: Options, client: Client, shutdown: CancellationToken) 
     let repositories = manager.store::<GitRepository>();
     let reconciler = GitRepositoryReconciler::new(store, repositories.clone(), &options);
     manager
-        .controller(reconciler, |watches| {
-            watches.on(&repositories, git_repository::including)
-        })
+        .controller(reconciler, |watches| watches.on(&repositories, git_repository::including))
         .run(shutdown)
         .await
 }

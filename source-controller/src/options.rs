@@ -72,11 +72,8 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Options {
-        fluxide_runtime::options::parse_from(
-            &crate::PROFILE,
-            ["source-controller"].iter().chain(arguments),
-        )
-        .unwrap()
+        fluxide_runtime::options::parse_from(&crate::PROFILE, ["source-controller"].iter().chain(arguments))
+            .unwrap()
     }
 
     #[test]

@@ -50,7 +50,6 @@ pub mod reason {
     pub const EMPTY_GIT_REPOSITORY: &str = "EmptyGitRepository";
     pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
-    pub const FEATURE_GATE_DISABLED: &str = "FeatureGateDisabled";
     pub const NOT_FOUND: &str = "NotFound";
     pub const NO_ARTIFACT: &str = "NoArtifact";
     pub const ILLEGAL_PATH: &str = "IllegalPath";
@@ -111,18 +110,12 @@ impl From<PatchError> for Problem {
 impl Problem {
     /// A problem that may go away by itself.
     pub fn retry(reason: &'static str, message: impl Into<String>) -> Self {
-        Problem::Retry {
-            reason,
-            message: message.into(),
-        }
+        Problem::Retry { reason, message: message.into() }
     }
 
     /// A problem that stays until the spec changes.
     pub fn stall(reason: &'static str, message: impl Into<String>) -> Self {
-        Problem::Stall {
-            reason,
-            message: message.into(),
-        }
+        Problem::Stall { reason, message: message.into() }
     }
 
     /// Sets a condition that says so, and gives the problem back.
@@ -136,9 +129,7 @@ impl Problem {
     fn text(&self) -> Option<(&'static str, &str)> {
         match self {
             Problem::Retry { reason, message }
-            | Problem::Wait {
-                reason, message, ..
-            }
+            | Problem::Wait { reason, message, .. }
             | Problem::Stall { reason, message } => Some((reason, message)),
             Problem::Patch(_) => None,
         }
@@ -202,7 +193,12 @@ pub async fn look_after_storage<S: Source>(
         };
         match found.collected {
             Ok(0) => {}
-            Ok(count) => trace(object, pass, reason::GARBAGE_COLLECTION_SUCCEEDED, format!("garbage collected {count} artifacts")),
+            Ok(count) => trace(
+                object,
+                pass,
+                reason::GARBAGE_COLLECTION_SUCCEEDED,
+                format!("garbage collected {count} artifacts"),
+            ),
             Err(error) => trace(
                 object,
                 pass,
@@ -240,9 +236,8 @@ struct Stored {
 }
 
 fn check_stored(store: &Store, owner: &Owner, artifact: &Artifact) -> Stored {
-    let collected = store
-        .collect_garbage(owner, &artifact.path, SystemTime::now())
-        .map(|removed| removed.len());
+    let collected =
+        store.collect_garbage(owner, &artifact.path, SystemTime::now()).map(|removed| removed.len());
     // A path into somebody else's directory is not this object's artifact.
     let own = artifact
         .path
@@ -257,10 +252,7 @@ fn check_stored(store: &Store, owner: &Owner, artifact: &Artifact) -> Stored {
     {
         tracing::error!(%error, "failed to remove corrupt artifact");
     }
-    Stored {
-        collected,
-        verification,
-    }
+    Stored { collected, verification }
 }
 
 /// Runs something that blocks on the disk, off the threads that serve requests.
@@ -335,11 +327,7 @@ pub fn failure<S: Source>(object: &S, pass: &Pass, problem: Problem) -> Failure 
             event(object, pass, Severity::Error, reason, message.clone(), false);
             Failure::retry(message)
         }
-        Problem::Wait {
-            reason,
-            message,
-            after,
-        } => {
+        Problem::Wait { reason, message, after } => {
             tracing::info!(error = message, "reconciliation waiting");
             event(object, pass, Severity::Trace, reason, message.clone(), false);
             Failure::wait(after, message)
@@ -378,11 +366,7 @@ pub fn settle<S: Source>(object: &mut S, result: Result<Outcome, Failure>) -> Re
     if finished && !object.conditions().is_empty() && object.observed_generation() != generation {
         object.set_observed_generation(generation);
     }
-    let summary = Summary {
-        kinds: S::SUMMARY,
-        negative: S::NEGATIVE,
-        latest_generation: false,
-    };
+    let summary = Summary { kinds: S::SUMMARY, negative: S::NEGATIVE, latest_generation: false };
     conditions::summarize(object, READY, &summary);
     if let Some(verified) = conditions::get(object, condition::SOURCE_VERIFIED)
         && Status::of(verified) == Status::False

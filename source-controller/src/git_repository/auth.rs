@@ -1,0 +1,136 @@
+//! From a GitRepository's URL and Secrets to a remote.
+
+use fluxide_git::{Auth, ClientCertificate, Proxy, Remote, TlsSettings};
+use fluxide_runtime::secrets::{self, Secret};
+use fluxide_source_api::git_repository::{GitProvider, GitRepositorySpec};
+use kube::Client;
+
+use crate::source::{Problem, reason};
+
+/// The remote a spec describes, with its credentials.
+pub async fn remote(client: &Client, namespace: &str, spec: &GitRepositorySpec) -> Result<Remote, Problem> {
+    let proxy = match &spec.proxy_secret_ref {
+        Some(reference) => Some(proxy(client, namespace, &reference.name).await?),
+        None => None,
+    };
+    let mut remote = Remote::new(&spec.url).map_err(|error| {
+        let url = strip_credentials(&spec.url);
+        Problem::stall(reason::URL_INVALID, format!("failed to parse url '{url}': {error}"))
+    })?;
+    remote.proxy = proxy;
+    let provider = spec.provider.clone().unwrap_or_default();
+    let Some(reference) = &spec.secret_ref else {
+        return match provider {
+            GitProvider::Github => Err(Problem::stall(
+                reason::INVALID_PROVIDER_CONFIGURATION,
+                "secretRef with github app data must be specified when provider is set to github",
+            )),
+            _ if remote.url().scheme() == "ssh" => {
+                Err(options_error("invalid 'ssh' auth option: 'identity' is required"))
+            }
+            _ => Ok(remote),
+        };
+    };
+    let secret = get(client, namespace, &reference.name).await?;
+    let app = secret
+        .github_app()
+        .map_err(|error| Problem::retry(reason::AUTHENTICATION_FAILED, error.to_string()))?;
+    match (&provider, &app) {
+        (GitProvider::Github, None) => {
+            return Err(Problem::retry(
+                reason::INVALID_PROVIDER_CONFIGURATION,
+                "secretRef with github app data must be specified when provider is set to github",
+            ));
+        }
+        (GitProvider::Github, Some(_)) => {}
+        (_, Some(_)) => {
+            let name = secret.key();
+            return Err(Problem::retry(
+                reason::INVALID_PROVIDER_CONFIGURATION,
+                format!("secretRef '{name}' has github app data but provider is not set to github"),
+            ));
+        }
+        (_, None) => {}
+    }
+    match remote.url().scheme() {
+        "ssh" => {
+            return Err(options_error("ssh is not supported yet"));
+        }
+        _ => http(&mut remote, &secret)?,
+    }
+    Ok(remote)
+}
+
+fn http(remote: &mut Remote, secret: &Secret) -> Result<(), Problem> {
+    let text = |key| secret.text(key).map_err(|error| options_error(&error.to_string()));
+    let bearer = text("bearerToken")?.filter(|token| !token.is_empty());
+    let username = text("username")?.unwrap_or_default();
+    let password = text("password")?.unwrap_or_default();
+    if let Some(token) = bearer {
+        if !matches!(remote.auth, Auth::None) {
+            return Err(options_error("basic auth and bearer token cannot be set at the same time"));
+        }
+        remote.auth = Auth::Bearer(token);
+    } else if !username.is_empty() {
+        remote.auth = Auth::Basic { username, password };
+    } else if !password.is_empty() {
+        return Err(options_error(
+            "invalid 'https' auth option: 'username' is required when 'password' is set",
+        ));
+    }
+    match secret.tls() {
+        Ok(tls) => {
+            remote.tls = TlsSettings {
+                ca: tls.ca,
+                client_certificate: tls.identity.map(|identity| ClientCertificate {
+                    certificate: identity.certificate,
+                    key: identity.key.expose().clone(),
+                }),
+            };
+            Ok(())
+        }
+        Err(secrets::Error::NoTls(_)) => Ok(()),
+        Err(error) => Err(options_error(&error.to_string())),
+    }
+}
+
+async fn proxy(client: &Client, namespace: &str, name: &str) -> Result<Proxy, Problem> {
+    let failed = |error: String| {
+        let message = format!("failed to configure proxy options: {error}");
+        Problem::retry(reason::AUTHENTICATION_FAILED, message)
+    };
+    let secret = Secret::get(client, namespace, name).await.map_err(|error| failed(secret_error(&error)))?;
+    let url = secret.proxy().map_err(|error| failed(error.to_string()))?;
+    Ok(Proxy { address: url.expose().to_string(), credentials: None })
+}
+
+/// Reads a Secret that a spec names.
+pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Secret, Problem> {
+    Secret::get(client, namespace, name).await.map_err(|error| {
+        let message = format!("failed to get secret '{namespace}/{name}': {}", secret_error(&error));
+        Problem::retry(reason::AUTHENTICATION_FAILED, message)
+    })
+}
+
+/// A missing Secret in the words of the API server.
+fn secret_error(error: &secrets::Error) -> String {
+    match error {
+        secrets::Error::NotFound(key) => {
+            format!("failed to get secret '{key}': secrets \"{}\" not found", key.name)
+        }
+        error => error.to_string(),
+    }
+}
+
+fn options_error(message: &str) -> Problem {
+    let message = format!("failed to configure authentication options: {message}");
+    Problem::retry(reason::AUTHENTICATION_FAILED, message)
+}
+
+/// A URL that could not be parsed, for a message, without what may be a password.
+fn strip_credentials(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}{}", &url[..scheme + 3], &url[at + 1..]),
+        _ => url.to_owned(),
+    }
+}
