@@ -7,8 +7,10 @@
 //! [`cluster`], [`apply`], [`prune`] and [`wait`] talk to an API server.
 
 pub mod apply;
+pub mod cel;
 pub mod cluster;
 pub mod drift;
+pub mod health;
 pub mod inventory;
 pub mod kstatus;
 pub mod managed_fields;

@@ -1,5 +1,7 @@
 //! Runs the recorded cases of the real libraries against the pure parts of the crate.
 
+use fluxide_apply::cel::Expression;
+use fluxide_apply::health::{self, RuleText, Rules};
 use fluxide_apply::order::{self, GroupKind};
 use fluxide_apply::{Entry, Object, ObjectId, kstatus, metadata};
 use serde_json::{Value, json};
@@ -146,4 +148,69 @@ fn normalization() {
         fluxide_apply::normalize::normalize(&mut object);
         object.into_value()
     });
+}
+
+fn variables(case: &Value) -> &serde_json::Map<String, Value> {
+    case["in"]["vars"].as_object().expect("vars")
+}
+
+#[test]
+fn cel_bool() {
+    check("kstatus", "bool", |case| {
+        let text = case["in"]["expr"].as_str().expect("expr");
+        let result = Expression::parse(text).and_then(|e| e.evaluate_bool(variables(case)));
+        result.map_or("error".into(), Value::from)
+    });
+}
+
+#[test]
+fn cel_string() {
+    check("kstatus", "string", |case| {
+        let text = case["in"]["expr"].as_str().expect("expr");
+        let result = Expression::parse(text).and_then(|e| e.evaluate_string(variables(case)));
+        result.map_or("error".into(), Value::from)
+    });
+}
+
+#[test]
+fn health_expressions() {
+    check("kstatus", "health", |case| {
+        let exprs = &case["in"]["exprs"];
+        let text = |key: &str| exprs[key].as_str().unwrap_or_default().to_owned();
+        let object = Object::new(case["in"]["object"].clone()).expect("object");
+        let rule = RuleText {
+            api_version: object.api_version().to_owned(),
+            kind: object.kind().to_owned(),
+            in_progress: text("inProgress"),
+            failed: text("failed"),
+            current: text("current"),
+        };
+        let Ok(rules) = Rules::parse(&[rule]) else { return "error".into() };
+        match rules.find(&object).expect("rule").judge(&object) {
+            Ok(verdict) => json!({"status": verdict.status.to_string(), "message": verdict.message}),
+            Err(_) => "error".into(),
+        }
+    });
+}
+
+#[test]
+fn ready_expressions() {
+    check("kstatus", "readyExpr", |case| {
+        let text = case["in"]["expr"].as_str().expect("expr");
+        let Ok(expression) = Expression::parse_checked(text, &["self", "dep"]) else { return "error".into() };
+        let ready = health::is_ready(&expression, case["in"]["self"].clone(), case["in"]["dep"].clone());
+        ready.map_or("error".into(), Value::from)
+    });
+}
+
+/// An expression that is wrong in itself stops for good; one that fails on the objects at hand is
+/// tried again. The texts of the library tell which is which.
+#[test]
+fn ready_expressions_are_checked_before_use() {
+    for case in cases("kstatus", "readyExpr") {
+        let text = case["in"]["expr"].as_str().expect("expr");
+        let error = case["err"].as_str().unwrap_or_default();
+        let is_wrong = error.contains("failed to parse") || error.contains("type mismatch");
+        assert_eq!(Expression::parse_checked(text, &["self", "dep"]).is_err(), is_wrong, "{text}: {error}");
+    }
 }

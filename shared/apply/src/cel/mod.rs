@@ -1,0 +1,157 @@
+//! Expressions in the Common Expression Language, with the library that Flux offers: optional
+//! values, strings, encoders, sets, and comparison of numbers of different types.
+
+mod check;
+mod library;
+mod limits;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use cel::objects::Key;
+use cel::{Context, Env, IdedExpr, Value};
+use serde_json::Map;
+
+/// Why an expression cannot be used or evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not CEL.
+    #[error("failed to parse the CEL expression '{expression}': {reason}")]
+    Parse {
+        /// The expression.
+        expression: String,
+        /// Where and why.
+        reason: String,
+    },
+    /// Its evaluation failed.
+    #[error("failed to evaluate the CEL expression '{expression}': {reason}")]
+    Evaluate {
+        /// The expression.
+        expression: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is not true or false.
+    #[error("failed to evaluate CEL expression as boolean: '{0}'")]
+    NotBoolean(String),
+    /// It is not text.
+    #[error("failed to evaluate CEL expression as string: '{0}'")]
+    NotString(String),
+    /// Checked before use, it is not certain to be true or false.
+    #[error("CEL expression output type mismatch: expected bool, got {0}")]
+    Type(String),
+}
+
+/// A parsed expression.
+pub struct Expression {
+    text: String,
+    parsed: IdedExpr,
+}
+
+impl Expression {
+    /// Parses an expression. Names and types are not checked.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
+        limits::check_text(text).map_err(failed)?;
+        let mut parsed = environment().parser().parse(text).map_err(|error| failed(error.to_string()))?;
+        limits::check(&parsed).map_err(failed)?;
+        library::redirect(&mut parsed);
+        Ok(Self { text: text.to_owned(), parsed })
+    }
+
+    /// Parses an expression about `names`, which are maps of anything, and makes sure that it can
+    /// only be true or false.
+    pub fn parse_checked(text: &str, names: &[&str]) -> Result<Self, Error> {
+        let expression = Self::parse(text)?;
+        let checked = check::type_of(&expression.parsed, names);
+        let kind = checked.map_err(|reason| Error::Parse {
+            expression: text.to_owned(),
+            reason: format!("ERROR: {reason}"),
+        })?;
+        if kind != check::Type::Bool {
+            return Err(Error::Type(kind.to_string()));
+        }
+        Ok(expression)
+    }
+
+    /// The text it was parsed from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Evaluates the expression, which must be true or false. Each member of `variables` is a
+    /// variable.
+    pub fn evaluate_bool(&self, variables: &Map<String, serde_json::Value>) -> Result<bool, Error> {
+        self.boolean(self.evaluate(variables, Numbers::Typed)?)
+    }
+
+    /// Evaluates the expression as [`Expression::evaluate_bool`] does, but with all numbers of the
+    /// variables as floating point, as in protobuf's `Struct`.
+    pub fn evaluate_bool_with_doubles(
+        &self,
+        variables: &Map<String, serde_json::Value>,
+    ) -> Result<bool, Error> {
+        self.boolean(self.evaluate(variables, Numbers::Doubles)?)
+    }
+
+    fn boolean(&self, value: Value) -> Result<bool, Error> {
+        match value {
+            Value::Bool(value) => Ok(value),
+            _ => Err(Error::NotBoolean(self.text.clone())),
+        }
+    }
+
+    /// Evaluates the expression, which must be text.
+    pub fn evaluate_string(&self, variables: &Map<String, serde_json::Value>) -> Result<String, Error> {
+        match self.evaluate(variables, Numbers::Typed)? {
+            Value::String(value) => Ok(value.to_string()),
+            _ => Err(Error::NotString(self.text.clone())),
+        }
+    }
+
+    fn evaluate(&self, variables: &Map<String, serde_json::Value>, numbers: Numbers) -> Result<Value, Error> {
+        let mut context = Context::with_env(environment().clone());
+        for (name, value) in variables {
+            context.add_variable_from_value(name.as_str(), to_cel(value, numbers));
+        }
+        context
+            .resolve(&self.parsed)
+            .map_err(|error| Error::Evaluate { expression: self.text.clone(), reason: error.to_string() })
+    }
+}
+
+/// What JSON numbers become.
+#[derive(Clone, Copy, PartialEq)]
+enum Numbers {
+    /// Integers stay integers.
+    Typed,
+    /// All are floating point, as in protobuf's `Struct`.
+    Doubles,
+}
+
+fn to_cel(value: &serde_json::Value, numbers: Numbers) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(integer) if numbers == Numbers::Typed => Value::Int(integer),
+            _ => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Value::String(Arc::new(text.clone())),
+        serde_json::Value::Array(items) => {
+            Value::List(Arc::new(items.iter().map(|item| to_cel(item, numbers)).collect()))
+        }
+        serde_json::Value::Object(members) => {
+            let members: HashMap<Key, Value> = members
+                .iter()
+                .map(|(key, value)| (Key::String(Arc::new(key.clone())), to_cel(value, numbers)))
+                .collect();
+            Value::Map(members.into())
+        }
+    }
+}
+
+fn environment() -> &'static Arc<Env> {
+    static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| Arc::new(library::environment()))
+}
