@@ -14,7 +14,8 @@ fn main() {
     let documents = parse(bytes).expect("the definitions are YAML");
     let resources = resource::read(bytes).expect("the definitions are resources");
     let chunks = resource::chunks(bytes).expect("the separators are plain");
-    let values: Vec<_> = chunks.iter().map(|chunk| sigs::from_yaml(chunk).expect("a chunk is YAML")).collect();
+    let values: Vec<_> =
+        chunks.iter().map(|chunk| sigs::from_yaml(chunk).expect("a chunk is YAML")).collect();
     report("parse (node trees)", 50, || parse(bytes).map(|documents| documents.len()).unwrap_or(0));
     report("encode (node trees)", 100, || {
         documents.iter().map(|document| encode(document, EncodeOptions::KYAML).len()).sum()
@@ -65,7 +66,9 @@ fn definitions(size: usize) -> String {
 
 fn properties(text: &mut String, indent: usize, depth: usize) {
     let pad = " ".repeat(indent);
-    text.push_str(&format!("{pad}description: |-\n{pad}  An object of the schema, described at some length.\n"));
+    text.push_str(&format!(
+        "{pad}description: |-\n{pad}  An object of the schema, described at some length.\n"
+    ));
     text.push_str(&format!("{pad}  More info: https://example.com/docs#{depth}\n{pad}properties:\n"));
     for field in ["name", "replicas", "enabled", "selector"] {
         text.push_str(&format!("{pad}  {field}:\n"));

@@ -438,6 +438,13 @@ impl Node {
         self.set_rare(comment.into(), |rare| &mut rare.foot_comment);
     }
 
+    /// Whether the node itself has a comment.
+    pub fn has_comments(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| {
+            !(rare.head_comment.is_empty() && rare.line_comment.is_empty() && rare.foot_comment.is_empty())
+        })
+    }
+
     /// Removes all comments of this node and everything below it.
     pub fn clear_comments(&mut self) {
         if let Some(rare) = &mut self.rare {

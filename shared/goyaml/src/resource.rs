@@ -7,9 +7,10 @@ use crate::decode::decode;
 use crate::emit::{EncodeOptions, encode};
 use crate::error::Error;
 use crate::json::to_json;
-use crate::node::{Node, tag};
+use crate::node::{Kind, Node, Style, tag};
 use crate::parse::parse_one;
-use crate::sigs::json_to_yaml;
+use crate::resolve::{Rules, Scalar, resolve};
+use crate::sigs;
 use crate::value::Value;
 
 /// Reads a stream of objects as kustomize does: documents split at lines that begin with `---`, empty ones dropped,
@@ -186,8 +187,78 @@ fn find_separator(text: &[u8], from: usize) -> Option<usize> {
 ///
 /// In flow collections that turns empty values and times into strings, which is why the tree itself will not do.
 pub fn to_value(resource: &Node) -> Result<Value, Error> {
+    if resource.is_mapping()
+        && reads_back(resource, false)
+        && let Ok(value) = decode(resource)
+    {
+        return Ok(value);
+    }
+    read_back(resource)
+}
+
+/// The value of a resource by way of its text.
+fn read_back(resource: &Node) -> Result<Value, Error> {
     let text = encode(resource, EncodeOptions::KYAML);
     decode(&parse_one(text.as_bytes())?)
+}
+
+/// Whether a tree surely means the same after it was written and read again, so that this can be saved.
+fn reads_back(node: &Node, flow: bool) -> bool {
+    let flow = flow || node.style.contains(Style::FLOW);
+    if node.style.intersects(Style::TAGGED.with(Style::FOLDED)) || !node.anchor().is_empty() {
+        return false;
+    }
+    if flow && node.has_comments() {
+        return false;
+    }
+    match node.kind {
+        Kind::Document | Kind::Alias => false,
+        Kind::Scalar => scalar_reads_back(node, flow),
+        Kind::Sequence => {
+            (node.tag == tag::SEQ || node.tag.is_empty())
+                && node.content.iter().all(|item| reads_back(item, flow))
+        }
+        Kind::Mapping => {
+            (node.tag == tag::MAP || node.tag.is_empty())
+                && node.pairs().all(|(key, value)| key_reads_back(key, flow) && reads_back(value, flow))
+        }
+    }
+}
+
+fn key_reads_back(key: &Node, flow: bool) -> bool {
+    let string =
+        key.tag == tag::STR || key.tag.is_empty() && resolve(Rules::V3, "", &key.value) == Ok(Scalar::String);
+    key.kind == Kind::Scalar
+        && string
+        && (key.value != "<<" || !key.style.is_plain())
+        && key.value.len() <= 128
+        && !key.value.contains('\n')
+        && reads_back(key, flow)
+}
+
+fn scalar_reads_back(node: &Node, flow: bool) -> bool {
+    let text = node.value.as_str();
+    if text.bytes().any(|byte| matches!(byte, b'\r' | 0xC2 | 0xE2 | 0xEF)) {
+        // Perhaps a line break or byte order mark.
+        return false;
+    }
+    let quoted = node.style.intersects(Style::SINGLE_QUOTED.with(Style::DOUBLE_QUOTED));
+    if text.contains('\n') && !node.style.contains(Style::DOUBLE_QUOTED) {
+        let first = text.trim_start_matches('\n').bytes().next();
+        if quoted || flow || !matches!(first, Some(first) if first != b'\t' && first != b' ') {
+            return false;
+        }
+        return node.tag.is_empty() || node.tag == tag::STR;
+    }
+    if quoted || node.style.contains(Style::LITERAL) {
+        return node.tag.is_empty() || node.tag == tag::STR;
+    }
+    if node.tag == tag::STR {
+        return true;
+    }
+    let Ok(resolved) = resolve(Rules::V3, "", text) else { return false };
+    let same = node.tag.is_empty() || node.tag == resolved.tag();
+    same && !(flow && (text.is_empty() || matches!(resolved, Scalar::Timestamp(_))))
 }
 
 /// A resource as JSON, as kustomize's `MarshalJSON` gives it.
@@ -197,5 +268,36 @@ pub fn resource_to_json(resource: &Node) -> Result<String, Error> {
 
 /// A resource as `kustomize build` prints it.
 pub fn to_yaml(resource: &Node) -> Result<String, Error> {
-    json_to_yaml(resource_to_json(resource)?.as_bytes())
+    sigs::to_yaml(&to_value(resource)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that is said to read back as it is does so.
+    #[test]
+    fn a_saved_round_trip_changes_nothing() {
+        let corpus = include_str!("../tests/corpus/goyaml.jsonl");
+        let mut saved = 0;
+        for line in corpus.lines() {
+            let case: serde_json::Value = serde_json::from_str(line).expect("a case is JSON");
+            let Some(text) = case["in"]["text"].as_str() else { continue };
+            for resource in read(text.as_bytes()).unwrap_or_default() {
+                if !resource.is_mapping() || !reads_back(&resource, false) {
+                    continue;
+                }
+                if let Ok(value) = decode(&resource) {
+                    // Compared as text, since NaN is not equal to itself.
+                    assert_eq!(
+                        format!("{:?}", read_back(&resource)),
+                        format!("{:?}", Ok::<_, Error>(value)),
+                        "{text}"
+                    );
+                    saved += 1;
+                }
+            }
+        }
+        assert!(saved > 1000, "only {saved} cases were compared");
+    }
 }

@@ -1,7 +1,7 @@
 //! YAML through JSON, as `sigs.k8s.io/yaml` does it on top of go-yaml v2. Helm and Kubernetes read and write this way.
 
 use crate::decode::decode_v2;
-use crate::emit::encode_value;
+use crate::emit::{encode_json_value, encode_value, is_plain_json};
 use crate::error::Error;
 use crate::json::to_json;
 use crate::node::{Node, tag};
@@ -85,6 +85,9 @@ pub fn json_to_yaml(json: &[u8]) -> Result<String, Error> {
 ///
 /// Fails on NaN and infinities, and on text that JSON carries and YAML does not (U+007F, most of U+0080 to U+009F).
 pub fn to_yaml(value: &Value) -> Result<String, Error> {
+    if is_plain_json(value) {
+        return Ok(encode_json_value(value));
+    }
     json_to_yaml(to_json(value)?.as_bytes())
 }
 

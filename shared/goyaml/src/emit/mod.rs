@@ -6,7 +6,7 @@ mod tree;
 mod values;
 
 pub use tree::{EncodeOptions, encode, encode_all};
-pub(crate) use values::encode_value;
+pub(crate) use values::{encode_json_value, encode_value, is_plain_json};
 
 use crate::syntax::Dialect;
 use crate::syntax::scanner::count_characters;
@@ -19,6 +19,8 @@ pub(crate) struct Emitter<'a> {
     /// Lines are folded at the first space after this column.
     best_width: u32,
     compact_sequences: bool,
+    /// Floats are written as JSON would carry them.
+    json_numbers: bool,
     indent: i32,
     column: u32,
     flow_level: u32,
@@ -65,6 +67,7 @@ impl<'a> Emitter<'a> {
             best_indent,
             best_width,
             compact_sequences,
+            json_numbers: false,
             indent: -1,
             column: 0,
             flow_level: 0,

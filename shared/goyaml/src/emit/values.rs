@@ -1,10 +1,10 @@
 //! Values to text, as go-yaml v2 writes them: keys in natural order, lines folded after column 80.
 
 use crate::natural;
-use crate::number::format_float;
+use crate::number::{format_float, format_json_float};
 use crate::resolve::{Rules, Scalar, is_base60, resolve};
-use crate::syntax::Dialect;
 use crate::syntax::token::ScalarStyle;
+use crate::syntax::{Dialect, MAX_DEPTH};
 use crate::value::Value;
 
 use super::analysis::analyze;
@@ -18,6 +18,54 @@ pub(crate) fn encode_value(value: &Value) -> String {
     emitter.out
 }
 
+/// Writes a value as [`encode_value`] would after it passed through JSON, where `1.0` becomes `1`.
+///
+/// That is the whole difference only for values that [`is_plain_json`].
+pub(crate) fn encode_json_value(value: &Value) -> String {
+    let mut emitter = Emitter::new(Dialect::V2, 2, 80, true);
+    emitter.json_numbers = true;
+    emitter.value(value, false);
+    emitter.write_indent();
+    emitter.out
+}
+
+/// Whether go-yaml reads the JSON of a value as that value: it is not too deep, no key is too long, and no text has a
+/// character that YAML refuses or folds.
+pub(crate) fn is_plain_json(value: &Value) -> bool {
+    is_plain_json_at(value, 0)
+}
+
+fn is_plain_json_at(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Float(value) => value.is_finite(),
+        Value::String(text) => is_plain_text(text),
+        Value::Array(items) => {
+            depth < MAX_DEPTH && items.iter().all(|item| is_plain_json_at(item, depth + 1))
+        }
+        Value::Object(map) => {
+            depth < MAX_DEPTH
+                && map.iter().all(|(key, value)| {
+                    key.len() < LONGEST_KEY && is_plain_text(key) && is_plain_json_at(value, depth + 1)
+                })
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Uint(_) => true,
+    }
+}
+
+/// A key of 1024 characters is none to go-yaml; an escape takes up to six of them.
+const LONGEST_KEY: usize = 160;
+
+/// No U+007F to U+009F, U+FFFE or U+FFFF.
+fn is_plain_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    !bytes.iter().enumerate().any(|(at, &byte)| match byte {
+        0x7F => true,
+        0xC2 => bytes[at + 1] < 0xA0,
+        0xEF => bytes[at + 1] == 0xBF && bytes[at + 2] >= 0xBE,
+        _ => false,
+    })
+}
+
 impl Emitter<'_> {
     /// Writes a value; `mapping` says that it belongs to a key.
     fn value(&mut self, value: &Value, mapping: bool) {
@@ -26,6 +74,7 @@ impl Emitter<'_> {
             Value::Bool(value) => self.word(if *value { "true" } else { "false" }),
             Value::Int(value) => self.word(&value.to_string()),
             Value::Uint(value) => self.word(&value.to_string()),
+            Value::Float(value) if self.json_numbers => self.word(&json_number(*value)),
             Value::Float(value) => self.word(&yaml_float(*value)),
             Value::String(text) => self.string(text, false),
             Value::Array(items) if items.is_empty() => self.word("[]"),
@@ -87,6 +136,16 @@ impl Emitter<'_> {
         let old = self.increase_indent(true, place, false);
         self.write_scalar(style, text, !simple_key);
         self.indent = old;
+    }
+}
+
+/// A float as it is read back from JSON.
+fn json_number(value: f64) -> String {
+    let text = format_json_float(value).unwrap_or_default();
+    match resolve(Rules::V2, "", &text) {
+        Ok(Scalar::Int(value)) => value.to_string(),
+        Ok(Scalar::Uint(value)) => value.to_string(),
+        _ => format_float(value),
     }
 }
 

@@ -16,8 +16,9 @@ pub(crate) enum Dialect {
     V3,
 }
 
-/// The deepest nesting of collections that is read. Everything that walks a tree does so recursively.
-pub(crate) const MAX_DEPTH: usize = 1000;
+/// The deepest nesting of collections that is read; go-yaml allows 10,000. Everything that walks a tree does so
+/// recursively, and JSON that is nested deeper than 128 is refused by most of what it would be sent to.
+pub(crate) const MAX_DEPTH: usize = 200;
 
 /// A syntax error before it is known how its line is told.
 #[derive(Debug)]
