@@ -71,9 +71,8 @@ pub(crate) fn absorb(resource: &mut Resource) -> Result<(), Error> {
 /// Everything remembered, as the annotations kustomize keeps it in.
 pub(crate) fn remembered(memory: &Memory) -> Vec<(&'static str, String)> {
     let mut result = Vec::new();
-    let previous = |part: fn(&PreviousId) -> &str| {
-        memory.previous.iter().map(part).collect::<Vec<_>>().join(",")
-    };
+    let previous =
+        |part: fn(&PreviousId) -> &str| memory.previous.iter().map(part).collect::<Vec<_>>().join(",");
     if let Some(behavior) = memory.behavior {
         result.push((BEHAVIOR, behavior.name().to_owned()));
     }
@@ -113,7 +112,11 @@ pub(crate) fn without_remembered(mut annotations: BTreeMap<String, String>) -> B
 }
 
 /// Removes what must not be in a result, and makes every annotation a string.
-pub(crate) fn finish(resource: &mut Resource, keep_origin: bool, keep_transformations: bool) -> Result<(), Error> {
+pub(crate) fn finish(
+    resource: &mut Resource,
+    keep_origin: bool,
+    keep_transformations: bool,
+) -> Result<(), Error> {
     let mut annotations = resource.annotations();
     let ours = [
         PREVIOUS_KINDS,

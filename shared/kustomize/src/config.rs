@@ -13,6 +13,12 @@ pub struct ConfigError {
     source: ConflictingFieldSpecs,
 }
 
+impl ConfigError {
+    pub(crate) fn new(table: &'static str, source: ConflictingFieldSpecs) -> ConfigError {
+        ConfigError { table, source }
+    }
+}
+
 /// Who refers to a kind by name, and in which fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NameReference {
@@ -81,6 +87,11 @@ impl TransformerConfig {
         DEFAULTS.clone()
     }
 
+    /// The name of a table, given in any letter case.
+    pub(crate) fn table_name(name: &str) -> Option<&'static str> {
+        TABLES.iter().map(|(table, _)| *table).find(|table| table.eq_ignore_ascii_case(name))
+    }
+
     /// A table by the name it has in files.
     pub(crate) fn table_mut(&mut self, name: &str) -> Option<&mut Vec<FieldSpec>> {
         Some(match name {
@@ -136,6 +147,11 @@ impl SharedConfig {
     /// The tables, which are empty until something was merged.
     pub(crate) fn get(&self) -> Arc<TransformerConfig> {
         self.0.clone().unwrap_or_default()
+    }
+
+    /// The tables, if anything was merged.
+    pub(crate) fn merged(&self) -> Option<Arc<TransformerConfig>> {
+        self.0.clone()
     }
 
     /// Merges other tables in.

@@ -211,6 +211,9 @@ pub(crate) fn merge_one(specs: &mut Vec<FieldSpec>, other: &FieldSpec) -> Result
 }
 
 /// [`merge_one`] for each of `others`.
-pub(crate) fn merge_all(specs: &mut Vec<FieldSpec>, others: &[FieldSpec]) -> Result<(), ConflictingFieldSpecs> {
+pub(crate) fn merge_all(
+    specs: &mut Vec<FieldSpec>,
+    others: &[FieldSpec],
+) -> Result<(), ConflictingFieldSpecs> {
     others.iter().try_for_each(|other| merge_one(specs, other))
 }

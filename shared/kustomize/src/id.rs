@@ -42,12 +42,7 @@ impl Gvk {
 
     /// `group_version_kind` with `~G`, `~V`, `~K` for what is empty.
     pub(crate) fn sort_text(&self) -> String {
-        format!(
-            "{}_{}_{}",
-            or(&self.group, "~G"),
-            or(&self.version, "~V"),
-            or(&self.kind, "~K")
-        )
+        format!("{}_{}_{}", or(&self.group, "~G"), or(&self.version, "~V"), or(&self.kind, "~K"))
     }
 }
 
@@ -92,8 +87,7 @@ impl ResourceId {
     /// Whether every part that `selector` gives is this one's, namespaces compared by effect.
     pub(crate) fn is_selected_by(&self, selector: &ResourceId) -> bool {
         selects(&selector.name, &self.name)
-            && (selector.namespace.is_empty()
-                || selector.effective_namespace() == self.effective_namespace())
+            && (selector.namespace.is_empty() || selector.effective_namespace() == self.effective_namespace())
             && self.gvk.is_selected(&selector.gvk)
     }
 }

@@ -56,7 +56,9 @@ pub enum JsonPatchError {
     #[error("replace operation value must be object or array: <nil>")]
     ReplaceRoot,
     /// `copy` would make the document explode.
-    #[error("Unable to complete the copy, the accumulated size increase of copy is over the limit {COPY_LIMIT}")]
+    #[error(
+        "Unable to complete the copy, the accumulated size increase of copy is over the limit {COPY_LIMIT}"
+    )]
     CopyLimit,
 }
 
@@ -137,8 +139,8 @@ fn add(document: &mut Value, operation: &Operation) -> Result<(), JsonPatchError
 
 fn remove(document: &mut Value, operation: &Operation) -> Result<(), JsonPatchError> {
     let path = operation.path("remove", "path")?;
-    let (container, key) =
-        find(document, path).ok_or_else(|| missing("remove", "doc is missing path", &format!("\"{path}\"")))?;
+    let (container, key) = find(document, path)
+        .ok_or_else(|| missing("remove", "doc is missing path", &format!("\"{path}\"")))?;
     take(container, &key).map(drop).map_err(|problem| failed("remove", "path", path, problem))
 }
 
@@ -287,9 +289,7 @@ fn invalid_index(at: i64) -> String {
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(l), Value::Number(r)) => l == r || l.as_f64() == r.as_f64(),
-        (Value::Array(l), Value::Array(r)) => {
-            l.len() == r.len() && l.iter().zip(r).all(|(l, r)| equal(l, r))
-        }
+        (Value::Array(l), Value::Array(r)) => l.len() == r.len() && l.iter().zip(r).all(|(l, r)| equal(l, r)),
         (Value::Object(l), Value::Object(r)) => {
             l.len() == r.len() && l.iter().all(|(key, l)| r.get(key).is_some_and(|r| equal(l, r)))
         }
@@ -331,8 +331,16 @@ mod tests {
 
     #[test]
     fn applies_like_evanphx() {
-        check(json!({"a": {}}), json!([{"op": "replace", "path": "/a/b", "value": 1}]), Ok(json!({"a": {"b": 1}})));
-        check(json!({"a": [1, 2]}), json!([{"op": "add", "path": "/a/-1", "value": 3}]), Ok(json!({"a": [1, 2, 3]})));
+        check(
+            json!({"a": {}}),
+            json!([{"op": "replace", "path": "/a/b", "value": 1}]),
+            Ok(json!({"a": {"b": 1}})),
+        );
+        check(
+            json!({"a": [1, 2]}),
+            json!([{"op": "add", "path": "/a/-1", "value": 3}]),
+            Ok(json!({"a": [1, 2, 3]})),
+        );
         check(json!({"a": [1, 2]}), json!([{"op": "remove", "path": "/a/-1"}]), Ok(json!({"a": [1]})));
         check(json!({"a/b": 1}), json!([{"op": "move", "from": "/a~1b", "path": "/c"}]), Ok(json!({"c": 1})));
         check(json!({"a": 1.0}), json!([{"op": "test", "path": "/a", "value": 1}]), Ok(json!({"a": 1.0})));
@@ -355,6 +363,10 @@ mod tests {
             json!([{"op": "replace", "path": "/a/0", "value": 1}]),
             Err("replace operation does not apply: doc is missing key: /a/0: missing value"),
         );
-        check(json!({}), json!([{"op": "test", "path": "/a", "value": 1}]), Err("testing value /a failed: test failed"));
+        check(
+            json!({}),
+            json!([{"op": "test", "path": "/a", "value": 1}]),
+            Err("testing value /a failed: test failed"),
+        );
     }
 }

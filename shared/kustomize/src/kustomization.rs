@@ -432,7 +432,8 @@ impl Kustomization {
         content: &[u8],
         directory: &str,
     ) -> Result<(Kustomization, Vec<String>), KustomizationError> {
-        let json = crate::yaml::to_json(content).map_err(|err| KustomizationError::Syntax(err.to_string()))?;
+        let json =
+            crate::yaml::to_json(content).map_err(|err| KustomizationError::Syntax(err.to_string()))?;
         let warnings = deprecations(&json);
         let mut kustomization = match json {
             Value::Null => Kustomization::default(),

@@ -63,7 +63,9 @@ pub enum LoadError {
         repository: String,
     },
     /// No kustomization file.
-    #[error("unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{0}'")]
+    #[error(
+        "unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{0}'"
+    )]
     NoKustomization(String),
     /// More than one kustomization file.
     #[error("Found multiple kustomization files under: {0}\n")]

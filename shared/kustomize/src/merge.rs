@@ -225,8 +225,11 @@ fn set(target: &mut Node, key: &str, outcome: Outcome) -> Result<(), NodeError> 
 }
 
 fn sorted_keys(target: &Node, patch: Option<&Node>) -> Vec<String> {
-    let mut keys: Vec<String> =
-        target.pairs().chain(patch.into_iter().flat_map(Node::pairs)).map(|(key, _)| key.value.clone()).collect();
+    let mut keys: Vec<String> = target
+        .pairs()
+        .chain(patch.into_iter().flat_map(Node::pairs))
+        .map(|(key, _)| key.value.clone())
+        .collect();
     keys.sort_unstable();
     keys.dedup();
     keys

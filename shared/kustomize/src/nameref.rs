@@ -12,7 +12,10 @@ use fluxide_goyaml::node::{Kind, Node};
 use std::collections::{HashMap, HashSet};
 
 /// Updates every field of every resource that names a renamed one.
-pub(crate) fn fix_name_references(resources: &mut Resources, config: &TransformerConfig) -> Result<(), Error> {
+pub(crate) fn fix_name_references(
+    resources: &mut Resources,
+    config: &TransformerConfig,
+) -> Result<(), Error> {
     let candidates = Candidates::new(resources);
     let mut applicable: HashMap<Gvk, Vec<(&NameReference, &FieldSpec)>> = HashMap::new();
     let mut at = 0;
@@ -279,15 +282,13 @@ impl Update<'_> {
         let same = |a: &[String], b: &[String]| {
             (empty_fits_all && (a.is_empty() || b.is_empty())) || same_ending(a, b)
         };
-        same(&self.referrer.prefixes, &candidate.prefixes) && same(&self.referrer.suffixes, &candidate.suffixes)
+        same(&self.referrer.prefixes, &candidate.prefixes)
+            && same(&self.referrer.suffixes, &candidate.suffixes)
     }
 
     fn failed(&self, err: FieldError, resource: &Resource) -> Error {
-        let context = format!(
-            "updating name reference in '{}' field of '{}'",
-            self.spec.path,
-            resource.current_id()
-        );
+        let context =
+            format!("updating name reference in '{}' field of '{}'", self.spec.path, resource.current_id());
         Error::from(TransformError::from(err)).context(context)
     }
 }

@@ -99,7 +99,10 @@ pub(crate) fn set_field(map: &mut Node, name: &str, mut value: Node) -> Result<(
             *field = value;
         }
         None => {
-            if is_string(&value) && value.style.is_plain() && crate::yaml::is_not_string_in_yaml_1_1(&value.value) {
+            if is_string(&value)
+                && value.style.is_plain()
+                && crate::yaml::is_not_string_in_yaml_1_1(&value.value)
+            {
                 value.style = Style::DOUBLE_QUOTED;
             }
             map.content.push(Node::string(name));

@@ -287,24 +287,33 @@ mod tests {
         check("git@github.com:org/repo.git//p", "git@github.com:org/repo.git", "p", "");
         check("git::https://gitlab.com/a/b.git/deploy", "https://gitlab.com/a/b.git", "deploy", "");
         check("ssh://git@host.xz/org/repo/x", "ssh://git@host.xz/org/repo", "x", "");
-        check("https://dev.azure.com/o/p/_git/repo/dir/x", "https://dev.azure.com/o/p/_git/repo", "dir/x", "");
+        check(
+            "https://dev.azure.com/o/p/_git/repo/dir/x",
+            "https://dev.azure.com/o/p/_git/repo",
+            "dir/x",
+            "",
+        );
         check("user@host:a/b?ref=main", "user@host:a/b", "", "main");
         check("file:///srv/repo", "file:///srv/repo", "", "");
     }
 
     #[test]
     fn refuses_paths_and_escapes() {
-        for text in ["base", "../base", "/abs", "./a/b", "https://github.com/org/repo//../x", "gitlab.com/a/b", ""] {
+        for text in
+            ["base", "../base", "/abs", "./a/b", "https://github.com/org/repo//../x", "gitlab.com/a/b", ""]
+        {
             assert_eq!(RepositoryAddress::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn reads_the_query() {
-        let address =
-            RepositoryAddress::parse("https://h/a/b?timeout=1m30s&submodules=false&ref=x").unwrap();
+        let address = RepositoryAddress::parse("https://h/a/b?timeout=1m30s&submodules=false&ref=x").unwrap();
         assert_eq!(address.timeout, Duration::from_secs(90));
         assert!(!address.submodules);
-        assert_eq!(RepositoryAddress::parse("https://h/a/b?timeout=5").unwrap().timeout, Duration::from_secs(5));
+        assert_eq!(
+            RepositoryAddress::parse("https://h/a/b?timeout=5").unwrap().timeout,
+            Duration::from_secs(5)
+        );
     }
 }

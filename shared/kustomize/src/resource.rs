@@ -174,11 +174,6 @@ impl Resource {
         self.previous_ids().next().unwrap_or_else(|| self.current_id())
     }
 
-    /// The kind the resource had first.
-    pub(crate) fn original_kind(&self) -> &str {
-        self.memory.previous.first().map_or_else(|| self.kind(), |previous| &previous.kind)
-    }
-
     /// Whether a predicate holds for any id the resource has or had.
     pub(crate) fn any_id(&self, mut holds: impl FnMut(&ResourceId) -> bool) -> bool {
         self.previous_ids().any(|id| holds(&id)) || holds(&self.current_id())

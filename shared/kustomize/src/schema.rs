@@ -113,9 +113,10 @@ impl Schemas {
         match schema {
             Schema::Definition(number) => {
                 let line = DEFINITIONS.get(number)?;
-                let found = line.split('\t').skip(1).find_map(|field| {
-                    field.strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
-                })?;
+                let found = line
+                    .split('\t')
+                    .skip(1)
+                    .find_map(|field| field.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')))?;
                 Some(self.expression(found))
             }
             Schema::Expression(text) => text.strip_prefix('{').map(|inner| self.expression(inner)),
@@ -202,7 +203,8 @@ impl Schemas {
             match self.custom.as_ref().and_then(|custom| custom.definitions.get(&name)) {
                 Some(next) => value = next,
                 None if self.has_builtin() => {
-                    let number = DEFINITIONS.iter().position(|line| line.split('\t').next() == Some(&name))?;
+                    let number =
+                        DEFINITIONS.iter().position(|line| line.split('\t').next() == Some(&name))?;
                     return Some(Schema::Definition(number));
                 }
                 None => return None,

@@ -112,7 +112,10 @@ impl Pattern {
         if text.is_empty() {
             return Ok(Pattern::Any);
         }
-        if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'/') {
+        if text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'/')
+        {
             return Ok(Pattern::Text(text.to_owned()));
         }
         compile(text)?;
@@ -321,7 +324,9 @@ impl Parser {
     fn bound(&mut self) -> Result<i64, SelectorError> {
         let value = self.value();
         value.parse().map_err(|_| {
-            SelectorError::Labels(format!("values[0]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"))
+            SelectorError::Labels(format!(
+                "values[0]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer"
+            ))
         })
     }
 

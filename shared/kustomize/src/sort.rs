@@ -49,7 +49,11 @@ pub enum SortError {
 }
 
 /// Sorts as the top kustomization says, or as the mode does when it says nothing.
-pub(crate) fn sort(resources: &mut Resources, options: Option<&SortOptions>, mode: Mode) -> Result<(), Error> {
+pub(crate) fn sort(
+    resources: &mut Resources,
+    options: Option<&SortOptions>,
+    mode: Mode,
+) -> Result<(), Error> {
     let ranks = match options {
         None if mode == Mode::Flux => return Ok(()),
         None => Ranks::Default,

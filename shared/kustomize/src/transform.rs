@@ -20,7 +20,7 @@ pub(crate) use images::ImageTransformer;
 pub(crate) use json_patch::JsonPatchTransformer;
 pub(crate) use labels::LabelTransformer;
 pub(crate) use namespace::{NamespaceTransformer, SubjectMode};
-pub(crate) use patch::PatchTransformer;
+pub(crate) use patch::{PatchTransformer, describe as describe_patch};
 pub(crate) use prefix_suffix::{AffixTransformer, Side};
 pub(crate) use replicas::ReplicaTransformer;
 pub(crate) use strategic_merge::StrategicMergeTransformer;

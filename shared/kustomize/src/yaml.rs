@@ -82,16 +82,19 @@ pub(crate) fn number_text(value: &serde_json::Number) -> String {
 
 /// Whether a plain text would be read as something else than a string by YAML 1.1.
 pub(crate) fn is_not_string_in_yaml_1_1(text: &str) -> bool {
-    let starts_like_one = text.bytes().next().is_some_and(|first| {
-        first.is_ascii_digit() || b"+-.~yYnNtTfFoO[{<=!&*|>'\"%@`#,?:".contains(&first)
-    });
+    let starts_like_one = text
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_digit() || b"+-.~yYnNtTfFoO[{<=!&*|>'\"%@`#,?:".contains(&first));
     if !starts_like_one || text.contains('\n') {
         return false;
     }
     match resolve(Rules::V2, "", text) {
-        Ok(Scalar::String) => matches!(text.as_bytes()[0], b'[' | b'{' | b'-' | b'!' | b'#' | b'?')
-            && fluxide_goyaml::sigs::from_yaml(text.as_bytes())
-                .is_ok_and(|value| !matches!(value, fluxide_goyaml::Value::String(_))),
+        Ok(Scalar::String) => {
+            matches!(text.as_bytes()[0], b'[' | b'{' | b'-' | b'!' | b'#' | b'?')
+                && fluxide_goyaml::sigs::from_yaml(text.as_bytes())
+                    .is_ok_and(|value| !matches!(value, fluxide_goyaml::Value::String(_)))
+        }
         Ok(_) => true,
         Err(_) => false,
     }
@@ -164,7 +167,9 @@ mod tests {
 
     #[test]
     fn knows_what_yaml_1_1_takes_for_something_else() {
-        for text in ["yes", "on", "n", "1", "0x1f", "1.5", "~", "2024-01-01", "[a]", "{}", "null", "true", ".5"] {
+        for text in
+            ["yes", "on", "n", "1", "0x1f", "1.5", "~", "2024-01-01", "[a]", "{}", "null", "true", ".5"]
+        {
             assert!(is_not_string_in_yaml_1_1(text), "{text}");
         }
         for text in ["", "abc", "yes please", "a: b", "-x", "v1.2.3", "1.2.3", "10Gi", "name"] {

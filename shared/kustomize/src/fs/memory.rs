@@ -42,9 +42,7 @@ impl FileSystem for MemoryFs {
             None if self.directories.contains(&path) => {
                 Err(FsError::Io { operation: "read", path, reason: "is a directory".into() })
             }
-            None => {
-                Err(FsError::Io { operation: "open", path, reason: "no such file or directory".into() })
-            }
+            None => Err(FsError::Io { operation: "open", path, reason: "no such file or directory".into() }),
         }
     }
 

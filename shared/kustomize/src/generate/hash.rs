@@ -39,7 +39,8 @@ fn config_map_text(object: &Node) -> Result<String, Error> {
     if let Content::Map(map) = content(object, "binaryData")? {
         let _ = write!(text, "\"binaryData\":{map},");
     }
-    let _ = write!(text, "\"data\":{},\"kind\":\"ConfigMap\",\"name\":\"\"}}", content(object, "data")?.text());
+    let _ =
+        write!(text, "\"data\":{},\"kind\":\"ConfigMap\",\"name\":\"\"}}", content(object, "data")?.text());
     Ok(text)
 }
 
@@ -77,8 +78,7 @@ fn content(object: &Node, field: &str) -> Result<Content, Error> {
 }
 
 fn map_text(map: &Node) -> Result<String, Error> {
-    let failed =
-        |err: fluxide_goyaml::Error| Error::Output { id: String::new(), message: err.to_string() };
+    let failed = |err: fluxide_goyaml::Error| Error::Output { id: String::new(), message: err.to_string() };
     let strings_only = map.pairs().all(|(key, value)| {
         node::is_string(key) && !key.tag.is_empty() && node::is_string(value) && !value.tag.is_empty()
     });
@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn hashes_as_kustomize_does() {
-        let hash = |text: &str| name_hash(&fluxide_goyaml::parse_one(text.as_bytes()).unwrap().into_root()).unwrap();
+        let hash =
+            |text: &str| name_hash(&fluxide_goyaml::parse_one(text.as_bytes()).unwrap().into_root()).unwrap();
         assert_eq!(hash("kind: ConfigMap"), "6ct58987ht");
         assert_eq!(hash("{kind: ConfigMap, data: {a: '1'}}"), "h29d89cmmt");
         assert_eq!(hash("{kind: Secret, type: Opaque, data: {}}"), "46f8b28mk5");

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 /// Everything an entry lists: env files first, then literals, then files.
 pub(super) fn load(args: &GeneratorArgs, loader: &Loader<'_>) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-    let listed = |sources: &Option<Vec<String>>| format!("[{}]", sources.iter().flatten().cloned().collect::<Vec<_>>().join(" "));
+    let listed = |sources: &Option<Vec<String>>| {
+        format!("[{}]", sources.iter().flatten().cloned().collect::<Vec<_>>().join(" "))
+    };
     let context = |text: String| move |err: Error| err.context(text).context("loading KV pairs");
     let mut pairs = env_files(args.envs.as_deref().unwrap_or_default(), loader)
         .map_err(context(format!("env source files: {}", listed(&args.envs))))?;
@@ -64,10 +66,7 @@ fn parse_literal(source: &str) -> Result<Pair, GeneratorError> {
 
 /// Removes one pair of quotes around a text.
 fn without_quotes(text: &str) -> &str {
-    ['"', '\'']
-        .into_iter()
-        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
-        .unwrap_or(text)
+    ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(text)
 }
 
 fn parse_file_source(source: &str) -> Result<(&str, &str), GeneratorError> {

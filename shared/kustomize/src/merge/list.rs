@@ -34,12 +34,7 @@ impl<'s> Merger<'s> {
         Ok(Outcome::InPlace)
     }
 
-    fn adopt_list(
-        &self,
-        patch: &mut Node,
-        schema: Schema<'s>,
-        keys: &[&str],
-    ) -> Result<Outcome, MergeError> {
+    fn adopt_list(&self, patch: &mut Node, schema: Schema<'s>, keys: &[&str]) -> Result<Outcome, MergeError> {
         let mut node = std::mem::replace(patch, Node::sequence([]));
         self.fold(&mut node, Items::Itself, schema, keys)?;
         node.style = Style::PLAIN;
@@ -164,7 +159,10 @@ impl<'k> Selector<'k> {
     /// Leaves out the keys that no tuple uses.
     fn new(used: &[bool], tuple: &'k [String], keys: &[&'k str]) -> Selector<'k> {
         let kept = || (0..keys.len()).filter(|i| used[*i]);
-        Selector { keys: kept().map(|i| keys[i]).collect(), values: kept().map(|i| tuple[i].as_str()).collect() }
+        Selector {
+            keys: kept().map(|i| keys[i]).collect(),
+            values: kept().map(|i| tuple[i].as_str()).collect(),
+        }
     }
 
     /// The first item whose fields equal the values that are not empty.
@@ -176,8 +174,7 @@ impl<'k> Selector<'k> {
         items.iter().position(|item| {
             item.kind == Kind::Mapping
                 && self.keys.iter().zip(&self.values).all(|(key, value)| {
-                    (value.is_empty() && !all_empty)
-                        || item.get(key).is_some_and(|node| node.value == *value)
+                    (value.is_empty() && !all_empty) || item.get(key).is_some_and(|node| node.value == *value)
                 })
         })
     }
@@ -390,8 +387,7 @@ fn union(left: &[String], right: &[String]) -> Option<Vec<String>> {
 
 /// Which keys have a value in any tuple; all of them when none has.
 fn used_keys(tuples: &[Vec<String>], keys: &[&str]) -> Vec<bool> {
-    let used: Vec<bool> =
-        (0..keys.len()).map(|i| tuples.iter().any(|tuple| !tuple[i].is_empty())).collect();
+    let used: Vec<bool> = (0..keys.len()).map(|i| tuples.iter().any(|tuple| !tuple[i].is_empty())).collect();
     if used.contains(&true) { used } else { vec![true; keys.len()] }
 }
 

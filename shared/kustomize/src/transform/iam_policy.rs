@@ -43,10 +43,8 @@ pub(crate) fn generate(args: &IamPolicyArgs) -> Result<Node, Error> {
         let text = format!("cloud provider {} not supported yet", args.cloud);
         return Err(TransformError::Value(text).into());
     }
-    let account = format!(
-        "{}@{}.iam.gserviceaccount.com",
-        args.service_account.name, args.service_account.project_id
-    );
+    let account =
+        format!("{}@{}.iam.gserviceaccount.com", args.service_account.name, args.service_account.project_id);
     let mut metadata = Node::mapping([
         ("annotations", Node::mapping([("iam.gke.io/gcp-service-account", Node::string(account))])),
         ("name", Node::string(&args.kubernetes_service.name)),

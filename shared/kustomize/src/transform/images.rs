@@ -115,10 +115,9 @@ impl Name {
             return Ok(Name::Plain(name.to_owned()));
         }
         let pattern = format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
-        compile(&pattern).map(Name::Regex).map_err(|err| TransformError::ImageName {
-            name: name.to_owned(),
-            problem: err.to_string(),
-        })
+        compile(&pattern)
+            .map(Name::Regex)
+            .map_err(|err| TransformError::ImageName { name: name.to_owned(), problem: err.to_string() })
     }
 
     fn matches(&self, image: &str) -> bool {

@@ -20,8 +20,8 @@ impl Transform for ReplicaTransformer {
         let mut found = false;
         for field in &self.fields {
             for resource in resources.iter_mut().filter(|resource| !resource.is_deleted()) {
-                let wanted = resource
-                    .any_id(|id| id.name == self.replica.name && id.gvk.is_selected(&field.gvk));
+                let wanted =
+                    resource.any_id(|id| id.name == self.replica.name && id.gvk.is_selected(&field.gvk));
                 if !wanted {
                     continue;
                 }

@@ -92,7 +92,9 @@ impl ValueAddTransformer {
                 _ => path.push(part.to_owned()),
             }
         }
-        let Some(field) = node::lookup_create(&mut resource.node, &path, Kind::Scalar)? else { return Ok(()) };
+        let Some(field) = node::lookup_create(&mut resource.node, &path, Kind::Scalar)? else {
+            return Ok(());
+        };
         node::expect_kind(field, Kind::Scalar)?;
         let value = match usize::try_from(target.file_path_position) {
             Ok(position) if position > 0 => insert_part(&field.value, position - 1, &self.value),

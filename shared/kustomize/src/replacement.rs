@@ -1,0 +1,278 @@
+//! `replacements`: values of fields copied into other fields.
+
+mod path;
+mod structured;
+
+use crate::error::Error;
+use crate::id::{Gvk, ResourceId};
+use crate::kustomization::decode::{At, Decode};
+use crate::kustomization::{FieldOptions, ReplacementField, ReplacementSource, ReplacementTarget};
+use crate::loader::Loader;
+use crate::node::{self, NodeError, split_field_path};
+use crate::resource::Resource;
+use crate::resources::Resources;
+use crate::schema::Schemas;
+use crate::selector::Matcher;
+use crate::transform::Transform;
+use crate::yaml;
+use fluxide_goyaml::node::{Kind, Node};
+use path::{PathError, visit};
+use serde_json::Value;
+use thiserror::Error;
+
+const DEFAULT_PATH: &str = "metadata.name";
+
+/// Why a replacement fails.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ReplacementError {
+    /// An entry with a file and more.
+    #[error("cannot specify both path and inline replacement")]
+    PathAndInline,
+    /// A file that holds something else than replacements.
+    #[error("unsupported replacement type encountered within replacement path: {0}")]
+    File(&'static str),
+    /// A replacement without source or targets.
+    #[error("replacements must specify a source and at least one target")]
+    Incomplete,
+    /// A replacement with two sources.
+    #[error("value and resource selectors are mutually exclusive")]
+    TwoSources,
+    /// A source that no resource fits.
+    #[error("nothing selected by {0}")]
+    NoSource(String),
+    /// A source that several resources fit.
+    #[error("multiple matches for selector {0}")]
+    SeveralSources(String),
+    /// A source field that is not there.
+    #[error("fieldPath `{path}` is missing for replacement source {source_id}")]
+    NoSourceField {
+        /// The field.
+        path: String,
+        /// The source.
+        source_id: String,
+    },
+    /// A source field that cannot be looked up.
+    #[error("error looking up replacement source: {0}")]
+    SourceField(NodeError),
+    /// A delimiter for something that is no text.
+    #[error("delimiter option can only be used with scalar nodes")]
+    DelimiterNeedsScalar,
+    /// A part of a text that is not there.
+    #[error("options.index {index} is out of bounds for value {value}")]
+    Index {
+        /// Which part.
+        index: i64,
+        /// The text.
+        value: String,
+    },
+    /// A target without `select`.
+    #[error("target must specify resources to select")]
+    NoSelect,
+    /// A target field that is not there.
+    #[error("{0}")]
+    NoTargetField(String),
+    /// A target field that cannot be reached.
+    #[error("{what}: {problem}")]
+    TargetField {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        problem: String,
+    },
+}
+
+/// Performs replacements in order; later ones see what earlier ones did.
+pub(crate) struct ReplacementTransformer {
+    replacements: Vec<ReplacementField>,
+}
+
+impl ReplacementTransformer {
+    /// Loads the replacements that are in files.
+    pub(crate) fn new(
+        fields: &[ReplacementField],
+        loader: &Loader<'_>,
+    ) -> Result<ReplacementTransformer, Error> {
+        let mut replacements = Vec::new();
+        for field in fields {
+            if field.path.is_empty() {
+                replacements.push(field.clone());
+                continue;
+            }
+            if field.source.is_some() || field.targets.as_ref().is_some_and(|targets| !targets.is_empty()) {
+                return Err(ReplacementError::PathAndInline.into());
+            }
+            let content = loader.load(&field.path)?;
+            let value = yaml::to_json(&content).map_err(|err| Error::Yaml(err.to_string()))?;
+            let at = At::lenient("Replacement");
+            match value {
+                Value::Array(_) => replacements.extend(Vec::<ReplacementField>::decode(value, &at)?),
+                Value::Object(_) => replacements.push(ReplacementField::decode(value, &at)?),
+                Value::Null => return Err(ReplacementError::File("invalid").into()),
+                Value::String(_) => return Err(ReplacementError::File("string").into()),
+                Value::Bool(_) => return Err(ReplacementError::File("bool").into()),
+                Value::Number(_) => return Err(ReplacementError::File("float64").into()),
+            }
+        }
+        Ok(ReplacementTransformer { replacements })
+    }
+}
+
+impl Transform for ReplacementTransformer {
+    fn transform(&self, resources: &mut Resources, _: &Schemas) -> Result<(), Error> {
+        for replacement in &self.replacements {
+            let Some(targets) = &replacement.targets else { return Err(ReplacementError::Incomplete.into()) };
+            let value = match (&replacement.source, &replacement.source_value) {
+                (None, None) => return Err(ReplacementError::Incomplete.into()),
+                (Some(_), Some(_)) => return Err(ReplacementError::TwoSources.into()),
+                (None, Some(text)) => node::untagged(text),
+                (Some(source), None) => source_value(resources, source)?,
+            };
+            for target in targets {
+                let target = target.as_ref().ok_or(ReplacementError::NoSelect)?;
+                apply(resources, &value, target)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn source_value(resources: &Resources, source: &ReplacementSource) -> Result<Node, ReplacementError> {
+    let selector = ResourceId {
+        gvk: Gvk { group: source.group.clone(), version: source.version.clone(), kind: source.kind.clone() },
+        name: source.name.clone(),
+        namespace: source.namespace.clone(),
+        cluster_scoped: false,
+    };
+    let mut found =
+        resources.iter().filter(|resource| ids_of(resource).iter().any(|id| id.is_selected_by(&selector)));
+    let resource = match (found.next(), found.next()) {
+        (Some(resource), None) => resource,
+        (None, _) => return Err(ReplacementError::NoSource(describe(&selector, source))),
+        _ => return Err(ReplacementError::SeveralSources(describe(&selector, source))),
+    };
+    let path = if source.field_path.is_empty() { DEFAULT_PATH } else { &source.field_path };
+    let value = node::lookup(&resource.node, &split_field_path(path))
+        .map_err(ReplacementError::SourceField)?
+        .filter(|value| !node::is_null_or_empty(value))
+        .ok_or_else(|| ReplacementError::NoSourceField {
+            path: path.to_owned(),
+            source_id: selector.to_string(),
+        })?;
+    let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty()) else {
+        return Ok(value.clone());
+    };
+    if value.kind != Kind::Scalar {
+        return Err(ReplacementError::DelimiterNeedsScalar);
+    }
+    let parts: Vec<&str> = value.value.split(&options.delimiter).collect();
+    let part = usize::try_from(options.index)
+        .ok()
+        .and_then(|index| parts.get(index))
+        .ok_or_else(|| ReplacementError::Index { index: options.index, value: value.value.clone() })?;
+    let mut part_node = value.clone();
+    part_node.value = (*part).to_owned();
+    Ok(part_node)
+}
+
+/// The current id and the previous ones, namespaces as they are written.
+fn ids_of(resource: &Resource) -> Vec<ResourceId> {
+    std::iter::once(resource.plain_id()).chain(resource.previous_ids()).collect()
+}
+
+fn describe(id: &ResourceId, source: &ReplacementSource) -> String {
+    let mut text = id.to_string();
+    if !source.field_path.is_empty() {
+        text = format!("{text}:{}", source.field_path);
+    }
+    match &source.options {
+        Some(options) if !options.delimiter.is_empty() || options.create => {
+            format!("{text}:{}({}), create={}", options.delimiter, options.index, options.create)
+        }
+        _ => text,
+    }
+}
+
+fn apply(resources: &mut Resources, value: &Node, target: &ReplacementTarget) -> Result<(), Error> {
+    let select = target.select.as_ref().ok_or(ReplacementError::NoSelect)?;
+    let select = Matcher::new(select)?;
+    let mut rejects = Vec::new();
+    for reject in target.reject.iter().flatten().flatten() {
+        rejects.push(Matcher::new(reject)?);
+    }
+    for resource in resources.iter_mut() {
+        let ids = ids_of(resource);
+        let rejected = || {
+            rejects.iter().any(|reject| {
+                (reject.has_labels() && reject.matches_labels(resource))
+                    || (reject.has_id() && ids.iter().any(|id| reject.matches_id(id)))
+            })
+        };
+        if !ids.iter().any(|id| select.matches_id(id)) || !select.matches_labels(resource) || rejected() {
+            continue;
+        }
+        match target.field_paths.as_deref() {
+            None | Some([]) => write(&mut resource.node, value, DEFAULT_PATH, target.options.as_ref())?,
+            Some(paths) => {
+                for path in paths {
+                    write(&mut resource.node, value, path, target.options.as_ref())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write(
+    object: &mut Node,
+    value: &Node,
+    path: &str,
+    options: Option<&FieldOptions>,
+) -> Result<(), ReplacementError> {
+    let create = options.is_some_and(|options| options.create).then_some(value.kind);
+    let steps = split_field_path(path);
+    if structured::write(object, value, &steps, create) {
+        return Ok(());
+    }
+    let what = if create.is_some() {
+        format!("unable to find or create field {} in replacement target", yaml::quote(path))
+    } else {
+        format!("unable to find field {} in replacement target", yaml::quote(path))
+    };
+    let mut failed = None;
+    let found = visit(object, &steps, create, &mut |field| {
+        set(field, value, options).map_err(|err| {
+            failed = Some(err);
+            PathError::Stopped
+        })
+    });
+    match (found, failed) {
+        (_, Some(err)) => Err(err),
+        (Ok(0), None) => Err(ReplacementError::NoTargetField(what)),
+        (Ok(_), None) => Ok(()),
+        (Err(err), None) => Err(ReplacementError::TargetField { what, problem: err.to_string() }),
+    }
+}
+
+/// A scalar keeps its type and style and takes only the text; anything else is replaced as a whole.
+fn set(field: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result<(), ReplacementError> {
+    let mut text = value.value.clone();
+    if let Some(options) = options.filter(|options| !options.delimiter.is_empty()) {
+        if field.kind != Kind::Scalar {
+            return Err(ReplacementError::DelimiterNeedsScalar);
+        }
+        let value = yaml::text_of(Some(value));
+        let mut parts: Vec<&str> = field.value.split(&options.delimiter).collect();
+        match usize::try_from(options.index) {
+            Err(_) => parts.insert(0, value),
+            Ok(index) if index >= parts.len() => parts.push(value),
+            Ok(index) => parts[index] = value,
+        }
+        text = parts.join(&options.delimiter);
+    }
+    if field.kind == Kind::Scalar {
+        field.value = text;
+    } else {
+        *field = value.clone();
+    }
+    Ok(())
+}
