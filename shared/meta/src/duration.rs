@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,17 +16,17 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Duration(String);
 
-/// Why a text is not a duration.
+/// Why a text is not a duration, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// The text does not have the form of a duration.
-    #[error("invalid duration {0:?}: write it like 1h30m, 90s or 750ms")]
+    #[error("time: invalid duration {0:?}")]
     Invalid(String),
     /// A number has no unit.
-    #[error("missing unit in duration {0:?}: write it like 1h30m, 90s or 750ms")]
+    #[error("time: missing unit in duration {0:?}")]
     MissingUnit(String),
     /// A unit is none of ns, us, ms, s, m, h.
-    #[error("unknown unit {unit:?} in duration {text:?}: use ms, s, m or h")]
+    #[error("time: unknown unit {unit:?} in duration {text:?}")]
     UnknownUnit {
         /// The unit.
         unit: String,
@@ -33,7 +34,7 @@ pub enum DurationError {
         text: String,
     },
     /// The value does not fit.
-    #[error("duration {0:?} is out of range")]
+    #[error("time: invalid duration {0:?}")]
     OutOfRange(String),
     /// The value is below zero where that has no meaning.
     #[error("duration {0:?} is negative")]
@@ -69,6 +70,16 @@ impl Duration {
     /// For fields whose form the API server checks.
     pub fn to_std_or(&self, fallback: time::Duration) -> time::Duration {
         self.to_std().unwrap_or(fallback)
+    }
+}
+
+/// Keeps the text, and refuses one that is not a duration.
+impl FromStr for Duration {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        parse(text)?;
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -234,6 +245,8 @@ mod tests {
             assert!(parse(text).is_err(), "{text:?}");
         }
         assert_eq!(parse("10"), Err(DurationError::MissingUnit("10".into())));
+        assert_eq!(parse("1x").unwrap_err().to_string(), r#"time: unknown unit "x" in duration "1x""#);
+        assert_eq!("x".parse::<Duration>().unwrap_err().to_string(), r#"time: invalid duration "x""#);
         assert!(matches!(parse("1d"), Err(DurationError::UnknownUnit { .. })));
         assert!(matches!(parse("9999999h"), Err(DurationError::OutOfRange(_))));
         assert!(matches!(parse("99999999999999999999s"), Err(DurationError::OutOfRange(_))));
