@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Request, Response, header::USER_AGENT};
 use kube::{Client, Config, client::Body};
 use std::{
     error::Error as StdError,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 use tower::{BoxError, Service};
@@ -52,7 +52,7 @@ pub fn from_config(mut config: Config, controller: &str) -> Result<Client, Error
 /// The same client with its requests counted.
 pub fn counted(client: Client, metrics: Arc<Metrics>) -> Client {
     let namespace = client.default_namespace().to_owned();
-    Client::new(Counted { inner: client, metrics }, namespace)
+    Client::new(Counted { inner: client, metrics, host: Arc::default() }, namespace)
 }
 
 /// The same client acting as a service account.
@@ -126,6 +126,8 @@ impl Service<Request<Body>> for WithHost {
 struct Counted {
     inner: Client,
     metrics: Arc<Metrics>,
+    /// The host as its first answer gave it, for requests without an answer.
+    host: Arc<OnceLock<ClusterHost>>,
 }
 
 impl Service<Request<Body>> for Counted {
@@ -139,17 +141,22 @@ impl Service<Request<Body>> for Counted {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (client, metrics) = (self.inner.clone(), Arc::clone(&self.metrics));
+        let known = Arc::clone(&self.host);
         Box::pin(async move {
             let method = request.method().clone();
             match client.send(request).await {
                 Ok(response) => {
                     let host = response.extensions().get::<ClusterHost>();
+                    if let Some(host) = host {
+                        known.get_or_init(|| host.clone());
+                    }
                     let host = host.map_or("", |host| &host.0);
                     metrics.count_request(response.status().as_str(), method.as_str(), host);
                     Ok(response)
                 }
                 Err(error) => {
-                    metrics.count_request("<error>", method.as_str(), "");
+                    let host = known.get().map_or("", |host| &host.0);
+                    metrics.count_request("<error>", method.as_str(), host);
                     Err(error.into())
                 }
             }

@@ -1,11 +1,14 @@
 //! The Prometheus series of a controller, in a registry of its own.
 
 mod process;
+mod text;
+
+pub use text::Format;
 
 use crate::{key::Key, queue};
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
-    exponential_buckets,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector, exponential_buckets,
 };
 use std::{
     collections::BTreeMap,
@@ -42,6 +45,11 @@ pub struct Metrics {
     rest_requests: IntCounterVec,
     leader: IntGaugeVec,
     pub(crate) dropped_events: IntCounterVec,
+    cache_events: IntCounterVec,
+    token_cache_events: IntCounterVec,
+    token_cache_requests: IntCounterVec,
+    token_cache_evictions: IntCounter,
+    cached_tokens: IntGauge,
     queues: Mutex<Vec<(String, queue::Queue)>>,
 }
 
@@ -61,7 +69,7 @@ impl Metrics {
                 "gotk_reconcile_duration_seconds",
                 "The duration in seconds of a GitOps Toolkit resource reconciliation.",
                 &OBJECT,
-                exponential_buckets(0.01, 180_000f64.powf(1.0 / 9.0), 10)?,
+                (0..10).map(duration_bucket).collect(),
             )?,
             reconcile_condition: register(
                 r,
@@ -209,6 +217,32 @@ impl Metrics {
                 "The number of events lost because their queue was full.",
                 &["sink"],
             )?,
+            cache_events: counter(
+                r,
+                "gotk_cache_events_total",
+                "Total number of cache retrieval events for a GitOps Toolkit resource reconciliation.",
+                &["event_type", "name", "namespace"],
+            )?,
+            token_cache_events: counter(
+                r,
+                "gotk_token_cache_events_total",
+                "Total number of cache retrieval events for a GitOps Toolkit resource reconciliation.",
+                &["event_type", "kind", "name", "namespace", "operation"],
+            )?,
+            token_cache_requests: counter(
+                r,
+                "gotk_token_cache_requests_total",
+                "Total number of cache requests partitioned by success or failure.",
+                &["status"],
+            )?,
+            token_cache_evictions: register(
+                r,
+                IntCounter::new("gotk_token_cache_evictions_total", "Total number of cache evictions.")?,
+            )?,
+            cached_tokens: register(
+                r,
+                IntGauge::new("gotk_token_cached_items", "Total number of items in the cache.")?,
+            )?,
             queues: Mutex::default(),
             registry,
         };
@@ -221,8 +255,8 @@ impl Metrics {
         &self.registry
     }
 
-    /// All series in Prometheus' text format.
-    pub fn text(&self) -> Result<String, prometheus::Error> {
+    /// All series as text.
+    pub fn text(&self, format: Format) -> String {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, queue) in queues.iter() {
             let (unfinished, longest) = queue.unfinished();
@@ -231,12 +265,40 @@ impl Metrics {
             self.queue_longest.with_label_values(&labels).set(longest.as_secs_f64());
         }
         drop(queues);
-        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather())
+        text::encode(&self.registry.gather(), format)
     }
 
     /// Counts a request to the API server.
     pub fn count_request(&self, code: &str, method: &str, host: &str) {
         self.rest_requests.with_label_values(&[code, method, host]).inc();
+    }
+
+    /// Counts a look into a cache on behalf of an object.
+    pub fn count_cache_event(&self, hit: bool, object: &Key) {
+        let labels = [cache_event(hit), &object.name, &object.namespace];
+        self.cache_events.with_label_values(&labels).inc();
+    }
+
+    /// Counts a look into the token cache on behalf of an object and an operation on it.
+    pub fn count_token_cache_event(&self, hit: bool, kind: &str, object: &Key, operation: &str) {
+        let labels = [cache_event(hit), kind, &object.name, &object.namespace, operation];
+        self.token_cache_events.with_label_values(&labels).inc();
+    }
+
+    /// Counts an answer of the token cache.
+    pub fn count_token_cache_request(&self, success: bool) {
+        let status = if success { "success" } else { "failure" };
+        self.token_cache_requests.with_label_values(&[status]).inc();
+    }
+
+    /// Counts tokens that had to make room.
+    pub fn count_token_cache_evictions(&self, evictions: u64) {
+        self.token_cache_evictions.inc_by(evictions);
+    }
+
+    /// Says how many tokens are cached.
+    pub fn set_cached_tokens(&self, tokens: usize) {
+        self.cached_tokens.set(tokens as i64);
     }
 
     /// Says whether this process leads.
@@ -442,5 +504,17 @@ fn histogram(
     register(registry, HistogramVec::new(options, labels)?)
 }
 
+fn cache_event(hit: bool) -> &'static str {
+    if hit { "cache_hit" } else { "cache_miss" }
+}
+
+/// The bounds of reconcile durations: ten steps from 10 ms to half an hour.
+fn duration_bucket(step: i32) -> f64 {
+    0.01 * (1800.0f64 / 0.01).powf(1.0 / 9.0).powi(step)
+}
+
 /// Names and values of labels, in order.
 pub(crate) type Labels = BTreeMap<&'static str, String>;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The metrics and probe servers. They answer from the start of the process, leader or not.
 
-use crate::{manager::Listening, metrics::Metrics};
+use crate::{
+    manager::Listening,
+    metrics::{Format, Metrics},
+};
 use axum::{
     Router,
     extract::{Path, RawQuery, State},
@@ -8,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use std::{collections::HashSet, io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -87,40 +90,15 @@ async fn serve(
 
 async fn serve_metrics(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let open_metrics = accepted.is_some_and(|accept| accept.contains(OPEN_METRICS));
-    match metrics.text() {
-        Ok(text) if open_metrics => {
-            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, content_type)], to_open_metrics(&text)).into_response()
-        }
-        Ok(text) => {
-            let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
-            ([(header::CONTENT_TYPE, content_type)], text).into_response()
-        }
-        Err(error) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("error gathering metrics: {error}\n")).into_response()
-        }
-    }
-}
-
-/// Prometheus' text as OpenMetrics: counters are named without their suffix, and there is an end.
-fn to_open_metrics(text: &str) -> String {
-    let counters: HashSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
-    let mut result = String::with_capacity(text.len() + 8);
-    for line in text.lines() {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(name) => {
-                let name = name.strip_suffix("_total").unwrap_or(name);
-                result.push_str(&format!("# {what} {name} {rest}"));
-            }
-            _ => result.push_str(line),
-        }
-        result.push('\n');
-    }
-    result.push_str("# EOF\n");
-    result
+    let (format, content_type) = if accepted.is_some_and(|accept| accept.contains(OPEN_METRICS)) {
+        (
+            Format::OpenMetrics,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
+        )
+    } else {
+        (Format::Text, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores")
+    };
+    ([(header::CONTENT_TYPE, content_type)], metrics.text(format)).into_response()
 }
 
 async fn no_profile(Path(profile): Path<String>) -> Response {
@@ -147,20 +125,4 @@ async fn single_probe(Path(check): Path<String>) -> Response {
         return "ok".into_response();
     }
     (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn open_metrics_names_counters_without_suffix() {
-        let text = "# HELP a_total Counts a.\n# TYPE a_total counter\na_total{x=\"y\"} 1\n\
-                    # HELP b Is b.\n# TYPE b gauge\nb 2\n";
-        assert_eq!(
-            to_open_metrics(text),
-            "# HELP a Counts a.\n# TYPE a counter\na_total{x=\"y\"} 1\n\
-             # HELP b Is b.\n# TYPE b gauge\nb 2\n# EOF\n"
-        );
-    }
 }
