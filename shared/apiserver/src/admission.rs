@@ -1,15 +1,35 @@
-//! Admission: what the server checks of every write apart from the object itself.
+//! Admission: what the server checks and adds on every write apart from the object's own kind.
 
-use serde_json::Value;
+mod limits;
+mod pods;
+
+use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
 use crate::handlers::Context;
-use crate::object;
+use crate::object::{self, text};
 use crate::store::ObjectKey;
 
 /// Admits a create, and may change the object.
 pub(crate) fn create(ctx: &mut Context, v: &mut Value) -> ApiResult<()> {
-    namespace_accepts(ctx, v)
+    namespace_accepts(ctx, v)?;
+    let r = ctx.resource.clone();
+    match (r.group.as_str(), r.plural.as_str()) {
+        ("", "pods") => {
+            limits::default_pod(ctx.core, v);
+            pods::tolerations(v);
+            pods::priority(ctx.core, v)?;
+        }
+        ("", "persistentvolumeclaims") => {
+            protect(v, "kubernetes.io/pvc-protection");
+            default_storage_class(ctx, v);
+        }
+        ("", "persistentvolumes") => protect(v, "kubernetes.io/pv-protection"),
+        ("", "nodes") => not_ready(v),
+        ("networking.k8s.io", "ingresses") => default_ingress_class(ctx, v),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Admits an update, and may change the object.
@@ -19,6 +39,15 @@ pub(crate) fn update(_ctx: &mut Context, _new: &mut Value, _live: &Value) -> Api
 
 /// Admits the final object of a create, update (both given) or delete (only `old`).
 pub(crate) fn validate(_ctx: &mut Context, _new: Option<&Value>, _old: Option<&Value>) -> ApiResult<()> {
+    Ok(())
+}
+
+/// Admits a delete.
+pub(crate) fn delete(ctx: &mut Context, v: &Value) -> ApiResult<()> {
+    let name = object::name(v);
+    if ctx.resource.is("", "namespaces") && matches!(name, "default" | "kube-system" | "kube-public") {
+        return Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"));
+    }
     Ok(())
 }
 
@@ -38,7 +67,7 @@ fn namespace_accepts(ctx: &Context, v: &Value) -> ApiResult<()> {
     let message = format!("unable to create new content in namespace {ns} because it is being terminated");
     let mut e = ApiError::forbidden(&r.group, &r.plural, object::name(v), &message);
     if let Some(Value::Object(d)) = &mut e.details {
-        let cause = serde_json::json!({
+        let cause = json!({
             "reason": "NamespaceTerminating", "message": format!("namespace {ns} is being terminated"), "field": "metadata.namespace",
         });
         d.insert("causes".into(), Value::Array(vec![cause]));
@@ -46,11 +75,49 @@ fn namespace_accepts(ctx: &Context, v: &Value) -> ApiResult<()> {
     Err(e)
 }
 
-/// Admits a delete.
-pub(crate) fn delete(ctx: &mut Context, v: &Value) -> ApiResult<()> {
-    let name = object::name(v);
-    if ctx.resource.is("", "namespaces") && matches!(name, "default" | "kube-system" | "kube-public") {
-        return Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"));
+/// Volumes in use are not deleted.
+fn protect(v: &mut Value, finalizer: &str) {
+    let list = object::metadata(v).entry("finalizers").or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut()
+        && !list.iter().any(|f| f == finalizer)
+    {
+        list.push(finalizer.into());
     }
-    Ok(())
+}
+
+/// A claim that names no class gets the default one.
+fn default_storage_class(ctx: &Context, v: &mut Value) {
+    if v["spec"].get("storageClassName").is_some() {
+        return;
+    }
+    let classes = ctx.core.store.list("storageclasses.storage.k8s.io", None).objects;
+    let class = classes.iter().find(|c| is_default(&c.value, "storageclass.kubernetes.io/is-default-class"));
+    if let Some(c) = class {
+        object::child(v, "spec").insert("storageClassName".into(), object::name(&c.value).into());
+    }
+}
+
+fn default_ingress_class(ctx: &Context, v: &mut Value) {
+    if v["spec"].get("ingressClassName").is_some()
+        || object::at(v, &["metadata", "annotations", "kubernetes.io/ingress.class"]).is_some()
+    {
+        return;
+    }
+    let classes = ctx.core.store.list("ingressclasses.networking.k8s.io", None).objects;
+    let class = classes.iter().find(|c| is_default(&c.value, "ingressclass.kubernetes.io/is-default-class"));
+    if let Some(c) = class {
+        object::child(v, "spec").insert("ingressClassName".into(), object::name(&c.value).into());
+    }
+}
+
+fn is_default(v: &Value, annotation: &str) -> bool {
+    text(v, &["metadata", "annotations", annotation]) == "true"
+}
+
+/// A new node takes no pods until it says that it is ready.
+fn not_ready(v: &mut Value) {
+    let taints = object::child(v, "spec").entry("taints").or_insert_with(|| json!([]));
+    if let Some(t) = taints.as_array_mut() {
+        t.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
+    }
 }

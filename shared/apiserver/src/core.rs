@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::kinds::Reservations;
 use crate::object;
 use crate::registry::{Catalog, Resource};
 use crate::request_log::RequestLog;
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub faults: Faults,
     pub log: RequestLog,
     pub ca_pem: String,
+    pub reservations: Reservations,
     catalog: RwLock<Arc<Catalog>>,
 }
 
@@ -39,6 +41,7 @@ impl Core {
             faults: Faults::default(),
             log: RequestLog::default(),
             ca_pem,
+            reservations: Reservations::default(),
             catalog: RwLock::new(Arc::new(Catalog::new(Vec::new()))),
         }
     }
@@ -93,5 +96,6 @@ pub(crate) fn has_generation(resource: &Resource) -> bool {
             | ("discovery.k8s.io", "endpointslices")
             | ("flowcontrol.apiserver.k8s.io", _)
             | ("resource.k8s.io", "resourceslices")
+            | ("scheduling.k8s.io", "priorityclasses")
     )
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use fluxide_structured_merge::{ApplyError, ApplyRequest, UpdateRequest, Versions};
+use fluxide_structured_merge::schema::TypeRef;
+use fluxide_structured_merge::{Applied, ApplyError, ApplyRequest, PatchError, UpdateRequest, Versions};
 use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
@@ -44,7 +45,12 @@ pub(crate) fn apply(
         subresource,
         now,
     };
-    match with_versions(resource, subresource, |v| fluxide_structured_merge::apply(&request, v)) {
+    answered(with_versions(resource, subresource, |v| fluxide_structured_merge::apply(&request, v)))
+}
+
+/// The object that an apply led to, or its refusal in the words of the server.
+pub(crate) fn answered(outcome: Result<Applied, ApplyError>) -> ApiResult<Value> {
+    match outcome {
         Ok(a) => Ok(a.object),
         Err(ApplyError::BadRequest(m)) => Err(ApiError::bad_request(m)),
         Err(ApplyError::Untyped(m)) => Err(ApiError::unclassified(m)),
@@ -62,8 +68,23 @@ pub(crate) fn apply(
 }
 
 /// A strategic merge patch of a built-in object.
-pub(crate) fn strategic_merge(_resource: &Resource, live: &Value, patch: &Value) -> ApiResult<Value> {
-    crate::patching::merge_patch::apply(live, patch)
+pub(crate) fn strategic_merge(resource: &Resource, live: &Value, patch: &Value) -> ApiResult<Value> {
+    match schema::builtin().kind(&resource.group, &resource.version, &resource.kind) {
+        Some(ty) => strategic_merge_typed(live, patch, ty),
+        None => Err(ApiError::bad_request("strategic merge patch format is not supported")),
+    }
+}
+
+/// A strategic merge patch of an object of type `ty`.
+pub(crate) fn strategic_merge_typed(live: &Value, patch: &Value, ty: TypeRef<'_>) -> ApiResult<Value> {
+    fluxide_structured_merge::strategic_merge_patch(live, patch, ty).map_err(|e| match e {
+        PatchError::BadRequest(m) => ApiError::bad_request(m),
+        PatchError::Unprocessable(_) => {
+            ApiError::new(422, "Invalid", "the server rejected our request due to an error in our request")
+                .with_empty_details()
+        }
+        PatchError::Other(m) => ApiError::unclassified(m),
+    })
 }
 
 /// Calls `f` with the versions of the resource's kind.

@@ -1,6 +1,7 @@
 //! Request bodies: JSON and YAML into values, with the duplicate fields that they contained.
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use fluxide_goyaml::sigs;
 use serde_json::{Map, Value};
 
 use super::Context;
@@ -67,21 +68,38 @@ pub(crate) fn object(ctx: &Context) -> ApiResult<Decoded> {
             )));
         }
     };
-    let decoded = decoded.map_err(|e| {
-        let r = ctx.resource;
-        ApiError::bad_request(format!(
-            "{} in version \"{}\" cannot be handled as a {}: {e}",
-            r.kind, r.version, r.kind
-        ))
+    let decoded = decoded.map_err(|e| match media_type(ctx) {
+        "application/yaml" => unrecognized(ctx, &e),
+        _ => unrecognized(ctx, &format!("couldn't get version/kind; json parse error: {e}")),
     })?;
     if !decoded.value.is_object() {
-        return Err(ApiError::bad_request(format!(
+        let why = format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ \
              APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
             go_json_kind(&decoded.value)
-        )));
+        );
+        return Err(unrecognized(ctx, &why));
     }
     Ok(decoded)
+}
+
+/// 400 for a body of which not even the kind can be read.
+pub(crate) fn unrecognized(ctx: &Context, why: &str) -> ApiError {
+    const LONGEST_EXCERPT: usize = 30;
+    let body = &ctx.request.body;
+    let excerpt = &body[..body.len().min(LONGEST_EXCERPT)];
+    let mut summary = match excerpt.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(excerpt).into_owned(),
+        Some(_) => hex::encode(excerpt),
+    };
+    if body.len() > LONGEST_EXCERPT {
+        summary.push_str(" ...");
+    }
+    ApiError::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {why} ({summary})",
+        ctx.resource.kind
+    ))
 }
 
 pub(crate) fn go_json_kind(v: &Value) -> &'static str {
@@ -100,22 +118,87 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, String> {
     let mut problems = Vec::new();
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let seed = Node { path: String::new(), problems: &mut problems };
-    let value = seed.deserialize(&mut de).map_err(|e| e.to_string())?;
-    de.end().map_err(|e| e.to_string())?;
+    let value = seed.deserialize(&mut de).and_then(|value| de.end().map(|()| value));
+    match value {
+        Ok(value) => Ok(Decoded { value, problems }),
+        Err(e) => Err(super::go_json::syntax_error(bytes).unwrap_or_else(|| e.to_string())),
+    }
+}
+
+/// Parses YAML or JSON as the Go libraries do.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
+        && let Ok(decoded) = json(bytes)
+    {
+        return Ok(decoded);
+    }
+    let value = yaml_value(bytes).map_err(|e| e.to_string())?;
+    let problems = match sigs::from_yaml_strict(bytes) {
+        Ok(_) => Vec::new(),
+        Err(e) => vec![e.to_string()],
+    };
     Ok(Decoded { value, problems })
 }
 
-/// Parses YAML or JSON.
-pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
-    if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
-        && let Ok(d) = json(bytes)
-    {
-        return Ok(d);
+fn yaml_value(bytes: &[u8]) -> Result<Value, fluxide_goyaml::Error> {
+    let text = sigs::yaml_to_json(bytes)?;
+    serde_json::from_str(&text).map_err(|e| fluxide_goyaml::Error::Json(e.to_string()))
+}
+
+/// The body of an apply patch.
+pub(crate) struct ApplyBody {
+    pub value: Value,
+    /// Why strict reading refuses the body, and each place of it.
+    duplicates: Option<(String, Vec<String>)>,
+}
+
+/// Reads the body of an apply patch.
+pub(crate) fn apply_body(bytes: &[u8]) -> ApiResult<ApplyBody> {
+    let refused = |why: String| ApiError::bad_request(format!("error decoding YAML: {why}"));
+    let quick = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'{') => json(bytes).ok().filter(|decoded| decoded.problems.is_empty()),
+        _ => None,
+    };
+    if let Some(decoded) = quick {
+        return Ok(ApplyBody { value: decoded.value, duplicates: None });
     }
-    let text =
-        std::str::from_utf8(bytes).map_err(|_| "yaml: control characters are not allowed".to_owned())?;
-    let value: Value = serde_yaml::from_str(text).map_err(|e| format!("yaml: {e}"))?;
-    Ok(Decoded { value, problems: Vec::new() })
+    let duplicates = match sigs::from_yaml_strict(bytes) {
+        Ok(_) => None,
+        Err(e) => Some((e.to_string(), places(&e))),
+    };
+    match yaml_value(bytes) {
+        Ok(Value::Null) => Ok(ApplyBody { value: Value::Object(Map::new()), duplicates }),
+        Ok(value @ Value::Object(_)) => Ok(ApplyBody { value, duplicates }),
+        Ok(other) => Err(refused(format!(
+            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+             map[string]interface {{}}",
+            go_json_kind(&other)
+        ))),
+        Err(e) => Err(refused(e.to_string())),
+    }
+}
+
+impl ApplyBody {
+    /// Turns duplicate keys into warnings or an error.
+    pub fn report_duplicates(&self, ctx: &mut Context, validation: FieldValidation) -> ApiResult<()> {
+        let Some((text, places)) = &self.duplicates else { return Ok(()) };
+        match validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => ctx.warnings.extend(places.iter().cloned()),
+            FieldValidation::Strict => {
+                return Err(ApiError::bad_request(format!("error strict decoding YAML: {text}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn places(error: &fluxide_goyaml::Error) -> Vec<String> {
+    match error {
+        fluxide_goyaml::Error::Values(places) => places.clone(),
+        fluxide_goyaml::Error::Context { source, .. } => places(source),
+        other => vec![other.to_string()],
+    }
 }
 
 struct Node<'a> {

@@ -159,10 +159,14 @@ fn delete_object(
             return Ok((!waits, v));
         }
         if !waits {
-            match ctx.core.store.delete(&resource.table, key, stored.revision, v) {
+            if resource.is("", "pods") {
+                mark(ctx.core, &resource, &mut v, 0);
+                object::metadata(&mut v).insert("generation".into(), stored.value["metadata"]["generation"].clone());
+            }
+            match ctx.core.store.delete(&resource.table, key, stored.revision, v.clone()) {
                 Ok(s) => {
                     after_write(ctx, &s);
-                    return Ok((true, s.value.clone()));
+                    return Ok((true, v));
                 }
                 Err(_) => stored = again(ctx, key)?,
             }

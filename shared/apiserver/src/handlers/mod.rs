@@ -3,9 +3,12 @@
 pub(crate) mod answer;
 pub(crate) mod decode;
 pub(crate) mod delete;
+mod go_json;
 mod nonresource;
+pub(crate) mod options;
 pub(crate) mod patch;
 mod read;
+mod scale;
 mod watch;
 pub(crate) mod write;
 
@@ -53,21 +56,10 @@ impl Context<'_> {
         ApiError::not_found(&self.resource.group, &self.resource.plural, name)
     }
 
+    /// Whether nothing is to be stored; checks the other options of a write on the way.
     pub fn dry_run(&self) -> ApiResult<bool> {
-        match self.request.query.get("dryRun") {
-            None | Some("") => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(ApiError::invalid(
-                "meta.k8s.io",
-                "CreateOptions",
-                "",
-                vec![crate::api_error::FieldError::not_supported(
-                    "dryRun",
-                    serde_json::json!([other]),
-                    &["All"],
-                )],
-            )),
-        }
+        options::validate(self)?;
+        Ok(self.request.query.text("dryRun") == "All")
     }
 
     /// The field manager of a write: the query parameter, else the user agent up to its first slash.
@@ -173,6 +165,9 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
             ("status", "get") => read::get(&ctx),
             ("status" | "finalize", "update") => write::update(&mut ctx),
             ("status", "patch") => patch::patch(&mut ctx),
+            ("scale", "get") => scale::get(&ctx),
+            ("scale", "update") => scale::put(&mut ctx),
+            ("scale", "patch") => scale::patch(&mut ctx),
             _ => Err(ApiError::method_not_allowed()),
         }
     };

@@ -1,5 +1,6 @@
 //! PATCH in its four forms.
 
+use fluxide_structured_merge::go_format;
 use serde_json::Value;
 
 use super::Context;
@@ -8,67 +9,143 @@ use super::decode::{self, FieldValidation, media_type};
 use super::read::{namespace_of, one};
 use super::write::{Proposed, Recorded, create_object, report, update_object};
 use crate::api_error::{ApiError, ApiResult, FieldError};
-use crate::object;
+use crate::object::{self, text};
 use crate::patching::{json_patch, merge_patch};
+use crate::registry::{Resource, split_group_version};
 use crate::store::ObjectKey;
-use crate::{strategy, typing};
+use crate::{schema, strategy, typing};
 
 /// Patches an object; an apply patch may create it.
 pub(crate) fn patch(ctx: &mut Context) -> ApiResult<Answer> {
-    match media_type(ctx).to_owned().as_str() {
-        "application/apply-patch+yaml" => apply(ctx),
-        kind @ ("application/json-patch+json" | "application/merge-patch+json") => edit(ctx, kind),
-        kind @ "application/strategic-merge-patch+json" if ctx.resource.custom.is_none() => edit(ctx, kind),
-        _ => {
-            let strategic =
-                if ctx.resource.custom.is_none() { "application/strategic-merge-patch+json, " } else { "" };
-            Err(ApiError::unsupported_media_type(format!(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml, \
-                 application/apply-patch+cbor"
-            )))
+    match PatchKind::of(ctx)? {
+        PatchKind::Apply => apply(ctx),
+        kind => edit(ctx, kind),
+    }
+}
+
+/// The form of a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PatchKind {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl PatchKind {
+    /// The form that the request's content type names.
+    pub fn of(ctx: &Context) -> ApiResult<Self> {
+        let builtin = ctx.resource.custom.is_none() || ctx.target.subresource == "scale";
+        match media_type(ctx) {
+            "application/apply-patch+yaml" => Ok(Self::Apply),
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" if builtin => Ok(Self::Strategic),
+            "application/apply-patch+cbor" => {
+                Err(ApiError::unsupported_media_type("415: Unsupported Media Type").with_empty_details())
+            }
+            _ => {
+                let strategic = if builtin { "application/strategic-merge-patch+json, " } else { "" };
+                Err(ApiError::unsupported_media_type(format!(
+                    "the body of the request was in an unknown format - accepted media types include: \
+                     application/json-patch+json, application/merge-patch+json, {strategic}\
+                     application/apply-patch+yaml"
+                )))
+            }
         }
     }
 }
 
-fn edit(ctx: &mut Context, kind: &str) -> ApiResult<Answer> {
+/// A patch whose body was read.
+pub(crate) struct Edit {
+    kind: PatchKind,
+    operations: Vec<json_patch::Step>,
+    document: Value,
+    /// Duplicate and unknown fields of the body itself.
+    pub problems: Vec<String>,
+}
+
+impl Edit {
+    /// Reads the body of a patch that is no apply.
+    pub fn read(kind: PatchKind, body: &[u8]) -> ApiResult<Self> {
+        let refused = |e: String| ApiError::bad_request(format!("error decoding patch: {e}"));
+        let decoded = decode::json(body).map_err(refused)?;
+        let (operations, problems) = match kind {
+            PatchKind::Json => json_patch::parse(&decoded)?,
+            _ if !decoded.value.is_object() => {
+                let found = decode::go_json_kind(&decoded.value);
+                return Err(refused(format!(
+                    "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+                )));
+            }
+            _ => (Vec::new(), decoded.problems),
+        };
+        Ok(Edit { kind, operations, document: decoded.value, problems })
+    }
+
+    /// The object after the patch; `strategic` merges by schema.
+    pub fn apply(
+        &self,
+        live: &Value,
+        strategic: impl Fn(&Value, &Value) -> ApiResult<Value>,
+    ) -> ApiResult<Value> {
+        match self.kind {
+            PatchKind::Json => json_patch::apply(&self.operations, live),
+            PatchKind::Strategic => strategic(live, &self.document),
+            PatchKind::Merge | PatchKind::Apply => merge_patch::apply(live, &self.document),
+        }
+    }
+
+    /// 422 for a patch that leads to something that is no object of the kind.
+    pub fn refused(&self, patched: &Value, why: &DecodeFailure) -> ApiError {
+        let (value, why) = match self.kind {
+            PatchKind::Strategic => (go_format::plain(&self.document), &why.by_converter),
+            _ => (patched.to_string(), &why.by_decoder),
+        };
+        ApiError::invalid("", "", "", vec![FieldError::invalid("patch", value, why.as_str())])
+    }
+}
+
+/// Why a patched object does not decode, in the words of either way it may take.
+pub(crate) struct DecodeFailure {
+    pub by_decoder: String,
+    pub by_converter: String,
+}
+
+impl From<String> for DecodeFailure {
+    fn from(text: String) -> Self {
+        DecodeFailure { by_converter: text.clone(), by_decoder: text }
+    }
+}
+
+fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
     let dry_run = ctx.dry_run()?;
     let manager = ctx.manager();
     let validation = FieldValidation::of(ctx)?;
-    if ctx.request.query.get("force").is_some() {
-        let e = FieldError::forbidden("force", "may not be specified for non-apply patch");
-        return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![e]));
-    }
     let body = ctx.request.body.clone();
     let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
     let resource = ctx.resource.clone();
-    let strategic = kind == "application/strategic-merge-patch+json";
-    let operations =
-        if kind == "application/json-patch+json" { Some(json_patch::parse(&body)?) } else { None };
-    let decoded = match operations {
-        Some(_) => decode::Decoded::default(),
-        None => decode::json(&body).map_err(ApiError::bad_request)?,
-    };
+    let mut read: Option<Edit> = None;
     let mut reported = false;
     let v = update_object(ctx, &key, dry_run, |ctx, live| {
-        let mut new = match &operations {
-            Some(ops) => json_patch::apply(ops, live)?,
-            None if strategic => typing::strategic_merge(&resource, live, &decoded.value)?,
-            None => merge_patch::apply(live, &decoded.value)?,
+        let edit = match &read {
+            Some(edit) => edit,
+            None => read.insert(Edit::read(kind, &body)?),
         };
-        let mut problems = decoded.problems.clone();
-        problems.extend(strategy::decode(&resource, &mut new)?);
+        let mut new = edit.apply(live, |live, patch| typing::strategic_merge(&resource, live, patch))?;
+        let patched = new.clone();
+        let unknown = decode_patched(&resource, &mut new).map_err(|why| edit.refused(&patched, &why))?;
+        let problems: Vec<String> = edit.problems.iter().cloned().chain(unknown).collect();
         if !problems.is_empty() && validation == FieldValidation::Strict {
-            let text = String::from_utf8_lossy(&body).into_owned();
-            let e =
-                FieldError::invalid("patch", text, format!("strict decoding error: {}", problems.join(", ")));
-            return Err(ApiError::invalid("", "", "", vec![e]));
+            let why = format!("strict decoding error: {}", problems.join(", "));
+            return Err(edit.refused(&patched, &why.into()));
         }
         if !reported {
             report(ctx, validation, &problems)?;
             reported = true;
         }
-        check_identity(ctx, &new, live)?;
+        check_identity(ctx, &mut new)?;
+        check_uid(&resource, &new, live)?;
         Ok(Proposed {
             value: new,
             recorded: Recorded::ByUpdate,
@@ -79,82 +156,144 @@ fn edit(ctx: &mut Context, kind: &str) -> ApiResult<Answer> {
     one(ctx, 200, &v)
 }
 
+/// Brings a patched object into the form of its kind, and names unknown fields.
+fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, DecodeFailure> {
+    if resource.custom.is_some() {
+        return strategy::decode(resource, v).map_err(|e| e.message.into());
+    }
+    let (kind, api_version) = (text(v, &["kind"]).to_owned(), text(v, &["apiVersion"]).to_owned());
+    let (group, version) = split_group_version(&api_version);
+    let Some(ty) = schema::builtin().kind(group, version, &kind) else {
+        return Err(format!(
+            "no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \
+             \"pkg/api/legacyscheme/scheme.go:30\""
+        )
+        .into());
+    };
+    let unknown = schema::decode(v, ty).map_err(|e| DecodeFailure {
+        by_decoder: e.to_string(),
+        by_converter: e.in_converter_words(),
+    })?;
+    if kind != resource.kind || group != resource.group {
+        return Err(format!(
+            "converting ({version}.{kind}) to ({}.{}): unknown conversion",
+            internal_package(&resource.group),
+            resource.kind
+        )
+        .into());
+    }
+    Ok(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
+}
+
+/// The Go package of a group's internal types.
+fn internal_package(group: &str) -> &str {
+    match group.split('.').next().unwrap_or_default() {
+        "" => "core",
+        first => first,
+    }
+}
+
 /// A patch may not rename or move the object.
-fn check_identity(ctx: &Context, new: &Value, live: &Value) -> ApiResult<()> {
-    if object::name(new) != object::name(live) {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            object::name(new),
+fn check_identity(ctx: &Context, new: &mut Value) -> ApiResult<()> {
+    if ctx.resource.namespaced {
+        match object::namespace(new) {
+            "" => {
+                object::metadata(new).insert("namespace".into(), ctx.target.namespace.clone().into());
+            }
+            namespace if namespace != ctx.target.namespace => {
+                return Err(ApiError::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+            _ => {}
+        }
+    }
+    match object::name(new) {
+        "" => Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
             ctx.target.name
-        )));
+        ))),
+        name if name != ctx.target.name => Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            ctx.target.name
+        ))),
+        _ => Ok(()),
     }
-    if object::namespace(new) != object::namespace(live) {
-        return Err(ApiError::bad_request(format!(
-            "the namespace of the object ({}) does not match the namespace on the request ({})",
-            object::namespace(new),
-            ctx.target.namespace
-        )));
+}
+
+/// The uid is validated twice by the server, once for the metadata and once for the object.
+fn check_uid(resource: &Resource, new: &Value, live: &Value) -> ApiResult<()> {
+    let uid = object::uid(new);
+    if uid.is_empty() || uid == object::uid(live) {
+        return Ok(());
     }
-    Ok(())
+    let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
+    Err(ApiError::invalid(&resource.group, &resource.kind, object::name(live), vec![error.clone(), error]))
 }
 
 fn apply(ctx: &mut Context) -> ApiResult<Answer> {
     let dry_run = ctx.dry_run()?;
     let validation = FieldValidation::of(ctx)?;
     let manager = ctx.request.query.text("fieldManager").to_owned();
-    if manager.is_empty() {
-        let e = FieldError::required("fieldManager", "is required for apply patch");
-        return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![e]));
-    }
     let force = ctx.request.query.flag("force");
-    let decoded = decode::yaml(&ctx.request.body)
-        .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))?;
-    let applied = decoded.value;
-    report(ctx, validation, &decoded.problems)?;
+    let decoded = decode::apply_body(&ctx.request.body)?;
     let resource = ctx.resource.clone();
     let subresource = ctx.target.subresource.clone();
     let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
     let now = ctx.core.clock.now_text();
-    check_applied_identity(ctx, &applied)?;
+    let applied = decoded.value.clone();
     if ctx.core.store.get(&resource.table, &key).is_none() {
         if !subresource.is_empty() {
             return Err(ctx.not_found(&key.name));
         }
         let mut new = typing::apply(&resource, "", None, &applied, &manager, force, &now)?;
-        strategy::decode(&resource, &mut new)?;
-        let m = object::metadata(&mut new);
-        m.insert("name".into(), key.name.clone().into());
-        m.remove("resourceVersion");
-        if resource.namespaced {
-            m.insert("namespace".into(), key.namespace.clone().into());
+        decode_applied(&resource, &mut new)?;
+        decoded.report_duplicates(ctx, validation)?;
+        let uid = object::uid(&new);
+        if !uid.is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(ApiError::conflict(&resource.group, &resource.plural, &key.name, &why));
         }
+        check_identity(ctx, &mut new)?;
+        object::metadata(&mut new).remove("resourceVersion");
         match create_object(ctx, new, &manager, Recorded::ByApply, dry_run) {
             Ok(v) => return one(ctx, 201, &v),
             Err(e) if e.reason == Some("AlreadyExists") => {}
             Err(e) => return Err(e),
         }
     }
-    let v = update_object(ctx, &key, dry_run, |_, live| {
+    let mut reported = false;
+    let v = update_object(ctx, &key, dry_run, |ctx, live| {
         let mut new = typing::apply(&resource, &subresource, Some(live), &applied, &manager, force, &now)?;
-        strategy::decode(&resource, &mut new)?;
+        decode_applied(&resource, &mut new)?;
+        if !reported {
+            decoded.report_duplicates(ctx, validation)?;
+            reported = true;
+        }
+        check_identity(ctx, &mut new)?;
+        check_uid(&resource, &new, live)?;
         Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone(), live: live.clone() })
     })?;
     one(ctx, 200, &v)
 }
 
-fn check_applied_identity(ctx: &Context, applied: &Value) -> ApiResult<()> {
-    let name = object::name(applied);
-    if !name.is_empty() && name != ctx.target.name {
-        return Err(ApiError::bad_request(format!(
-            "metadata.name (\"{name}\") does not match the name in the URL (\"{}\")",
-            ctx.target.name
-        )));
-    }
-    let namespace = object::namespace(applied);
-    if ctx.resource.namespaced && !namespace.is_empty() && namespace != ctx.target.namespace {
-        return Err(ApiError::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    Ok(())
+/// Brings the outcome of an apply into the form of its kind. Its fields are known, its values may still be malformed.
+fn decode_applied(resource: &Resource, v: &mut Value) -> ApiResult<()> {
+    let builtin = match resource.custom {
+        Some(_) => None,
+        None => schema::builtin().kind(&resource.group, &resource.version, &resource.kind),
+    };
+    let Some(ty) = builtin else { return strategy::decode(resource, v).map(|_| ()) };
+    let name = format!("{}/{}", object::namespace(v), object::name(v));
+    schema::decode(v, ty).map(|_| ()).map_err(|e| {
+        let slash = if resource.group.is_empty() { "/" } else { "" };
+        let kind = format!("{slash}{}, Kind={}", resource.api_version(), resource.kind);
+        ApiError::unclassified(format!(
+            "failed to convert new object ({name}; {kind}) to proper version: unable to convert unstructured \
+             object to {kind}: {}",
+            e.in_converter_words()
+        ))
+    })
 }

@@ -56,11 +56,11 @@ pub(crate) fn create_object(
         }
         let mut v = new.clone();
         strategy::default_object(&resource, &mut v);
-        admission::create(ctx, &mut v)?;
-        ctx.core.stamp_new(&mut v, &resource);
         if recorded == Recorded::ByUpdate {
             v = typing::record_update(&resource, "", None, &v, manager, &ctx.core.clock.now_text());
         }
+        admission::create(ctx, &mut v)?;
+        ctx.core.stamp_new(&mut v, &resource);
         strategy::prepare_create(ctx.core, &resource, &mut v)?;
         validate_create(ctx, &v)?;
         admission::validate(ctx, Some(&v), None)?;
@@ -195,7 +195,6 @@ fn finish_update(
     let Proposed { value: mut new, recorded, manager, .. } = proposed;
     strategy::default_object(resource, &mut new);
     strategy::keep_system_metadata(&mut new, live);
-    admission::update(ctx, &mut new, live)?;
     if recorded == Recorded::ByUpdate {
         new = typing::record_update(
             resource,
@@ -206,6 +205,7 @@ fn finish_update(
             &ctx.core.clock.now_text(),
         );
     }
+    admission::update(ctx, &mut new, live)?;
     strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
     fluxide_structured_merge::keep_times(live, &mut new);
     validate_update(ctx, &new, live)?;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::api_error::{ApiError, ApiResult};
+use crate::handlers::decode::Decoded;
 
 /// One operation.
 #[derive(Debug, Clone)]
@@ -15,15 +16,16 @@ pub(crate) struct Step {
 
 const MOST_OPERATIONS: usize = 10_000;
 
-/// Parses a patch document.
-pub(crate) fn parse(body: &[u8]) -> ApiResult<Vec<Step>> {
-    let v: Value = serde_json::from_slice(body)
-        .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
-    let Some(list) = v.as_array() else {
-        return Err(ApiError::bad_request(format!(
-            "error decoding patch: json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
-            crate::handlers::decode::go_json_kind(&v)
-        )));
+/// Reads the operations of a patch document, and names duplicate and unknown members.
+pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
+    let refused = |found: &Value, expected: &str| {
+        let found = crate::handlers::decode::go_json_kind(found);
+        ApiError::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {found} into Go value of type {expected}"
+        ))
+    };
+    let Some(list) = document.value.as_array() else {
+        return Err(refused(&document.value, "[]handlers.jsonPatchOp"));
     };
     if list.len() > MOST_OPERATIONS {
         let message = format!(
@@ -32,16 +34,24 @@ pub(crate) fn parse(body: &[u8]) -> ApiResult<Vec<Step>> {
         );
         return Err(ApiError::new(413, "RequestEntityTooLarge", message));
     }
-    let text = |v: &Value, k: &str| v.get(k).and_then(Value::as_str).map(str::to_owned);
-    Ok(list
-        .iter()
-        .map(|s| Step {
-            op: text(s, "op").unwrap_or_default(),
-            path: text(s, "path").unwrap_or_default(),
-            from: text(s, "from"),
-            value: s.get("value").cloned(),
-        })
-        .collect())
+    let mut problems: Vec<String> = document.problems.iter().map(|p| format!("json patch {p}")).collect();
+    let mut steps = Vec::with_capacity(list.len());
+    for (index, operation) in list.iter().enumerate() {
+        let Value::Object(members) = operation else {
+            return Err(refused(operation, "handlers.jsonPatchOp"));
+        };
+        let known = ["op", "path", "from", "value"];
+        let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
+        problems.extend(unknown.map(|name| format!("json patch unknown field \"[{index}].{name}\"")));
+        let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+        steps.push(Step {
+            op: text("op").unwrap_or_default(),
+            path: text("path").unwrap_or_default(),
+            from: text("from"),
+            value: members.get("value").cloned(),
+        });
+    }
+    Ok((steps, problems))
 }
 
 /// The document after all steps; any failing step fails the patch.

@@ -8,7 +8,7 @@ use crate::api_error::{ApiError, ApiResult};
 pub(crate) fn apply(target: &Value, patch: &Value) -> ApiResult<Value> {
     if !patch.is_object() {
         return Err(ApiError::bad_request(format!(
-            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
             crate::handlers::decode::go_json_kind(patch)
         )));
     }

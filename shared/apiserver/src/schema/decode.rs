@@ -24,6 +24,10 @@ pub(crate) enum DecodeError {
         place: String,
         /// The Go type of the field.
         expected: String,
+        /// The Go kind of the field.
+        kind: &'static str,
+        /// The Go kind of what was found, once it is decoded.
+        found_kind: &'static str,
     },
     /// A malformed quantity.
     #[error(transparent)]
@@ -39,6 +43,27 @@ pub(crate) enum DecodeError {
     /// Malformed base64.
     #[error("illegal base64 data at input byte {0}")]
     Base64(usize),
+}
+
+impl DecodeError {
+    /// The error as the converter from maps to typed objects words it, through which strategic merge patches go.
+    pub(crate) fn in_converter_words(&self) -> String {
+        let Self::Type { expected, kind, found_kind, .. } = self else {
+            return match self {
+                Self::Base64(_) => format!("error decoding from json: {self}"),
+                other => other.to_string(),
+            };
+        };
+        match (*kind, *found_kind) {
+            ("slice", found) => format!("cannot restore slice from {found}"),
+            ("map", found) => format!("cannot restore map from {found}"),
+            ("struct", found) => format!("cannot restore struct from: {found}"),
+            ("string", "int64") | ("int32" | "int64", "float64") => {
+                format!("cannot convert {found_kind} to {expected}")
+            }
+            (kind, _) => format!("unrecognized type: {kind}"),
+        }
+    }
 }
 
 /// Gives `value` the JSON form of the typed object, and returns the paths of unknown fields, which are dropped.
@@ -117,7 +142,10 @@ impl<'a> Decoder<'a> {
                 Presence::Nullable if !given => {
                     members.insert(name.clone(), Value::Null);
                 }
-                Presence::Optional if !given || members.get(name).is_some_and(is_empty) => {
+                // An empty list of managed fields asks for a reset, unlike none.
+                Presence::Optional
+                    if !given || (name != "managedFields" && members.get(name).is_some_and(is_empty)) =>
+                {
                     members.remove(name);
                 }
                 Presence::Pointer if !given => {
@@ -240,7 +268,8 @@ impl<'a> Decoder<'a> {
             _ => json_type(value).to_owned(),
         };
         let expected = named.map_or_else(|| builtin().go_type(ty), str::to_owned);
-        DecodeError::Type { found, place: self.place(), expected }
+        let kind = go_kind(ty);
+        DecodeError::Type { found, place: self.place(), expected, kind, found_kind: value_kind(value) }
     }
 
     /// The field as Go's decoder names it: the innermost struct, then the path of names to its field.
@@ -332,6 +361,37 @@ fn go_value_error(value: &Value, expected: &str) -> DecodeError {
         found: json_type(value).to_owned(),
         place: "value".to_owned(),
         expected: expected.to_owned(),
+        kind: "struct",
+        found_kind: value_kind(value),
+    }
+}
+
+fn go_kind(ty: TypeRef<'_>) -> &'static str {
+    match ty.format() {
+        Format::Int32 => return "int32",
+        Format::Int64 => return "int64",
+        Format::Double => return "float64",
+        Format::Bytes => return "slice",
+        _ => {}
+    }
+    match ty.atom().form() {
+        Some(Form::List(_)) => "slice",
+        Some(Form::Map(map)) if map.fields().is_empty() => "map",
+        Some(Form::Map(_)) => "struct",
+        Some(Form::Scalar(Scalar::Boolean)) => "bool",
+        _ => "string",
+    }
+}
+
+fn value_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
     }
 }
 

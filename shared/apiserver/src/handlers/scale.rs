@@ -1,0 +1,269 @@
+//! The scale subresource: the replicas of an object in the form that all scalable kinds share.
+
+use fluxide_structured_merge::scale::{ReplicasPaths, to_parent, to_scale};
+use fluxide_structured_merge::schema::TypeRef;
+use fluxide_structured_merge::{Managers, Path, PathElement, SingleVersion, UpdateRequest, update};
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use super::answer::Answer;
+use super::decode::{self, FieldValidation};
+use super::patch::{DecodeFailure, Edit, PatchKind};
+use super::read::{namespace_of, presented};
+use super::write::{Proposed, Recorded, report, update_object};
+use crate::api_error::{ApiError, ApiResult, FieldError};
+use crate::object::{self, text};
+use crate::registry::Resource;
+use crate::store::ObjectKey;
+use crate::{schema, typing};
+
+const API_VERSION: &str = "autoscaling/v1";
+
+/// Answers the scale of an object.
+pub(crate) fn get(ctx: &Context) -> ApiResult<Answer> {
+    let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
+    let stored =
+        ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&ctx.target.name))?;
+    let scale = scale_of(ctx.resource, &presented(ctx.resource, &stored.value))?;
+    Ok(Answer::document(200, &scale, ctx.accepted))
+}
+
+/// Replaces the scale of an object.
+pub(crate) fn put(ctx: &mut Context) -> ApiResult<Answer> {
+    let validation = FieldValidation::of(ctx)?;
+    let decoded = decode::object(ctx)?;
+    let (mut scale, mut problems) = (decoded.value, decoded.problems);
+    let unknown = schema::decode(&mut scale, scale_type()?).map_err(|e| {
+        ApiError::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {e}"))
+    })?;
+    problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    report(ctx, validation, &problems)?;
+    if object::name(&scale) != ctx.target.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            object::name(&scale),
+            ctx.target.name
+        )));
+    }
+    write(ctx, |_, _| Ok((scale.clone(), Recorded::ByUpdate)))
+}
+
+/// Patches the scale of an object.
+pub(crate) fn patch(ctx: &mut Context) -> ApiResult<Answer> {
+    match PatchKind::of(ctx)? {
+        PatchKind::Apply => apply(ctx),
+        kind => edit(ctx, kind),
+    }
+}
+
+fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
+    let validation = FieldValidation::of(ctx)?;
+    let edit = Edit::read(kind, &ctx.request.body)?;
+    let ty = scale_type()?;
+    let mut reported = false;
+    write(ctx, |ctx, live| {
+        let mut new = edit.apply(live, |live, patch| typing::strategic_merge_typed(live, patch, ty))?;
+        let patched = new.clone();
+        let unknown = schema::decode(&mut new, ty).map_err(|e| {
+            let why =
+                DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() };
+            edit.refused(&patched, &why)
+        })?;
+        let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
+        let problems: Vec<String> = edit.problems.iter().cloned().chain(unknown).collect();
+        if !problems.is_empty() && validation == FieldValidation::Strict {
+            let why = format!("strict decoding error: {}", problems.join(", "));
+            return Err(edit.refused(&patched, &why.into()));
+        }
+        if !reported {
+            report(ctx, validation, &problems)?;
+            reported = true;
+        }
+        Ok((new, Recorded::ByUpdate))
+    })
+}
+
+fn apply(ctx: &mut Context) -> ApiResult<Answer> {
+    let validation = FieldValidation::of(ctx)?;
+    let decoded = decode::apply_body(&ctx.request.body)?;
+    let manager = ctx.request.query.text("fieldManager").to_owned();
+    let force = ctx.request.query.flag("force");
+    let now = ctx.core.clock.now_text();
+    let ty = scale_type()?;
+    let mut reported = false;
+    write(ctx, |ctx, live| {
+        let request = fluxide_structured_merge::ApplyRequest {
+            live: Some(live),
+            applied: &decoded.value,
+            manager: &manager,
+            force,
+            api_version: API_VERSION,
+            kind: "Scale",
+            subresource: "scale",
+            now: &now,
+        };
+        let new = typing::answered(fluxide_structured_merge::apply(
+            &request,
+            &SingleVersion::new(API_VERSION, ty),
+        ))?;
+        if !reported {
+            decoded.report_duplicates(ctx, validation)?;
+            reported = true;
+        }
+        Ok((new, Recorded::ByApply))
+    })
+}
+
+/// Changes the scale as `propose` says, and carries replicas and their owners over to the object.
+fn write(
+    ctx: &mut Context,
+    mut propose: impl FnMut(&mut Context, &Value) -> ApiResult<(Value, Recorded)>,
+) -> ApiResult<Answer> {
+    let dry_run = ctx.dry_run()?;
+    let manager = ctx.manager();
+    let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
+    let resource = ctx.resource.clone();
+    let now = ctx.core.clock.now_text();
+    let paths = replicas_paths(&resource);
+    let v = update_object(ctx, &key, dry_run, |ctx, live| {
+        let parent = Managers::of_object(live);
+        let mut live_scale = scale_of(&resource, live)?;
+        to_scale(&parent, &paths).write_to(&mut live_scale);
+        let (mut scale, recorded) = propose(ctx, &live_scale)?;
+        if recorded == Recorded::ByUpdate {
+            let request = UpdateRequest {
+                live: Some(&live_scale),
+                new: &scale,
+                manager: &manager,
+                api_version: API_VERSION,
+                subresource: "scale",
+                now: &now,
+            };
+            scale = update(&request, &SingleVersion::new(API_VERSION, scale_type()?));
+        }
+        let replicas = object::at(&scale, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
+        if replicas < 0 {
+            let error =
+                FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+            return Err(ApiError::invalid("autoscaling", "Scale", &ctx.target.name, vec![error]));
+        }
+        let mut new = live.clone();
+        set(&mut new, &replicas_path(&resource), replicas.into());
+        for member in ["resourceVersion", "uid"] {
+            if let Some(value) = object::at(&scale, &["metadata", member]) {
+                object::metadata(&mut new).insert(member.to_owned(), value.clone());
+            }
+        }
+        let after = Managers::of_object(&scale);
+        to_parent(&parent, &after, &resource.api_version(), &paths).write_to(&mut new);
+        Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone(), live: live.clone() })
+    })?;
+    Ok(Answer::document(200, &scale_of(ctx.resource, &v)?, ctx.accepted))
+}
+
+/// The scale that an object shows.
+fn scale_of(resource: &Resource, v: &Value) -> ApiResult<Value> {
+    let path = replicas_path(resource);
+    let replicas = at(v, &path).and_then(Value::as_i64);
+    let (status_path, selector) = match resource.custom.as_ref().and_then(|c| c.scale.as_ref()) {
+        Some(scale) => {
+            if replicas.is_none() {
+                return Err(ApiError::internal(format!(
+                    "the spec replicas field \".{}\" does not exist",
+                    path.join(".")
+                )));
+            }
+            let selector = scale.selector.as_ref().and_then(|path| at(v, path)).and_then(Value::as_str);
+            (scale.status.clone(), selector.unwrap_or_default().to_owned())
+        }
+        None => (names(&["status", "replicas"]), selector_text(resource, &v["spec"]["selector"])),
+    };
+    let mut metadata = Map::new();
+    for member in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object::at(v, &["metadata", member]) {
+            metadata.insert(member.to_owned(), value.clone());
+        }
+    }
+    let mut spec = Map::new();
+    if let Some(replicas) = replicas.filter(|replicas| *replicas != 0) {
+        spec.insert("replicas".to_owned(), replicas.into());
+    }
+    let mut status = Map::new();
+    let current = at(v, &status_path).and_then(Value::as_i64).unwrap_or(0);
+    status.insert("replicas".to_owned(), current.into());
+    if !selector.is_empty() {
+        status.insert("selector".to_owned(), selector.into());
+    }
+    Ok(json!({"apiVersion": API_VERSION, "kind": "Scale", "metadata": metadata, "spec": spec, "status": status}))
+}
+
+/// A selector in the text form of the list parameter.
+fn selector_text(resource: &Resource, selector: &Value) -> String {
+    let labels = if resource.is("", "replicationcontrollers") { selector } else { &selector["matchLabels"] };
+    let mut requirements: Vec<(String, String)> = labels
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())))
+        .collect();
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = text(expression, &["key"]);
+        let mut values: Vec<&str> =
+            expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        let requirement = match text(expression, &["operator"]) {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        };
+        requirements.push((key.to_owned(), requirement));
+    }
+    requirements.sort();
+    let requirements: Vec<String> = requirements.into_iter().map(|(_, requirement)| requirement).collect();
+    requirements.join(",")
+}
+
+/// Where each version of the resource keeps its replicas.
+fn replicas_paths(resource: &Resource) -> ReplicasPaths {
+    let path = Path(replicas_path(resource).into_iter().map(PathElement::Field).collect());
+    match &resource.custom {
+        Some(c) => c.siblings.iter().map(|(version, _)| (version.clone(), Some(path.clone()))).collect(),
+        None => [(resource.api_version(), Some(path))].into(),
+    }
+}
+
+fn replicas_path(resource: &Resource) -> Vec<String> {
+    match resource.custom.as_ref().and_then(|c| c.scale.as_ref()) {
+        Some(scale) => scale.spec.clone(),
+        None => names(&["spec", "replicas"]),
+    }
+}
+
+fn scale_type() -> ApiResult<TypeRef<'static>> {
+    schema::builtin()
+        .kind("autoscaling", "v1", "Scale")
+        .ok_or_else(|| ApiError::internal("the type of Scale is not known"))
+}
+
+fn names(path: &[&str]) -> Vec<String> {
+    path.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn at<'a>(v: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(v, |v, name| v.get(name))
+}
+
+fn set(v: &mut Value, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            object::members(v).insert(last.clone(), value);
+        }
+        [first, rest @ ..] => {
+            let child = object::members(v).entry(first.clone()).or_insert_with(|| json!({}));
+            set(child, rest, value);
+        }
+    }
+}

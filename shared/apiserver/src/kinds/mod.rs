@@ -1,0 +1,93 @@
+//! What single built-in kinds set by themselves on a create or update.
+
+mod pods;
+mod services;
+mod workloads;
+
+use serde_json::{Value, json};
+
+pub(crate) use pods::qos_class;
+pub(crate) use services::Reservations;
+
+use crate::api_error::ApiResult;
+use crate::core::Core;
+use crate::object;
+use crate::registry::Resource;
+
+/// Sets what the server chooses for a new object of a built-in kind.
+pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "namespaces") => {
+            object::child(v, "spec").insert("finalizers".into(), json!(["kubernetes"]));
+            object::members(v).insert("status".into(), json!({"phase": "Active"}));
+        }
+        ("", "secrets") => string_data(v),
+        ("", "pods") => pods::prepare_create(v),
+        ("", "services") => services::prepare_create(core, v)?,
+        ("", "persistentvolumeclaims") => {
+            object::members(v).insert("status".into(), json!({"phase": "Pending"}));
+        }
+        ("", "persistentvolumes") => {
+            let now = core.clock.now_text();
+            object::members(v).insert("status".into(), json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+        }
+        ("apps", "daemonsets") => workloads::prepare_daemon_set(v),
+        ("batch", "jobs") => workloads::generate_selector(v),
+        ("networking.k8s.io", "ingresses") => {
+            object::members(v).insert("status".into(), json!({"loadBalancer": {}}));
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => crate::crd::definition::prepare_create(v),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Sets what the server chooses on an update of a built-in kind.
+pub(crate) fn prepare_update(
+    core: &Core,
+    resource: &Resource,
+    subresource: &str,
+    new: &mut Value,
+    live: &Value,
+) -> ApiResult<()> {
+    if !subresource.is_empty() {
+        return Ok(());
+    }
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "secrets") => string_data(new),
+        ("", "services") => services::prepare_update(core, new, live)?,
+        ("", "namespaces") => {
+            let finalizers = live["spec"]["finalizers"].clone();
+            let spec = object::child(new, "spec");
+            if finalizers.is_null() {
+                spec.remove("finalizers");
+            } else {
+                spec.insert("finalizers".into(), finalizers);
+            }
+        }
+        ("", "persistentvolumeclaims") => {
+            object::members(new).insert("status".into(), live["status"].clone());
+        }
+        ("apps", "daemonsets") => workloads::count_templates(new, live),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Adds the members that even an empty object of a built-in kind shows.
+pub(crate) fn complete_empty(resource: &Resource, v: &mut Value) {
+    if let Some(ty) = crate::schema::builtin().kind(&resource.group, &resource.version, &resource.kind) {
+        let _ = crate::schema::decode(v, ty);
+    }
+}
+
+/// Moves `stringData` into `data`.
+fn string_data(v: &mut Value) {
+    use base64::Engine;
+    let Some(Value::Object(plain)) = object::members(v).remove("stringData") else { return };
+    let data = object::child(v, "data");
+    for (k, s) in plain {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(s.as_str().unwrap_or_default());
+        data.insert(k, encoded.into());
+    }
+}

@@ -1,0 +1,50 @@
+//! New Jobs get their selector, DaemonSets count their templates.
+
+use serde_json::{Value, json};
+
+use crate::object::{self, text};
+
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// A Job without a selector of its own selects by its uid.
+pub(super) fn generate_selector(v: &mut Value) {
+    if v["spec"]["manualSelector"] == true {
+        return;
+    }
+    let (name, uid) = (object::name(v).to_owned(), object::uid(v).to_owned());
+    let labels = [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("job-name", &name),
+    ];
+    let spec = object::child(v, "spec");
+    let template = spec.entry("template").or_insert_with(|| json!({}));
+    let on_template = object::metadata(template).entry("labels").or_insert_with(|| json!({}));
+    for (k, value) in labels {
+        object::members(on_template).insert(k.to_owned(), value.clone().into());
+    }
+    let selector = spec.entry("selector").or_insert_with(|| json!({}));
+    let wanted = object::members(selector).entry("matchLabels").or_insert_with(|| json!({}));
+    object::members(wanted).insert("batch.kubernetes.io/controller-uid".into(), uid.clone().into());
+    let template_labels = object::at(v, &["spec", "template", "metadata", "labels"]).cloned();
+    let meta = object::metadata(v);
+    if meta.get("labels").and_then(Value::as_object).is_none_or(|m| m.is_empty())
+        && let Some(l) = template_labels
+    {
+        meta.insert("labels".into(), l);
+    }
+}
+
+/// A new DaemonSet is at its first template.
+pub(super) fn prepare_daemon_set(v: &mut Value) {
+    object::set_at(v, &["metadata", "annotations", TEMPLATE_GENERATION], "1".into());
+}
+
+/// A new template counts one up.
+pub(super) fn count_templates(new: &mut Value, live: &Value) {
+    let before: i64 = text(live, &["metadata", "annotations", TEMPLATE_GENERATION]).parse().unwrap_or(0);
+    let changed = new["spec"]["template"] != live["spec"]["template"];
+    let count = if changed { before + 1 } else { before };
+    object::set_at(new, &["metadata", "annotations", TEMPLATE_GENERATION], count.to_string().into());
+}
