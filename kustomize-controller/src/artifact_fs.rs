@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fluxide_kustomize::fs::{DiskFs, FileSystem, FsError, Resolved};
+use fluxide_kustomize::{DiskFs, FileSystem, FsError, Resolved};
 
 /// An artifact's directory with an overlay.
 pub struct ArtifactFs {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fluxide_apply::Object;
 use fluxide_artifact::UnpackedDir;
 use fluxide_goyaml::sigs;
-use fluxide_kustomize::fs::{FileSystem as _, FsError};
+use fluxide_kustomize::{FileSystem as _, FsError};
 use fluxide_kustomize_api::{Kustomization, KustomizationSpec};
 use fluxide_meta::condition::reasons;
 use serde_json::Value;
@@ -94,7 +94,9 @@ pub(crate) async fn build(
     });
     let built = match task.await {
         Ok(built) => built,
-        Err(error) => return Err(Stop::failed(reasons::BUILD_FAILED, format!("the build was aborted: {error}"))),
+        Err(error) => {
+            return Err(Stop::failed(reasons::BUILD_FAILED, format!("the build was aborted: {error}")));
+        }
     };
     let built = built.map_err(|error| match error {
         error @ Error::Path { .. } => Stop::failed(reasons::ARTIFACT_FAILED, error),
@@ -181,7 +183,8 @@ fn substitute_resource(
     let text = variables.substitute(&resource.to_yaml()?, strict).map_err(failed)?;
     let value = sigs::from_yaml(text.as_bytes())
         .map_err(|error| failed(substitute::Error::NotYaml(error.to_string())))?;
-    let yaml = sigs::to_yaml(&value).map_err(|error| failed(substitute::Error::NotYaml(error.to_string())))?;
+    let yaml =
+        sigs::to_yaml(&value).map_err(|error| failed(substitute::Error::NotYaml(error.to_string())))?;
     Ok(Some((Value::from(value), yaml)))
 }
 
@@ -200,10 +203,10 @@ fn collect(value: Value, objects: &mut Vec<Object>) {
         objects.extend(items.into_iter().filter_map(Object::new));
         return;
     }
-    let is_complete = !object.api_version().is_empty() && !object.kind().is_empty() && !object.name().is_empty();
+    let is_complete =
+        !object.api_version().is_empty() && !object.kind().is_empty() && !object.name().is_empty();
     let is_kustomization = object.kind() == "Kustomization" && object.group() == "kustomize.config.k8s.io";
     if is_complete && !is_kustomization {
         objects.push(object);
     }
 }
-

@@ -1,5 +1,7 @@
 //! Decides whether what a Kustomization depends on is ready.
 
+use fluxide_apply::cel::Expression;
+use fluxide_apply::health;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::DependencyReference;
 use fluxide_runtime::conditions::{self, READY};
@@ -30,6 +32,25 @@ pub fn not_ready(
         return Some(format!("dependency {subject} revision is not up to date"));
     }
     None
+}
+
+/// Why a dependency is not ready by its own expression; `None` when it is.
+pub fn not_ready_by_expression(
+    kustomization: &Kustomization,
+    reference: &DependencyReference,
+    dependency: &Kustomization,
+    expression: &Expression,
+) -> Option<String> {
+    let value = |object: &Kustomization| serde_json::to_value(object).unwrap_or_default();
+    match health::is_ready(expression, value(kustomization), value(dependency)) {
+        Ok(true) => None,
+        Ok(false) => {
+            let own = kustomization.namespace().unwrap_or_default();
+            let (namespace, name) = (reference.namespace_or(&own), &reference.name);
+            Some(format!("dependency '{namespace}/{name}' is not ready according to readyExpr eval"))
+        }
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 fn has_same_source(a: &Kustomization, b: &Kustomization) -> bool {

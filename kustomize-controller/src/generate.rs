@@ -53,17 +53,8 @@ const FIELDS: [&str; 34] = [
 ];
 
 /// Prefixes of component paths that are not in the artifact.
-const REMOTE_PREFIXES: [&str; 9] = [
-    "git::",
-    "gh:",
-    "ssh://",
-    "https://",
-    "http://",
-    "git@",
-    "github.com:",
-    "github.com/",
-    "file:///",
-];
+const REMOTE_PREFIXES: [&str; 9] =
+    ["git::", "gh:", "ssh://", "https://", "http://", "git@", "github.com:", "github.com/", "file:///"];
 
 /// Namespace of a kustomization without any resource, so that it builds to nothing.
 const PLACEHOLDER_NAMESPACE: &str = "_placeholder";
@@ -120,8 +111,8 @@ pub fn generate(artifact: &mut ArtifactFs, directory: &str, spec: &Kustomization
 }
 
 fn read(artifact: &ArtifactFs, path: &str) -> Result<Node, Error> {
-    let content = fs::read(artifact.on_disk(path))
-        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let content =
+        fs::read(artifact.on_disk(path)).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let failed = |reason: String| Error::Kustomization { path: path.to_owned(), reason };
     let mut documents = parse(&content).map_err(|error| failed(error.to_string()))?;
     if documents.is_empty() {
@@ -166,12 +157,16 @@ fn from_manifests(artifact: &ArtifactFs, directory: &str) -> Result<(Node, bool)
     Ok((file, is_empty))
 }
 
-fn scan(artifact: &ArtifactFs, base: &str, directory: &str, resources: &mut Vec<String>) -> Result<(), Error> {
+fn scan(
+    artifact: &ArtifactFs,
+    base: &str,
+    directory: &str,
+    resources: &mut Vec<String>,
+) -> Result<(), Error> {
     let on_disk = artifact.on_disk(directory);
     let failed = |path: &str, source| Error::Read { path: path.to_owned(), source };
-    let mut entries: Vec<fs::DirEntry> = fs::read_dir(&on_disk)
-        .and_then(Iterator::collect)
-        .map_err(|source| failed(directory, source))?;
+    let mut entries: Vec<fs::DirEntry> =
+        fs::read_dir(&on_disk).and_then(Iterator::collect).map_err(|source| failed(directory, source))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -227,7 +222,12 @@ fn check_manifest(content: &[u8]) -> Result<(), String> {
 }
 
 /// Merges the spec into the file.
-fn merge(file: &mut Node, artifact: &ArtifactFs, directory: &str, spec: &KustomizationSpec) -> Result<(), Error> {
+fn merge(
+    file: &mut Node,
+    artifact: &ArtifactFs,
+    directory: &str,
+    spec: &KustomizationSpec,
+) -> Result<(), Error> {
     for (key, value) in [
         ("namespace", &spec.target_namespace),
         ("namePrefix", &spec.name_prefix),
@@ -284,7 +284,11 @@ fn selector(target: &Selector) -> Node {
     node
 }
 
-fn components(artifact: &ArtifactFs, directory: &str, spec: &KustomizationSpec) -> Result<Vec<String>, Error> {
+fn components(
+    artifact: &ArtifactFs,
+    directory: &str,
+    spec: &KustomizationSpec,
+) -> Result<Vec<String>, Error> {
     let mut components = Vec::new();
     for component in &spec.components {
         let lower = component.to_lowercase();
@@ -307,9 +311,9 @@ fn merge_image(file: &mut Node, image: &Image) {
     }
     let new_name = given(&image.new_name);
     let pair = [("newTag", given(&image.new_tag)), ("digest", given(&image.digest))];
-    let existing = file
-        .get_mut("images")
-        .and_then(|images| images.items_mut().iter_mut().find(|item| item.get_text("name") == Some(&image.name)));
+    let existing = file.get_mut("images").and_then(|images| {
+        images.items_mut().iter_mut().find(|item| item.get_text("name") == Some(&image.name))
+    });
     let mut added = Node::mapping([("name", Node::string(&*image.name))]);
     let is_new = existing.is_none();
     let target = existing.unwrap_or(&mut added);

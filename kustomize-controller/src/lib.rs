@@ -102,7 +102,8 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
             watches = watches
                 .on(config_maps, |change, all| {
                     let key = change.object().map(|object| Key::of(object.as_ref()));
-                    key.map(|key| watches::by_config(&VariablesKind::ConfigMap, &key, all)).unwrap_or_default()
+                    key.map(|key| watches::by_config(&VariablesKind::ConfigMap, &key, all))
+                        .unwrap_or_default()
                 })
                 .on(secrets, |change, all| {
                     let key = change.object().map(|object| Key::of(object.as_ref()));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fluxide_apply::apply::{self, Action, ChangeSet};
+use fluxide_apply::cel::Expression;
 use fluxide_apply::cluster::Cluster;
+use fluxide_apply::health::{RuleText, Rules};
 use fluxide_apply::managed_fields::TakeOver;
 use fluxide_apply::metadata::{Owner, is_encrypted_secret, set_common_metadata};
 use fluxide_apply::order::GroupKind;
@@ -17,6 +19,7 @@ use fluxide_meta::condition::reasons;
 use fluxide_meta::names::{META_COMMIT_STATUS, META_ORIGIN_REVISION, META_REVISION};
 use fluxide_meta::{Artifact, DependencyReference};
 use fluxide_runtime::conditions::{self, HEALTHY, READY};
+use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
 use fluxide_runtime::{Failure, FeatureGates, Outcome, Pass, Reconciler, Severity, Store};
 use kube::{Api, ResourceExt as _};
 
@@ -120,6 +123,8 @@ impl KustomizationReconciler {
         progress: &mut Progress,
         found: &mut Option<Artifact>,
     ) -> Result<(), Stop> {
+        let rules = health_rules(object)?;
+        self.check_gates(object)?;
         let artifact = self.artifact(object).await?;
         *found = Some(artifact.clone());
         self.check_dependencies(object, pass, &artifact.revision).await?;
@@ -130,8 +135,8 @@ impl KustomizationReconciler {
             format!("{what} for revision {revision} with a timeout of {}", status::go_duration(timeout))
         };
         progress.start(phase("Fetching manifests"));
-        let old_inventory = status::inventory(object)
-            .map_err(|error| Stop::failed(reasons::RECONCILIATION_FAILED, error))?;
+        let old_inventory =
+            status::inventory(object).map_err(|error| Stop::failed(reasons::RECONCILIATION_FAILED, error))?;
         let directory = tokio::select! {
             directory = self.artifacts.get(&artifact.url, &artifact.digest) => directory.map_err(|error| self.fetch_error(&error))?,
             () = pass.shutdown().cancelled() => return Err(Stop::failed(reasons::ARTIFACT_FAILED, "the controller is shutting down")),
@@ -150,7 +155,8 @@ impl KustomizationReconciler {
         let origin = artifact.origin_revision().map(str::to_owned);
         let started = Instant::now() - pass.elapsed();
         let digest = built.digest.clone();
-        let result = self.bring_about(object, pass, progress, &artifact, &cluster, built, old_inventory).await;
+        let result =
+            self.bring_about(object, pass, progress, &artifact, &cluster, built, rules, old_inventory).await;
         let record = |object: &mut Kustomization, reason: &str| {
             status::record_history(object, &digest, reason, started.elapsed(), &revision, origin.as_deref());
         };
@@ -173,6 +179,21 @@ impl KustomizationReconciler {
         result
     }
 
+    fn check_gates(&self, object: &Kustomization) -> Result<(), Stop> {
+        let account =
+            object.spec.decryption.as_ref().and_then(|decryption| decryption.service_account_name.as_ref());
+        if account.is_some() && !self.settings.gates.enabled(OBJECT_LEVEL_WORKLOAD_IDENTITY) {
+            return Err(Stop::Terminal {
+                reason: reasons::FEATURE_GATE_DISABLED,
+                message:
+                    "to use spec.decryption.serviceAccountName for decryption authentication please enable \
+                          the ObjectLevelWorkloadIdentity feature gate in the controller"
+                        .to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// The artifact to apply.
     async fn artifact(&self, object: &Kustomization) -> Result<Artifact, Stop> {
         match self.sources.artifact(object).await {
@@ -189,7 +210,12 @@ impl KustomizationReconciler {
         }
     }
 
-    async fn check_dependencies(&self, object: &Kustomization, pass: &Pass, revision: &str) -> Result<(), Stop> {
+    async fn check_dependencies(
+        &self,
+        object: &Kustomization,
+        pass: &Pass,
+        revision: &str,
+    ) -> Result<(), Stop> {
         let own = object.namespace().unwrap_or_default();
         for reference in &object.spec.depends_on {
             let namespace = reference.namespace_or(&own);
@@ -241,6 +267,25 @@ impl KustomizationReconciler {
         dependency: &Kustomization,
         revision: &str,
     ) -> Result<Option<String>, Stop> {
+        let expression = reference.ready_expr.as_deref().filter(|text| !text.is_empty());
+        if let Some(text) = expression {
+            let expression =
+                Expression::parse_checked(text, &["self", "dep"]).map_err(|error| Stop::Terminal {
+                    reason: reasons::INVALID_CEL_EXPRESSION,
+                    message: terminal(format!(
+                        "terminal error: failed to evaluate dependency {}: {error}",
+                        reference.name
+                    )),
+                })?;
+            if let Some(not_ready) =
+                dependency::not_ready_by_expression(object, reference, dependency, &expression)
+            {
+                return Ok(Some(not_ready));
+            }
+            if !self.settings.gates.enabled(options::ADDITIVE_CEL_DEPENDENCY_CHECK) {
+                return Ok(None);
+            }
+        }
         Ok(dependency::not_ready(object, reference, dependency, revision))
     }
 
@@ -265,6 +310,7 @@ impl KustomizationReconciler {
         artifact: &Artifact,
         cluster: &Cluster,
         built: Built,
+        rules: Rules,
         old_inventory: Vec<Entry>,
     ) -> Result<(), Stop> {
         let was_healthy = conditions::is_true(object, HEALTHY);
@@ -285,7 +331,7 @@ impl KustomizationReconciler {
             self.prune(object, pass, artifact, cluster, &owner, stale).await?;
         }
 
-        let health = Health { vanishing_jobs };
+        let health = Health { vanishing_jobs, rules };
         let targets = health_targets(object, &changes);
         let check = HealthCheck { artifact, was_healthy, notify: is_new_revision && changes.has_changes() };
         self.check_health(object, pass, progress, cluster, targets, &health, &check).await
@@ -445,10 +491,8 @@ impl KustomizationReconciler {
             return std::future::pending().await;
         }
         let cause = pass.superseded().await;
-        let is_source = matches!(
-            &*cause.kind,
-            "GitRepository" | "OCIRepository" | "Bucket" | "ExternalArtifact"
-        );
+        let is_source =
+            matches!(&*cause.kind, "GitRepository" | "OCIRepository" | "Bucket" | "ExternalArtifact");
         if is_source && self.has_revision(&cause.kind, &cause.key.namespace, &cause.key.name, revision) {
             return std::future::pending().await;
         }
@@ -459,7 +503,12 @@ impl KustomizationReconciler {
         self.sources.current_revision(kind, namespace, name).as_deref() == Some(revision)
     }
 
-    fn succeeded(&self, object: &Kustomization, pass: &Pass, mut metadata: BTreeMap<String, String>) -> Outcome {
+    fn succeeded(
+        &self,
+        object: &Kustomization,
+        pass: &Pass,
+        mut metadata: BTreeMap<String, String>,
+    ) -> Outcome {
         let interval = status::interval(&object.spec);
         let message = format!(
             "Reconciliation finished in {}, next run in {}",
@@ -544,6 +593,29 @@ impl KustomizationReconciler {
     fn requeue(&self) -> String {
         status::go_duration(self.settings.requeue_dependency)
     }
+}
+
+/// The health rules of a Kustomization.
+fn health_rules(object: &Kustomization) -> Result<Rules, Stop> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let texts: Vec<RuleText> = object
+        .spec
+        .health_check_exprs
+        .iter()
+        .map(|check| RuleText {
+            api_version: check.api_version.clone(),
+            kind: text(&check.kind),
+            in_progress: text(&check.in_progress),
+            failed: text(&check.failed),
+            current: check.current.clone(),
+        })
+        .collect();
+    Rules::parse(&texts)
+        .map_err(|error| Stop::Terminal { reason: reasons::INVALID_CEL_EXPRESSION, message: terminal(error) })
+}
+
+fn terminal(error: impl std::fmt::Display) -> String {
+    format!("Reconciliation failed terminally due to configuration error: {error}")
 }
 
 /// What decides whether a passed health check is worth an event.

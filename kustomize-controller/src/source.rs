@@ -57,7 +57,10 @@ impl Sources {
         let own = kustomization.namespace().unwrap_or_default();
         let namespace = reference.namespace_or(&own);
         let denied = |why: &str| {
-            Error::AccessDenied(format!("can't access '{}/{namespace}/{}', {why}", reference.kind, reference.name))
+            Error::AccessDenied(format!(
+                "can't access '{}/{namespace}/{}', {why}",
+                reference.kind, reference.name
+            ))
         };
         if self.no_cross_namespace_refs && namespace != own {
             return Err(denied("cross-namespace references have been blocked"));
@@ -115,8 +118,7 @@ impl Sources {
     where
         K: fluxide_runtime::Watched,
     {
-        let not_found =
-            || Error::NotFound { kind: reference.kind.to_string(), name: reference.name.clone() };
+        let not_found = || Error::NotFound { kind: reference.kind.to_string(), name: reference.name.clone() };
         let Some(client) = &self.direct else {
             let source = store.find(namespace, &reference.name).ok_or_else(not_found)?;
             return Ok(artifact(&source));

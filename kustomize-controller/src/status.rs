@@ -8,8 +8,8 @@ use fluxide_apply::{Entry, ObjectId};
 use fluxide_kustomize_api::{Kustomization, KustomizationSpec, KustomizationStatus};
 use fluxide_meta::condition::reasons;
 use fluxide_meta::{ResourceInventory, ResourceRef, Snapshot, history};
-use fluxide_runtime::conditions::{self, HEALTHY, READY};
 use fluxide_runtime::Pass;
+use fluxide_runtime::conditions::{self, HEALTHY, READY};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fluxide_kustomize_api::kustomization::{PostBuild, SubstituteReference, SubstituteStrategy, VariablesKind};
+use fluxide_kustomize_api::kustomization::{
+    PostBuild, SubstituteReference, SubstituteStrategy, VariablesKind,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use serde_json::Value;
@@ -79,9 +81,9 @@ impl Variables {
 
     /// True when the variables of an object are to be replaced.
     pub fn apply_to(&self, object: &Value) -> bool {
-        let disabled = ["labels", "annotations"]
-            .iter()
-            .any(|field| object.get("metadata").and_then(|m| m.get(field)?.get(KEY)?.as_str()) == Some("disabled"));
+        let disabled = ["labels", "annotations"].iter().any(|field| {
+            object.get("metadata").and_then(|m| m.get(field)?.get(KEY)?.as_str()) == Some("disabled")
+        });
         !disabled && (self.always || !self.values.is_empty())
     }
 

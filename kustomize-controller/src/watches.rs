@@ -37,9 +37,11 @@ pub fn by_source<S: Watched>(
 
 /// True when a Kustomization has applied a revision, or is at it.
 fn has_seen(kustomization: &Kustomization, revision: &str) -> bool {
-    let attempted = kustomization.status.as_ref().and_then(|status| status.last_attempted_revision.as_deref());
+    let attempted =
+        kustomization.status.as_ref().and_then(|status| status.last_attempted_revision.as_deref());
     attempted == Some(revision)
-        && (conditions::is_ready(kustomization) || conditions::is_reconciling(kustomization) && !is_retrying(kustomization))
+        && (conditions::is_ready(kustomization)
+            || conditions::is_reconciling(kustomization) && !is_retrying(kustomization))
 }
 
 /// True when the last attempt failed and will be tried again.
@@ -88,9 +90,10 @@ pub fn by_dependency(change: &Change<Kustomization>, kustomizations: &Store<Kust
         let status = kustomization.status.as_ref()?;
         Some((status.last_applied_revision.clone(), status.observed_generation))
     };
-    let was_ready = change.old.as_ref().is_some_and(|old| {
-        conditions::is_ready(old.as_ref()) && applied(old) == applied(dependency)
-    });
+    let was_ready = change
+        .old
+        .as_ref()
+        .is_some_and(|old| conditions::is_ready(old.as_ref()) && applied(old) == applied(dependency));
     if was_ready {
         return Vec::new();
     }
@@ -110,8 +113,11 @@ pub fn by_dependency(change: &Change<Kustomization>, kustomizations: &Store<Kust
 /// any.
 fn in_dependency_order(affected: impl Iterator<Item = Arc<Kustomization>>) -> Vec<Key> {
     let affected: Vec<Arc<Kustomization>> = affected.collect();
-    let by_key: HashMap<Key, usize> =
-        affected.iter().enumerate().map(|(index, kustomization)| (Key::of(kustomization.as_ref()), index)).collect();
+    let by_key: HashMap<Key, usize> = affected
+        .iter()
+        .enumerate()
+        .map(|(index, kustomization)| (Key::of(kustomization.as_ref()), index))
+        .collect();
     let mut ordered = Vec::with_capacity(affected.len());
     let mut visited = HashSet::new();
     for start in 0..affected.len() {
@@ -176,7 +182,8 @@ mod tests {
 
     #[test]
     fn cycles_do_not_lose_anything() {
-        let mut names = order(vec![kustomization("a", &["b"]), kustomization("b", &["a"]), kustomization("c", &["c"])]);
+        let mut names =
+            order(vec![kustomization("a", &["b"]), kustomization("b", &["a"]), kustomization("c", &["c"])]);
         names.sort();
         assert_eq!(names, ["a", "b", "c"]);
     }

@@ -3,10 +3,11 @@ use std::fs;
 use serde_json::json;
 
 use super::*;
-use fluxide_kustomize::fs::FileSystem as _;
+use fluxide_kustomize::FileSystem as _;
 
 fn spec(fields: serde_json::Value) -> KustomizationSpec {
-    let mut all = json!({"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "fleet"}});
+    let mut all =
+        json!({"interval": "1m", "prune": true, "sourceRef": {"kind": "GitRepository", "name": "fleet"}});
     for (key, value) in fields.as_object().unwrap() {
         all[key] = value.clone();
     }
@@ -70,7 +71,7 @@ fn spec_is_merged_into_the_file() {
             "targetNamespace": "new", "namePrefix": "p-", "buildMetadata": ["transformerAnnotations"],
             "patches": [{"patch": "kind: A", "target": {"kind": "B", "labelSelector": "x=y"}}],
             "images": [
-                {"name": "app", "newTag": "v2"}, {"name": "other", "newTag": "v3"}, {"name": "third", "newName": "n"},
+                {"name": "app", "newTag": "v2"}, {"name": "other", "newTag": "v3"}, {"name": "third", "newName": "new"},
             ],
         }),
     )
@@ -82,10 +83,13 @@ fn spec_is_merged_into_the_file() {
     assert_eq!(
         yaml["images"],
         json!([
-            {"name": "app", "newTag": "v2", "newName": "b"}, {"name": "other", "newTag": "v3"}, {"name": "third", "newName": "n"},
+            {"name": "app", "newTag": "v2", "newName": "b"}, {"name": "other", "newTag": "v3"}, {"name": "third", "newName": "new"},
         ])
     );
-    assert_eq!(yaml["patches"], json!([{"patch": "kind: A", "target": {"kind": "B", "labelSelector": "x=y"}}]));
+    assert_eq!(
+        yaml["patches"],
+        json!([{"patch": "kind: A", "target": {"kind": "B", "labelSelector": "x=y"}}])
+    );
     assert_eq!(yaml["buildMetadata"], json!(["transformerAnnotations"]));
 }
 
@@ -102,6 +106,7 @@ fn components_must_be_local_and_may_be_missing() {
         let error = run(&files, json!({"components": [component]})).unwrap_err();
         assert!(matches!(error, Error::RemoteComponent(_)), "{error}");
     }
-    let text = run(&files, json!({"components": ["./here", "./gone"], "ignoreMissingComponents": true})).unwrap();
+    let text =
+        run(&files, json!({"components": ["./here", "./gone"], "ignoreMissingComponents": true})).unwrap();
     assert!(text.contains("./here") && !text.contains("./gone"), "{text}");
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::apply::{Action, Change};
 use crate::cluster::Cluster;
+use crate::health::Rules;
 use crate::inventory::ObjectId;
 use crate::kstatus::{self, Status, Verdict};
 use crate::object::Object;
@@ -32,15 +33,20 @@ impl From<&Change> for Target {
 }
 
 /// How objects are judged.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Health {
     /// Jobs that remove themselves: when they are gone they have ended.
     pub vanishing_jobs: HashSet<ObjectId>,
+    /// Rules of the user, which go before the built-in ones.
+    pub rules: Rules,
 }
 
 impl Health {
     /// Judges an object.
     pub fn judge(&self, object: &Object) -> Result<Verdict, String> {
+        if let Some(rule) = self.rules.find(object) {
+            return rule.judge(object).map_err(|error| error.to_string());
+        }
         if object.group() == "batch" && object.kind() == "Job" {
             return Ok(kstatus::compute_job(object));
         }
