@@ -145,11 +145,11 @@ pub enum Error {
     #[error(transparent)]
     Sort(#[from] SortError),
     /// A resource cannot be printed.
-    #[error("{message}")]
+    #[error("{id}: {message}")]
     Output {
         /// The resource.
         id: String,
-        /// Why.
+        /// Why, and what to do.
         message: String,
     },
     /// The build would become larger than allowed.

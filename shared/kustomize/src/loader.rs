@@ -216,20 +216,15 @@ impl<'a> Loader<'a> {
         }
         let path = if path.starts_with('/') { join("/", path) } else { join(&self.root, path) };
         let fs = self.files.get();
-        let path = match self.restrictor {
-            LoadRestrictor::None => path,
-            LoadRestrictor::RootOnly => {
-                let resolved = fs.resolve(&path)?;
-                if resolved.is_dir {
-                    return Err(LoadError::NotAFile(path).into());
-                }
-                if !is_in_or_below(parent(&resolved.path), &self.root) {
-                    return Err(LoadError::Restricted { file: path, root: self.root.clone() }.into());
-                }
-                resolved.path
-            }
-        };
-        let content = fs.read(&path, self.options.limits.file_bytes)?;
+        let resolved = fs.resolve(&path)?;
+        if resolved.is_dir {
+            return Err(LoadError::NotAFile(path).into());
+        }
+        let in_root = is_in_or_below(parent(&resolved.path), &self.root);
+        if self.restrictor == LoadRestrictor::RootOnly && !in_root {
+            return Err(LoadError::Restricted { file: path, root: self.root.clone() }.into());
+        }
+        let content = fs.read(&resolved.path, self.options.limits.file_bytes)?;
         self.budget.spend(content.len())?;
         Ok(content)
     }

@@ -123,7 +123,13 @@ impl Resource {
     }
 
     fn output_error(&self, err: fluxide_goyaml::Error) -> Error {
-        Error::Output { id: self.current_id().to_string(), message: err.to_string() }
+        let mut message = err.to_string();
+        if let Some(path) =
+            key_that_is_no_string(&self.node).filter(|_| message.starts_with("json: unsupported"))
+        {
+            message.push_str(&format!(": the key at '{path}' is no string; put it in quotes"));
+        }
+        Error::Output { id: self.current_id().to_string(), message }
     }
 
     pub(crate) fn gvk(&self) -> Gvk {
@@ -297,4 +303,20 @@ impl Resource {
     pub(crate) fn is_local_config(&self) -> bool {
         self.annotation(LOCAL_CONFIG).is_some_and(|value| value != "false")
     }
+}
+
+/// The path of the first key that YAML does not take for a string.
+fn key_that_is_no_string(node: &Node) -> Option<String> {
+    for (key, value) in node.pairs() {
+        if !node::is_string(key) {
+            return Some(key.value.clone());
+        }
+        if let Some(path) = key_that_is_no_string(value) {
+            return Some(format!("{}.{path}", key.value));
+        }
+    }
+    node.items()
+        .iter()
+        .enumerate()
+        .find_map(|(at, item)| key_that_is_no_string(item).map(|path| format!("{at}.{path}")))
 }

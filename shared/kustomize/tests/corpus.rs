@@ -5,11 +5,9 @@ use fluxide_kustomize::{DiskFs, LoadRestrictor, Options, build, name_hash};
 use std::path::{Path, PathBuf};
 
 /// Go's own words (dumps of structs, decoder internals) of which only the beginning has to be the same.
-const BY_BEGINNING: [&str; 5] = [
+const BY_BEGINNING: [&str; 3] = [
     "invalid Kustomization: json: cannot unmarshal",
-    "merging from generator ",
     "validator shouldn't modify the resource map: nodes unequal:",
-    "map[string]interface {}",
     "updating name reference in 'spec/backend' field of 'Router.v1.acme.dev/rt.[noNs]': considering field \
      'spec/backend' of object Router.v1.acme.dev/rt.[noNs]: found multiple possible referrals: \
      Backend.v1.acme.dev/b.[noNs], Backend.v2.acme.dev/c.[noNs]",
@@ -41,7 +39,9 @@ impl Case {
     /// What must come out in a mode: the YAML, or the error.
     fn expected(&self, flux: bool) -> Result<String, String> {
         let own = |prefix: &str| {
-            self.text(&format!("{prefix}.yaml")).map(Ok).or_else(|| self.text(&format!("{prefix}.err")).map(Err))
+            self.text(&format!("{prefix}.yaml"))
+                .map(Ok)
+                .or_else(|| self.text(&format!("{prefix}.err")).map(Err))
         };
         let result = if flux { own("expected-flux").or_else(|| own("expected")) } else { own("expected") };
         result.unwrap_or_else(|| panic!("{}: nothing is expected", self.name))
@@ -57,11 +57,9 @@ impl Case {
         if self.text("flags").is_some_and(|flags| flags.contains("LoadRestrictionsNone")) {
             options = options.with_load_restrictor(LoadRestrictor::None);
         }
-        build(&fs, directory.to_str().unwrap(), &options)
-            .and_then(|resources| resources.to_yaml())
-            .map_err(|err| {
-                err.to_string().replace(real.to_str().unwrap(), "{INPUT}").trim_end().replace('\n', "\\n")
-            })
+        build(&fs, directory.to_str().unwrap(), &options).and_then(|resources| resources.to_yaml()).map_err(
+            |err| err.to_string().replace(real.to_str().unwrap(), "{INPUT}").trim_end().replace('\n', "\\n"),
+        )
     }
 }
 
@@ -69,7 +67,12 @@ fn same(expected: &Result<String, String>, actual: &Result<String, String>) -> b
     match (expected, actual) {
         (Ok(expected), Ok(actual)) => expected == actual,
         (Err(expected), Err(actual)) => {
-            let expected = expected.trim_end();
+            // A struct of Go with a pointer in it, and dumps of whole objects: ours name the object instead.
+            let expected = expected.trim_end().replace("generator &{{PTR} <nil>}", "generator");
+            if expected.starts_with("map[string]interface {}") {
+                let problem = expected.find(": yaml: ").or_else(|| expected.find(": json: ")).unwrap();
+                return actual.contains(&expected[problem..]);
+            }
             let by_beginning = BY_BEGINNING
                 .iter()
                 .any(|beginning| expected.starts_with(beginning) && actual.starts_with(beginning));

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::node;
 use fluxide_goyaml::node::{Kind, Node};
-use fluxide_goyaml::{Value, quote_json, to_json};
+use fluxide_goyaml::{quote_json, to_json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
@@ -96,11 +96,7 @@ fn map_text(map: &Node) -> Result<String, Error> {
     }
     let value = fluxide_goyaml::resource::to_value(map).map_err(failed)?;
     let value = fluxide_goyaml::sigs::go_floats(value).map_err(failed)?;
-    to_json(match &value {
-        Value::Null => &Value::Null,
-        other => other,
-    })
-    .map_err(failed)
+    to_json(&value).map_err(failed)
 }
 
 /// The JSON of the node as Go holds it, which is what other kinds are hashed by.
