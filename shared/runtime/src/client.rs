@@ -184,3 +184,70 @@ impl Service<Request<Body>> for Impersonating {
         Box::pin(async move { Ok(client.send(request).await?) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, extract::Request as Incoming, response::IntoResponse};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Api;
+    use std::sync::Mutex;
+
+    /// A client of a server that answers everything with 404, and the headers it has seen.
+    async fn server(priority_and_fairness: bool) -> (Client, Arc<Mutex<Vec<http::HeaderMap>>>, String) {
+        crate::tls::install_provider();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let routes = Router::new().fallback(move |request: Incoming| async move {
+            sink.lock().unwrap().push(request.headers().clone());
+            let mut response = http::StatusCode::NOT_FOUND.into_response();
+            if priority_and_fairness {
+                let value = HeaderValue::from_static("uid");
+                response.headers_mut().insert("x-kubernetes-pf-flowschema-uid", value);
+            }
+            response
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        (from_config(config, "test-controller").unwrap(), seen, address)
+    }
+
+    #[tokio::test]
+    async fn impersonation_names_the_service_account_and_no_groups() {
+        let (client, seen, _) = server(true).await;
+        let client = impersonating(client, "apps", "deployer").unwrap();
+        assert_eq!(client.default_namespace(), "apps");
+        let _ = Api::<ConfigMap>::namespaced(client, "apps").get_opt("x").await;
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen[0][IMPERSONATE_USER], "system:serviceaccount:apps:deployer");
+        assert!(!seen[0].contains_key("impersonate-group"));
+        assert!(seen[0][USER_AGENT].to_str().unwrap().starts_with("test-controller/"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_no_header_is_refused() {
+        let (client, ..) = server(true).await;
+        assert!(impersonating(client, "apps", "a\r\nx: y").is_err());
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_with_code_method_and_host() {
+        let (client, _, address) = server(true).await;
+        let metrics = Metrics::new(true).unwrap();
+        let client = counted(client, Arc::clone(&metrics));
+        let _ = Api::<ConfigMap>::namespaced(client, "apps").get_opt("x").await;
+        let text = metrics.text(crate::metrics::Format::Text);
+        let line = format!("rest_client_requests_total{{code=\"404\",host=\"{address}\",method=\"GET\"}} 1");
+        assert!(text.lines().any(|other| other == line), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_header_says_that_the_server_limits_rates_itself() {
+        let (client, ..) = server(true).await;
+        assert!(has_priority_and_fairness(&client).await);
+        let (client, ..) = server(false).await;
+        assert!(!has_priority_and_fairness(&client).await);
+    }
+}

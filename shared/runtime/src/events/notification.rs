@@ -14,10 +14,22 @@ use std::{
 use tokio::{sync::Notify, task::JoinHandle, time::sleep};
 
 const CAPACITY: usize = 1000;
-const TRY_TIMEOUT: Duration = Duration::from_secs(5);
-const RETRIES: u32 = 4;
-const MIN_DELAY: Duration = Duration::from_secs(1);
-const MAX_DELAY: Duration = Duration::from_secs(30);
+
+/// How often and how long an event is tried.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    try_timeout: Duration,
+    retries: u32,
+    min_delay: Duration,
+    max_delay: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    try_timeout: Duration::from_secs(5),
+    retries: 4,
+    min_delay: Duration::from_secs(1),
+    max_delay: Duration::from_secs(30),
+};
 
 /// An events address that is not an HTTP URL.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +65,14 @@ struct Queue {
 
 /// Starts sending to an address.
 pub(super) fn start(address: &str, metrics: Arc<Metrics>) -> Result<(Sender, Sink), InvalidAddress> {
+    start_with(address, metrics, PATIENCE)
+}
+
+fn start_with(
+    address: &str,
+    metrics: Arc<Metrics>,
+    patience: Patience,
+) -> Result<(Sender, Sink), InvalidAddress> {
     let invalid = |reason: String| InvalidAddress { address: address.to_owned(), reason };
     let url = Url::parse(address).map_err(|error| invalid(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -60,11 +80,11 @@ pub(super) fn start(address: &str, metrics: Arc<Metrics>) -> Result<(Sender, Sin
     }
     crate::tls::install_provider();
     let client = reqwest::Client::builder()
-        .timeout(TRY_TIMEOUT)
+        .timeout(patience.try_timeout)
         .build()
         .map_err(|error| invalid(error.to_string()))?;
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Notify::new(), metrics });
-    let task = tokio::spawn(run(Arc::clone(&shared), client, url));
+    let task = tokio::spawn(run(Arc::clone(&shared), client, url, patience));
     let sender = Sender { shared: Arc::clone(&shared) };
     Ok((sender, Sink { shared, task }))
 }
@@ -122,9 +142,9 @@ impl Shared {
     }
 }
 
-async fn run(shared: Arc<Shared>, client: reqwest::Client, url: Url) {
+async fn run(shared: Arc<Shared>, client: reqwest::Client, url: Url, patience: Patience) {
     while let Some(event) = shared.next().await {
-        if let Err(error) = post(&client, &url, &event).await {
+        if let Err(error) = post(&client, &url, &event, patience).await {
             tracing::error!(
                 error,
                 namespace = event.involved_object.namespace,
@@ -135,7 +155,7 @@ async fn run(shared: Arc<Shared>, client: reqwest::Client, url: Url) {
     }
 }
 
-async fn post(client: &reqwest::Client, url: &Url, event: &Event) -> Result<(), String> {
+async fn post(client: &reqwest::Client, url: &Url, event: &Event, patience: Patience) -> Result<(), String> {
     let mut attempt = 0;
     loop {
         let error = match client.post(url.clone()).json(event).send().await {
@@ -147,10 +167,10 @@ async fn post(client: &reqwest::Client, url: &Url, event: &Event) -> Result<(), 
             },
             Err(error) => error.without_url().to_string(),
         };
-        if attempt >= RETRIES {
+        if attempt >= patience.retries {
             return Err(error);
         }
-        sleep(MIN_DELAY.saturating_mul(1 << attempt).min(MAX_DELAY)).await;
+        sleep(patience.min_delay.saturating_mul(1 << attempt).min(patience.max_delay)).await;
         attempt += 1;
     }
 }
@@ -158,3 +178,6 @@ async fn post(client: &reqwest::Client, url: &Url, event: &Event) -> Result<(), 
 fn host(url: &Url) -> &str {
     url.host_str().unwrap_or("the events receiver")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@ use fluxide_runtime::{
     CancellationToken, CommonOptions, Failure, Listening, Manager, Outcome, Pass, Profile, Reconciler,
     Severity, Watches, client, conditions,
 };
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, CustomResource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -177,41 +180,56 @@ pub async fn start(client: Client, options: CommonOptions) -> Running {
 pub struct Cluster {
     pub client: Client,
     pub namespace: String,
+    kubeconfig: String,
     _server: Option<fluxide_apiserver::RunningServer>,
 }
 
 impl Cluster {
     pub async fn new() -> Self {
-        fluxide_runtime::tls::install_provider();
-        let (kubeconfig, server) = match std::env::var("FLUXIDE_E2E_KUBECONFIG") {
-            Ok(path) => (kube::config::Kubeconfig::read_from(path).unwrap(), None),
-            Err(_) => {
-                let server = fluxide_apiserver::Server::builder().start().await.unwrap();
-                let yaml: String = server.kubeconfig();
-                (kube::config::Kubeconfig::from_yaml(&yaml).unwrap(), Some(server))
-            }
-        };
-        let options = kube::config::KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let client = client::from_config(config.unwrap(), "test").unwrap();
-        let namespace = format!("t{}", uuid::Uuid::new_v4().simple());
-        let cluster = Self { client, namespace, _server: server };
-        cluster.install().await;
+        let cluster = Self::without_kind().await;
+        cluster.install_kind().await;
         cluster
     }
 
-    async fn install(&self) {
-        use k8s_openapi::{
-            api::core::v1::Namespace,
-            apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    /// A cluster that does not know things yet, unless it is one that was used before.
+    pub async fn without_kind() -> Self {
+        fluxide_runtime::tls::install_provider();
+        let (kubeconfig, server) = match std::env::var("FLUXIDE_E2E_KUBECONFIG") {
+            Ok(path) => (std::fs::read_to_string(path).unwrap(), None),
+            Err(_) => {
+                let server = fluxide_apiserver::Server::builder().start().await.unwrap();
+                (server.kubeconfig(), Some(server))
+            }
         };
-        let namespace = serde_json::from_value(json!({"metadata": {"name": self.namespace}}));
-        let namespaces = Api::<Namespace>::all(self.client.clone());
-        namespaces.create(&PostParams::default(), &namespace.unwrap()).await.unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let parsed = kube::config::Kubeconfig::from_yaml(&kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(parsed, &options).await;
+        let client = client::from_config(config.unwrap(), "test").unwrap();
+        let namespace = format!("t{}", uuid::Uuid::new_v4().simple());
+        let body = serde_json::from_value(json!({"metadata": {"name": namespace}}));
+        let namespaces = Api::<Namespace>::all(client.clone());
+        namespaces.create(&PostParams::default(), &body.unwrap()).await.unwrap();
+        Self { client, namespace, kubeconfig, _server: server }
+    }
+
+    /// Installs the kind of things; its schema allows anything as spec.
+    pub async fn install_kind(&self) {
         let crds = Api::<CustomResourceDefinition>::all(self.client.clone());
-        let crd = <Thing as kube::CustomResourceExt>::crd();
-        let _ = crds.create(&PostParams::default(), &crd).await;
+        let mut crd = <Thing as kube::CustomResourceExt>::crd();
+        let schema = crd.spec.versions[0].schema.as_mut().unwrap();
+        let spec = schema.open_api_v3_schema.as_mut().unwrap().properties.as_mut().unwrap();
+        let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        spec.insert("spec".into(), serde_json::from_value(anything).unwrap());
+        match crds.create(&PostParams::default(), &crd).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            created => drop(created.unwrap()),
+        }
         until("the kind is served", || async { self.things().list(&Default::default()).await.is_ok() }).await;
+    }
+
+    /// The kubeconfig of an administrator.
+    pub fn kubeconfig(&self) -> &str {
+        &self.kubeconfig
     }
 
     pub fn things(&self) -> Api<Thing> {
