@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The value of a key or set item inside a printed path.
-pub(crate) fn path_value(value: &Value) -> String {
+pub fn path_value(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => flag.to_string(),
@@ -20,7 +20,7 @@ pub(crate) fn path_value(value: &Value) -> String {
 }
 
 /// The verb `%v`.
-pub(crate) fn plain(value: &Value) -> String {
+pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(flag) => flag.to_string(),
@@ -41,7 +41,7 @@ pub(crate) fn plain(value: &Value) -> String {
 }
 
 /// The verb `%#v`.
-pub(crate) fn syntax(value: &Value) -> String {
+pub fn syntax(value: &Value) -> String {
     match value {
         Value::Null => "interface {}(nil)".to_owned(),
         Value::Bool(_) | Value::Number(_) => plain(value),
@@ -59,7 +59,7 @@ pub(crate) fn syntax(value: &Value) -> String {
 }
 
 /// The verb `%T` of a decoded JSON value.
-pub(crate) fn type_name(value: &Value) -> &'static str {
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "<nil>",
         Value::Bool(_) => "bool",
@@ -72,7 +72,7 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
 }
 
 /// The verb `%q`.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for character in text.chars() {
@@ -101,7 +101,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// JSON as Go's encoder writes it: `<`, `>`, `&` and the line separators are escaped.
-pub(crate) fn write_json(value: &Value, out: &mut String) {
+pub fn write_json(value: &Value, out: &mut String) {
     for character in value.to_string().chars() {
         match character {
             '<' => out.push_str("\\u003c"),

@@ -7,7 +7,7 @@
 pub mod apply;
 pub mod conflict;
 pub mod fieldset;
-mod go_format;
+pub mod go_format;
 pub mod managers;
 mod ownership;
 pub mod path;

@@ -1,7 +1,7 @@
 //! Request bodies: JSON and YAML into values, with the duplicate fields that they contained.
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use fluxide_goyaml::sigs;
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::Context;

@@ -50,8 +50,7 @@ pub(crate) fn check_manager(field: &str, name: &str) -> Vec<FieldError> {
     }
     for (position, character) in name.char_indices() {
         if character.is_control() || (character.is_whitespace() && character != ' ') {
-            let detail =
-                format!("invalid character U+{:04X} (at position {position})", u32::from(character));
+            let detail = format!("invalid character U+{:04X} (at position {position})", u32::from(character));
             errors.push(FieldError::invalid(field, name, detail));
         }
     }

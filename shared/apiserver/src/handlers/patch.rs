@@ -170,10 +170,8 @@ fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, Dec
         )
         .into());
     };
-    let unknown = schema::decode(v, ty).map_err(|e| DecodeFailure {
-        by_decoder: e.to_string(),
-        by_converter: e.in_converter_words(),
-    })?;
+    let unknown = schema::decode(v, ty)
+        .map_err(|e| DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() })?;
     if kind != resource.kind || group != resource.group {
         return Err(format!(
             "converting ({version}.{kind}) to ({}.{}): unknown conversion",

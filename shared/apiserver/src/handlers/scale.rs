@@ -65,8 +65,7 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
         let mut new = edit.apply(live, |live, patch| typing::strategic_merge_typed(live, patch, ty))?;
         let patched = new.clone();
         let unknown = schema::decode(&mut new, ty).map_err(|e| {
-            let why =
-                DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() };
+            let why = DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() };
             edit.refused(&patched, &why)
         })?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
@@ -143,8 +142,7 @@ fn write(
         }
         let replicas = object::at(&scale, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
         if replicas < 0 {
-            let error =
-                FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+            let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
             return Err(ApiError::invalid("autoscaling", "Scale", &ctx.target.name, vec![error]));
         }
         let mut new = live.clone();
@@ -194,7 +192,9 @@ fn scale_of(resource: &Resource, v: &Value) -> ApiResult<Value> {
     if !selector.is_empty() {
         status.insert("selector".to_owned(), selector.into());
     }
-    Ok(json!({"apiVersion": API_VERSION, "kind": "Scale", "metadata": metadata, "spec": spec, "status": status}))
+    Ok(
+        json!({"apiVersion": API_VERSION, "kind": "Scale", "metadata": metadata, "spec": spec, "status": status}),
+    )
 }
 
 /// A selector in the text form of the list parameter.
