@@ -2,6 +2,7 @@
 
 mod auth;
 mod include;
+mod verification;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -186,6 +187,9 @@ impl GitRepositoryReconciler {
             }
             source::building(object, pass, message).await?;
         }
+        if object.spec.verification.is_none() {
+            verification::forget(object);
+        }
         let reference = reference(object.spec.reference.as_ref());
         let known = known_revision(object, &included);
         let options = CheckoutOptions {
@@ -205,6 +209,7 @@ impl GitRepositoryReconciler {
             }
             Ok(Checkout::Done(commit)) => {
                 conditions::delete(object, FETCH_FAILED);
+                verification::check(object, pass, &commit, &reference).await?;
                 let revision = commit.revision.clone();
                 if object.artifact().is_none_or(|a| a.revision != revision) {
                     let message = format!("new upstream revision '{revision}'");
@@ -314,7 +319,8 @@ fn known_revision(object: &GitRepository, included: &[Artifact]) -> Option<Strin
     let artifact = object.artifact()?;
     let unchanged = conditions::is_true(object, ARTIFACT_IN_STORAGE)
         && !content_differs(object)
-        && !includes_differ(object, included);
+        && !includes_differ(object, included)
+        && !verification::is_due(object);
     unchanged.then(|| artifact.revision.clone())
 }
 

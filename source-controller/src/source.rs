@@ -50,6 +50,11 @@ pub mod reason {
     pub const EMPTY_GIT_REPOSITORY: &str = "EmptyGitRepository";
     pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
+    pub const VERIFICATION_ERROR: &str = "VerificationError";
+    pub const INVALID_VERIFICATION_MODE: &str = "InvalidVerificationMode";
+    pub const INVALID_GIT_OBJECT: &str = "InvalidGitObject";
+    pub const INVALID_TAG_SIGNATURE: &str = "InvalidTagSignature";
+    pub const INVALID_COMMIT_SIGNATURE: &str = "InvalidCommitSignature";
     pub const NOT_FOUND: &str = "NotFound";
     pub const NO_ARTIFACT: &str = "NoArtifact";
     pub const ILLEGAL_PATH: &str = "IllegalPath";

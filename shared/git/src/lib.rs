@@ -15,6 +15,7 @@ mod reference;
 mod remote;
 mod session;
 mod tree;
+pub mod verify;
 
 pub use checkout::{Checkout, CheckoutOptions, Limits, checkout};
 pub use error::GitError;
