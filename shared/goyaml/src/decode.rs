@@ -487,13 +487,13 @@ fn go_syntax(value: &Go) -> String {
     }
 }
 
-/// Go prints maps sorted: nil first, then by type, then by value.
+/// Go prints maps sorted: nil first, then by type (in an order of its own), then by value.
 fn key_order(key: &Go) -> (u8, i128, &str) {
     match key {
         Go::Null => (0, 0, ""),
-        Go::Int(value) => (1, i128::from(*value), ""),
-        Go::Uint(value) => (2, i128::from(*value), ""),
-        Go::String(text) => (3, 0, text),
+        Go::Int(value) => (2, i128::from(*value), ""),
+        Go::Uint(value) => (3, i128::from(*value), ""),
+        Go::String(text) => (1, 0, text),
         Go::Float(value) => (4, i128::from(value.to_bits()), ""),
         Go::Bool(value) => (5, i128::from(*value), ""),
         Go::List(_) | Go::Map(_) => (6, 0, ""),

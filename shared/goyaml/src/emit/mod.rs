@@ -53,7 +53,11 @@ impl PendingComments<'_> {
 /// Where a node stands.
 #[derive(Clone, Copy, Default)]
 struct Place {
+    /// It belongs to a mapping.
     mapping: bool,
+    /// It is a key; its foot comment is written before the next key.
+    key: bool,
+    /// It is a key that fits on one line.
     simple_key: bool,
     /// It is an item of a block sequence.
     block_item: bool,

@@ -189,7 +189,7 @@ impl<'a> Emitter<'a> {
             self.write_indicator("-", true, false, true);
             self.node(item, Place { block_item: true, ..Place::default() });
         }
-        self.set_comments("", node.line_comment(), node.foot_comment(), "");
+        self.set_comments("", node.line_comment(), foot_of(node, place), "");
         self.indent = old;
     }
 
@@ -205,14 +205,14 @@ impl<'a> Emitter<'a> {
                 self.comments.key_line = std::mem::take(&mut self.comments.line);
             }
             if self.is_simple_key(key) {
-                let place = Place { mapping: true, simple_key: true, block_item: false };
+                let place = Place { mapping: true, key: true, simple_key: true, block_item: false };
                 self.begin(key, place, false);
                 self.body(key, place);
                 self.announce(value, "");
                 self.write_indicator(":", false, false, false);
             } else {
                 self.write_indicator("?", true, false, true);
-                let place = Place { mapping: true, ..Place::default() };
+                let place = Place { mapping: true, key: true, ..Place::default() };
                 self.begin(key, place, false);
                 self.body(key, place);
                 self.announce(value, "");
@@ -222,7 +222,7 @@ impl<'a> Emitter<'a> {
             self.write_key_comment(value);
             self.node(value, Place { mapping: true, ..Place::default() });
         }
-        self.set_comments("", node.line_comment(), node.foot_comment(), tail);
+        self.set_comments("", node.line_comment(), foot_of(node, place), tail);
         self.process_head_comment();
         self.indent = old;
     }
@@ -242,10 +242,8 @@ impl<'a> Emitter<'a> {
             return;
         }
         match value.kind {
-            Kind::Scalar => {
-                if self.comments.line.is_empty() {
-                    self.comments.line = std::mem::take(&mut self.comments.key_line);
-                }
+            Kind::Scalar if self.comments.line.is_empty() => {
+                self.comments.line = std::mem::take(&mut self.comments.key_line);
             }
             Kind::Mapping | Kind::Sequence if !value.style.contains(Style::FLOW) => {
                 let line = std::mem::replace(&mut self.comments.line, self.comments.key_line);
@@ -277,7 +275,7 @@ impl<'a> Emitter<'a> {
             self.process_foot_comment();
             self.body(item, Place::default());
         }
-        self.set_comments("", node.line_comment(), node.foot_comment(), "");
+        self.set_comments("", node.line_comment(), foot_of(node, place), "");
         self.flow_level -= 1;
         self.indent = old;
         if self.column == 0 {
@@ -304,7 +302,7 @@ impl<'a> Emitter<'a> {
             if self.column == 0 || self.column > self.best_width {
                 self.write_indent();
             }
-            let mut place = Place { mapping: true, ..Place::default() };
+            let mut place = Place { mapping: true, key: true, ..Place::default() };
             if self.is_simple_key(key) {
                 place.simple_key = true;
                 self.begin(key, place, false);
@@ -321,14 +319,14 @@ impl<'a> Emitter<'a> {
                 }
                 self.write_indicator(":", true, false, false);
             }
-            place.simple_key = false;
+            place = Place { mapping: true, ..Place::default() };
             trail = self.comments.trail();
             self.begin(value, place, true);
             self.process_line_comment();
             self.process_foot_comment();
             self.body(value, place);
         }
-        self.set_comments("", node.line_comment(), node.foot_comment(), tail);
+        self.set_comments("", node.line_comment(), foot_of(node, place), tail);
         let pending = &self.comments;
         let follows = !(pending.head.is_empty() && pending.foot.is_empty() && pending.tail.is_empty());
         if follows && !node.content.is_empty() && !trail {
@@ -394,6 +392,11 @@ impl<'a> Emitter<'a> {
             }
         }
     }
+}
+
+/// The comment below a collection, unless that is left to the next key.
+fn foot_of(node: &Node, place: Place) -> &str {
+    if place.key { "" } else { node.foot_comment() }
 }
 
 /// Anchor and tag of a node; the tag only when it was written or the text alone would mean something else.

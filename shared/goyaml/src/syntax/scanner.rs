@@ -364,12 +364,14 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Consumes white space and comments. A byte order mark is text to go-yaml, but for a second one at the start.
     fn scan_to_next_token(&mut self) -> Scan<()> {
         let scan_mark = self.mark;
+        if self.mark.index == 0 && self.text.starts_with('\u{FEFF}') {
+            self.mark.index = 3;
+            self.mark.column = 1;
+        }
         loop {
-            if self.mark.column == 0 && self.rest().starts_with(b"\xEF\xBB\xBF") {
-                self.skip_wide();
-            }
             let tabs = self.flow_level > 0 || !self.simple_key_allowed;
             let blanks = self.rest().iter().take_while(|&&b| b == b' ' || tabs && b == b'\t').count();
             self.mark.index += blanks as i32;
@@ -557,15 +559,6 @@ impl<'a> Scanner<'a> {
         self.mark.column += count as u32;
     }
 
-    /// Consumes one character of any width that is no break.
-    fn skip_wide(&mut self) {
-        if !self.is_blank(0) {
-            self.newlines = 0;
-        }
-        self.mark.index += width(self.byte(0)) as i32;
-        self.mark.column += 1;
-    }
-
     /// Consumes everything up to byte offset `to`, which is on the same line.
     pub(super) fn skip_run(&mut self, to: usize) {
         let run = &self.bytes[self.position()..to];
@@ -633,15 +626,6 @@ pub(crate) fn is_break(bytes: &[u8], at: usize) -> bool {
         Some(0xC2) => bytes.get(at + 1) == Some(&0x85),
         Some(0xE2) => bytes.get(at + 1) == Some(&0x80) && matches!(bytes.get(at + 2), Some(0xA8 | 0xA9)),
         _ => false,
-    }
-}
-
-fn width(byte: u8) -> usize {
-    match byte {
-        0x00..=0x7F => 1,
-        0xC0..=0xDF => 2,
-        0xE0..=0xEF => 3,
-        _ => 4,
     }
 }
 
