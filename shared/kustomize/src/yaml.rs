@@ -72,14 +72,6 @@ pub(crate) fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// A number as Go's JSON writes it.
-pub(crate) fn number_text(value: &serde_json::Number) -> String {
-    match value.as_f64() {
-        Some(float) if value.is_f64() => number::format_json_float(float).unwrap_or_default(),
-        _ => value.to_string(),
-    }
-}
-
 /// Whether a plain text would be read as something else than a string by YAML 1.1.
 pub(crate) fn is_not_string_in_yaml_1_1(text: &str) -> bool {
     let starts_like_one = text
