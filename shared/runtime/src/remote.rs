@@ -38,7 +38,7 @@ pub enum Error {
         /// Which.
         secret: Key,
         /// Why not.
-        error: secrets::Error,
+        error: Box<secrets::Error>,
     },
     /// The Secret has no kubeconfig under the key.
     #[error("KubeConfig secret '{secret}' does not contain a '{key}' key with a kubeconfig")]
@@ -153,7 +153,7 @@ async fn remote(
     if let Some(secret_ref) = &reference.secret_ref {
         let key = Key::new(namespace, secret_ref.name.as_str());
         let secret = Secret::get(own, namespace, &secret_ref.name).await;
-        let secret = secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error })?;
+        let secret = secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: Box::new(error) })?;
         let text = kubeconfig::find(&secret, secret_ref.key.as_deref())?;
         let failed = |reason| Error::Kubeconfig { secret: key.clone(), reason };
         let config = kubeconfig::config(text, policy).await.map_err(failed)?;
