@@ -128,7 +128,7 @@ pub async fn client_from_kubeconfig(kubeconfig: &str) -> anyhow::Result<Client> 
 pub async fn install_definitions(client: &Client) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut names = Vec::new();
-    for definition in fluxide_crdgen::crds() {
+    for definition in fluxide_crdgen::crds()? {
         let name = definition["metadata"]["name"].as_str().context("a CRD without a name")?.to_owned();
         api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&definition))
             .await
