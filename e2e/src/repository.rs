@@ -13,11 +13,17 @@ pub struct Repository {
 
 impl Repository {
     /// Creates the repository `name` below `bare_root`, which is served at `url`. It has no commit yet.
-    pub async fn create(bare_root: &Path, worktree: PathBuf, name: &str, url: String) -> anyhow::Result<Self> {
+    pub async fn create(
+        bare_root: &Path,
+        worktree: PathBuf,
+        name: &str,
+        url: String,
+    ) -> anyhow::Result<Self> {
         let bare = create_bare(bare_root, name).await?;
         std::fs::create_dir_all(&worktree)?;
         git(&worktree, &["init", "--quiet", &format!("--initial-branch={BRANCH}")]).await?;
-        git(&worktree, &["remote", "add", "origin", bare.to_str().context("a path that is not UTF-8")?]).await?;
+        git(&worktree, &["remote", "add", "origin", bare.to_str().context("a path that is not UTF-8")?])
+            .await?;
         Ok(Self { worktree, url })
     }
 

@@ -188,7 +188,8 @@ async fn cluster() -> anyhow::Result<(Client, Option<fluxide_apiserver::RunningS
     fluxide_runtime::tls::install_provider();
     if let Some(path) = std::env::var_os(KUBECONFIG) {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        let text = std::fs::read_to_string(&path).with_context(|| format!("{KUBECONFIG} names no readable file"))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{KUBECONFIG} names no readable file"))?;
         let client = client_from_kubeconfig(&text).await?;
         INSTALLED.get_or_try_init(|| install_definitions(&client)).await?;
         return Ok((client, None));

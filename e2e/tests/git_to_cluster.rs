@@ -27,7 +27,8 @@ async fn a_push_is_applied_and_a_removal_pruned() -> anyhow::Result<()> {
     let apps = wait::until(&kustomizations, "apps", "ready", wait::is_ready).await?;
     assert_eq!(apps["status"]["lastAppliedRevision"], first.as_str());
     assert_eq!(wait::condition(&apps, "Ready")["message"], format!("Applied revision: {first}"));
-    let mut entries: Vec<_> = apps["status"]["inventory"]["entries"].as_array().into_iter().flatten().collect();
+    let mut entries: Vec<_> =
+        apps["status"]["inventory"]["entries"].as_array().into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry["id"].as_str());
     let namespace = &world.namespace;
     assert_eq!(

@@ -46,7 +46,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts everything below the directory `home`; the controllers end when `shutdown` is cancelled.
     pub async fn start(home: &Path, port: u16, shutdown: CancellationToken) -> anyhow::Result<Self> {
-        let server = fluxide_apiserver::Server::builder().port(port).start().await.context("cannot start the API server")?;
+        let server = fluxide_apiserver::Server::builder()
+            .port(port)
+            .start()
+            .await
+            .context("cannot start the API server")?;
         let kubeconfig = home.join("kubeconfig");
         server.write_kubeconfig(&kubeconfig)?;
         let client = client_from_kubeconfig(&server.kubeconfig()).await?;
@@ -138,13 +142,21 @@ pub async fn install_definitions(client: &Client) -> anyhow::Result<()> {
     for name in names {
         let established = kube::runtime::wait::conditions::is_crd_established();
         let wait = kube::runtime::wait::await_condition(api.clone(), &name, established);
-        tokio::time::timeout(ESTABLISHED, wait).await.with_context(|| format!("the CRD {name} is not served"))??;
+        tokio::time::timeout(ESTABLISHED, wait)
+            .await
+            .with_context(|| format!("the CRD {name} is not served"))??;
     }
     Ok(())
 }
 
 /// Server-side applies one object.
-async fn apply(client: &Client, group: &str, version: &str, kind: &str, object: &Value) -> anyhow::Result<()> {
+async fn apply(
+    client: &Client,
+    group: &str,
+    version: &str,
+    kind: &str,
+    object: &Value,
+) -> anyhow::Result<()> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     let resource = ApiResource { plural: super::progress::plural(kind), ..resource };
     let object: DynamicObject = serde_json::from_value(object.clone())?;
@@ -161,12 +173,17 @@ async fn apply(client: &Client, group: &str, version: &str, kind: &str, object: 
 
 /// Asks source-controller to look at the repository now.
 pub async fn request_reconcile(client: &Client) -> anyhow::Result<()> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", "GitRepository"));
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", "GitRepository"));
     let resource = ApiResource { plural: super::progress::plural("GitRepository"), ..resource };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), FLUX_SYSTEM, &resource);
     let now = jiff::Timestamp::now().to_string();
     let patch = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}});
-    api.patch(FLUX_SYSTEM, &PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() }, &Patch::Merge(&patch))
-        .await?;
+    api.patch(
+        FLUX_SYSTEM,
+        &PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..Default::default() },
+        &Patch::Merge(&patch),
+    )
+    .await?;
     Ok(())
 }

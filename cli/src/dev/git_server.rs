@@ -50,17 +50,16 @@ struct Shared {
 impl GitServer {
     /// Serves every bare repository below `root`, to anybody or to who knows the password.
     pub async fn start(root: &Path, auth: Option<BasicAuth>) -> anyhow::Result<Self> {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen on loopback")?;
+        let listener =
+            tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen on loopback")?;
         let address = listener.local_addr()?;
         let pushes = Arc::new(Notify::new());
         let authorization = auth.map(|BasicAuth { username, password }| {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}")))
         });
         let shared = Arc::new(Shared { root: root.to_path_buf(), pushes: pushes.clone(), authorization });
-        let app = Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::max(MAX_PUSH_BYTES))
-            .with_state(shared);
+        let app =
+            Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_PUSH_BYTES)).with_state(shared);
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "the Git server stopped");
@@ -153,7 +152,8 @@ fn cgi_response(output: Bytes) -> anyhow::Result<Response> {
     let Some(end) = output.windows(4).position(|window| window == b"\r\n\r\n") else {
         bail!("git http-backend gave no header");
     };
-    let head = std::str::from_utf8(&output[..end]).context("git http-backend gave a header that is not text")?;
+    let head =
+        std::str::from_utf8(&output[..end]).context("git http-backend gave a header that is not text")?;
     let mut response = Response::builder();
     for line in head.split("\r\n") {
         let Some((name, value)) = line.split_once(':') else { continue };

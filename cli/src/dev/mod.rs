@@ -67,7 +67,8 @@ enum Source {
 
 /// Runs until Ctrl-C, or until the verdict with `--once`.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let home = tempfile::Builder::new().prefix("fluxide-dev-").tempdir().context("cannot create a directory")?;
+    let home =
+        tempfile::Builder::new().prefix("fluxide-dev-").tempdir().context("cannot create a directory")?;
     let view = View::new(std::io::stdout().is_terminal() && !options.once);
     let shutdown = CancellationToken::new();
     let interrupted = tokio::spawn(interruption());
@@ -97,13 +98,19 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     view.line(&format!("► kubeconfig   {}", cluster.kubeconfig().display()));
     match &source {
         Source::Example { worktree } => view.line(&format!("► repository   {}", worktree.display())),
-        Source::Directory(directory) => view.line(&format!("► repository   {} (as it is on disk)", directory.display())),
+        Source::Directory(directory) => {
+            view.line(&format!("► repository   {} (as it is on disk)", directory.display()))
+        }
         Source::Remote(url) => view.line(&format!("► repository   {url}")),
     }
     let default_path = if matches!(source, Source::Example { .. }) { "./clusters/dev" } else { "./" };
     let sync = Sync {
         url,
-        branch: if matches!(source, Source::Remote(_)) { options.branch.clone() } else { repository::BRANCH.into() },
+        branch: if matches!(source, Source::Remote(_)) {
+            options.branch.clone()
+        } else {
+            repository::BRANCH.into()
+        },
         path: options.path.clone().unwrap_or_else(|| default_path.into()),
     };
     cluster.sync(&sync).await?;
@@ -152,7 +159,11 @@ async fn interruption() {
 }
 
 /// Asks for a reconcile when something was pushed, or when the user's directory has changed.
-async fn follow(client: kube::Client, snapshot: Option<Snapshot>, pushes: std::sync::Arc<tokio::sync::Notify>) {
+async fn follow(
+    client: kube::Client,
+    snapshot: Option<Snapshot>,
+    pushes: std::sync::Arc<tokio::sync::Notify>,
+) {
     let request = |client: kube::Client| async move {
         if let Err(error) = cluster::request_reconcile(&client).await {
             tracing::warn!(%error, "cannot ask for a reconcile");

@@ -48,7 +48,9 @@ impl State {
             })
         };
         let message = |condition: &Value| condition["message"].as_str().unwrap_or_default().to_owned();
-        let Some(ready) = condition("Ready") else { return Self::Working("waiting for its controller".into()) };
+        let Some(ready) = condition("Ready") else {
+            return Self::Working("waiting for its controller".into());
+        };
         let reconciling = condition("Reconciling").is_some_and(|condition| condition["status"] == "True");
         match ready["status"].as_str() {
             Some("True") if !reconciling => Self::Ready(message(ready)),
@@ -185,9 +187,11 @@ mod tests {
 
     #[test]
     fn a_condition_of_an_older_generation_says_nothing() {
-        let old = serde_json::json!([{"type": "Ready", "status": "True", "observedGeneration": 1, "message": "m"}]);
+        let old =
+            serde_json::json!([{"type": "Ready", "status": "True", "observedGeneration": 1, "message": "m"}]);
         assert!(matches!(State::of(&object(old)), State::Working(_)));
-        let new = serde_json::json!([{"type": "Ready", "status": "True", "observedGeneration": 2, "message": "m"}]);
+        let new =
+            serde_json::json!([{"type": "Ready", "status": "True", "observedGeneration": 2, "message": "m"}]);
         assert_eq!(State::of(&object(new)), State::Ready("m".into()));
     }
 
@@ -202,7 +206,8 @@ mod tests {
     fn nothing_known_is_not_ready() {
         let mut progress = Progress::default();
         assert!(!progress.all_ready());
-        let ready = serde_json::json!([{"type": "Ready", "status": "True", "observedGeneration": 2, "message": "m"}]);
+        let ready =
+            serde_json::json!([{"type": "Ready", "status": "True", "observedGeneration": 2, "message": "m"}]);
         assert!(progress.record(5, &watcher::Event::Apply(object(ready.clone()))).is_some());
         assert!(progress.record(5, &watcher::Event::Apply(object(ready))).is_none());
         assert!(progress.all_ready());

@@ -21,7 +21,10 @@ const EXAMPLE: &[(&str, &str)] = &[
     ("apps/base/serviceaccount.yaml", include_str!("../../example/apps/base/serviceaccount.yaml")),
     ("apps/base/deployment.yaml", include_str!("../../example/apps/base/deployment.yaml")),
     ("apps/base/service.yaml", include_str!("../../example/apps/base/service.yaml")),
-    ("apps/overlays/dev/kustomization.yaml", include_str!("../../example/apps/overlays/dev/kustomization.yaml")),
+    (
+        "apps/overlays/dev/kustomization.yaml",
+        include_str!("../../example/apps/overlays/dev/kustomization.yaml"),
+    ),
 ];
 
 /// Creates the bare repository `root/NAME.git` that the Git server serves. Pushing to it over HTTP is allowed.
@@ -74,7 +77,8 @@ impl Snapshot {
         if tree == self.tree {
             return Ok(None);
         }
-        let commit = git(&self.directory, &[&git_dir, "commit-tree", &tree, "-m", "The directory as it is"]).await?;
+        let commit =
+            git(&self.directory, &[&git_dir, "commit-tree", &tree, "-m", "The directory as it is"]).await?;
         let reference = format!("refs/heads/{BRANCH}");
         git(&self.directory, &[&git_dir, "update-ref", &reference, &commit]).await?;
         self.tree = tree;
