@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fluxide_meta::chart::{ChartSourceKind, ReconcileStrategy};
+use fluxide_meta::oci::SignatureProvider;
 use fluxide_meta::schema::is_false;
 use fluxide_meta::{Duration, LocalObjectReference, string_enum};
 use schemars::JsonSchema;
@@ -87,28 +89,6 @@ pub struct ChartSourceReference {
     pub namespace: Option<String>,
 }
 
-string_enum! {
-    /// Kinds of sources that hold charts.
-    pub enum ChartSourceKind {
-        /// A chart repository.
-        HelmRepository = "HelmRepository",
-        /// A Git repository.
-        GitRepository = "GitRepository",
-        /// A bucket.
-        Bucket = "Bucket",
-    }
-}
-
-string_enum! {
-    /// What makes a new artifact of a chart.
-    pub enum ReconcileStrategy {
-        /// A new chart version.
-        ChartVersion(default) = "ChartVersion",
-        /// A new revision of the source.
-        Revision = "Revision",
-    }
-}
-
 /// Signatures to verify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -119,16 +99,6 @@ pub struct ChartVerification {
     /// Secret with the trusted public keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalObjectReference>,
-}
-
-string_enum! {
-    /// Formats of signatures.
-    pub enum SignatureProvider {
-        /// Sigstore's cosign.
-        Cosign(default) = "cosign",
-        /// Notary Project's notation.
-        Notation = "notation",
-    }
 }
 
 /// An existing source that holds the chart.

@@ -1,7 +1,8 @@
 //! ImageRepository: the tags of an image.
 
+use fluxide_meta::oci::RegistryProvider;
 use fluxide_meta::schema::{is_false, is_zero};
-use fluxide_meta::{AccessFrom, Condition, Duration, LocalObjectReference, Time, string_enum};
+use fluxide_meta::{AccessFrom, Condition, Duration, LocalObjectReference, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,20 +83,6 @@ pub struct ImageRepositorySpec {
     /// Allows plain HTTP.
     #[serde(default, skip_serializing_if = "is_false")]
     pub insecure: bool,
-}
-
-string_enum! {
-    /// Who authenticates to a registry.
-    pub enum RegistryProvider {
-        /// The credentials of `secretRef`, or nobody.
-        Generic(default) = "generic",
-        /// The identity of the workload at AWS.
-        Aws = "aws",
-        /// The identity of the workload at Azure.
-        Azure = "azure",
-        /// The identity of the workload at Google Cloud.
-        Gcp = "gcp",
-    }
 }
 
 /// The last list of tags.

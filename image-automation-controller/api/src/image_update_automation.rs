@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fluxide_meta::git::GitReference;
 use fluxide_meta::schema::{is_false, is_zero};
 use fluxide_meta::{Condition, Duration, LocalObjectReference, Time, string_enum};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -121,26 +122,6 @@ pub struct GitCheckoutSpec {
     /// The reference.
     #[serde(rename = "ref")]
     pub reference: GitReference,
-}
-
-/// What to check out. `commit` goes before `name`, that before `semver`, `tag` and `branch`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct GitReference {
-    /// Branch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub branch: Option<String>,
-    /// Tag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
-    /// Range of semantic versions; the greatest tag in it is checked out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub semver: Option<String>,
-    /// Full name of a reference.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
 }
 
 /// How to commit.

@@ -5,14 +5,17 @@
 
 pub mod acl;
 pub mod artifact;
+pub mod chart;
 pub mod condition;
 pub mod duration;
+pub mod git;
 pub mod health;
 pub mod history;
 pub mod inventory;
 pub mod kustomize;
 pub mod names;
 pub mod object;
+pub mod oci;
 pub mod reference;
 pub mod schema;
 mod string_enum;

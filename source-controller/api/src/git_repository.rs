@@ -1,5 +1,6 @@
 //! GitRepository: a revision of a Git repository as an artifact.
 
+pub use fluxide_meta::git::GitReference as GitRepositoryRef;
 use fluxide_meta::schema::{is_false, is_zero};
 use fluxide_meta::{AccessFrom, Artifact, Condition, Duration, LocalObjectReference, string_enum};
 use kube::CustomResource;
@@ -106,26 +107,6 @@ string_enum! {
         /// A GitHub App.
         Github = "github",
     }
-}
-
-/// What to check out. `commit` goes before `name`, that before `semver`, `tag` and `branch`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct GitRepositoryRef {
-    /// Branch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub branch: Option<String>,
-    /// Tag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
-    /// Range of semantic versions; the greatest tag in it is checked out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub semver: Option<String>,
-    /// Full name of a reference, such as `refs/pull/420/head`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Commit; with `branch`, one that the branch contains.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
 }
 
 /// Which signatures to verify with which keys.

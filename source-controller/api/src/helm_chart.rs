@@ -1,12 +1,13 @@
 //! HelmChart: a chart from a repository, or packaged from another source.
 
+use fluxide_meta::chart::{ChartSourceKind, ReconcileStrategy};
 use fluxide_meta::schema::{is_false, is_zero};
-use fluxide_meta::{AccessFrom, Artifact, Condition, Duration, LocalObjectReference, string_enum};
+use fluxide_meta::{AccessFrom, Artifact, Condition, Duration, LocalObjectReference};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{OciIdentityMatch, SignatureProvider};
+use fluxide_meta::oci::{OidcIdentityMatch, SignatureProvider};
 
 /// Which chart of which source.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -101,28 +102,6 @@ pub struct HelmChartSourceReference {
     pub name: String,
 }
 
-string_enum! {
-    /// Kinds of sources that hold charts.
-    pub enum ChartSourceKind {
-        /// A chart repository.
-        HelmRepository = "HelmRepository",
-        /// A Git repository.
-        GitRepository = "GitRepository",
-        /// A bucket.
-        Bucket = "Bucket",
-    }
-}
-
-string_enum! {
-    /// What makes a new artifact of a chart.
-    pub enum ReconcileStrategy {
-        /// A new chart version.
-        ChartVersion(default) = "ChartVersion",
-        /// A new revision of the source.
-        Revision = "Revision",
-    }
-}
-
 /// Signatures to verify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HelmChartVerification {
@@ -134,7 +113,7 @@ pub struct HelmChartVerification {
     pub secret_ref: Option<LocalObjectReference>,
     /// Identities accepted in keyless signatures; any one suffices.
     #[serde(default, rename = "matchOIDCIdentity", skip_serializing_if = "Vec::is_empty")]
-    pub match_oidc_identity: Vec<OciIdentityMatch>,
+    pub match_oidc_identity: Vec<OidcIdentityMatch>,
 }
 
 /// The chart that was fetched or packaged last.

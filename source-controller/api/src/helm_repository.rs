@@ -6,7 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::oci::RegistryProvider;
+use fluxide_meta::oci::RegistryProvider;
 
 /// Which chart repository, and how to reach it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -10,7 +10,6 @@ pub mod external_artifact;
 pub mod git_repository;
 pub mod helm_chart;
 pub mod helm_repository;
-pub mod oci;
 pub mod oci_repository;
 
 pub use artifact_generator::ArtifactGenerator;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::git_repository::sixty_seconds;
-use crate::oci::{OciIdentityMatch, RegistryProvider, SignatureProvider};
+use fluxide_meta::oci::{OidcIdentityMatch, RegistryProvider, SignatureProvider};
 
 /// What to pull from which OCI repository.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,7 +136,7 @@ pub struct OCIRepositoryVerification {
     pub secret_ref: Option<LocalObjectReference>,
     /// Identities accepted in keyless signatures; any one suffices.
     #[serde(default, rename = "matchOIDCIdentity", skip_serializing_if = "Vec::is_empty")]
-    pub match_oidc_identity: Vec<OciIdentityMatch>,
+    pub match_oidc_identity: Vec<OidcIdentityMatch>,
     /// Secret with `trusted_root.json`, for keyless signatures of a private Sigstore.
     #[serde(default, rename = "trustedRootSecretRef", skip_serializing_if = "Option::is_none")]
     pub trusted_root_secret_ref: Option<LocalObjectReference>,

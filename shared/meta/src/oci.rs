@@ -1,8 +1,9 @@
 //! What the kinds that talk to OCI registries share.
 
-use fluxide_meta::string_enum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::string_enum;
 
 string_enum! {
     /// Who authenticates to a registry.
@@ -30,7 +31,7 @@ string_enum! {
 
 /// An identity accepted in keyless signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct OciIdentityMatch {
+pub struct OidcIdentityMatch {
     /// Regular expression for the issuer.
     pub issuer: String,
     /// Regular expression for the subject.
