@@ -25,7 +25,7 @@ use fluxide_runtime::{CancellationToken, Error, Key, Manager};
 use fluxide_source_api::{Bucket, ExternalArtifact, GitRepository, OCIRepository};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
-pub use options::Options;
+pub use options::{Options, PROFILE};
 
 use crate::reconciler::{KustomizationReconciler, Settings};
 use crate::source::Sources;
@@ -39,7 +39,7 @@ pub async fn run(options: Options, client: kube::Client, shutdown: CancellationT
 
 /// The controller, ready to run.
 pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error> {
-    let mut manager = Manager::new(&options::profile(), &options.common, client)?;
+    let mut manager = Manager::new(&PROFILE, &options.common, client)?;
     let gates = Arc::new(manager.gates().clone());
     let workload_identity = gates.enabled(fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY);
     let has_default_account = !options.default_decryption_service_account.is_empty()

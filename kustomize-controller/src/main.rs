@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     fluxide_runtime::process::main(
-        &fluxide_kustomize_controller::options::profile(),
+        &fluxide_kustomize_controller::PROFILE,
         |options: &fluxide_kustomize_controller::Options| &options.common,
         fluxide_kustomize_controller::run,
     )

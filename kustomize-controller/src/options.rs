@@ -40,9 +40,8 @@ pub const DIRECT_SOURCE_FETCH: &str = "DirectSourceFetch";
 pub const MIGRATE_API_VERSION: &str = "MigrateAPIVersion";
 
 /// What is special about this controller.
-pub fn profile() -> Profile {
-    Profile { feature_gates: FEATURE_GATES, ..Profile::new("kustomize-controller") }
-}
+pub const PROFILE: Profile =
+    Profile { feature_gates: FEATURE_GATES, ..Profile::new("kustomize-controller") };
 
 /// All flags of kustomize-controller.
 #[derive(Parser, Clone, Debug)]
