@@ -32,6 +32,13 @@ pub(crate) fn create(ctx: &mut Context, v: &mut Value) -> ApiResult<()> {
     Ok(())
 }
 
+/// What admission adds to a pod that a controller creates.
+pub(crate) fn complete_pod(core: &crate::core::Core, v: &mut Value) {
+    limits::default_pod(core, v);
+    pods::tolerations(v);
+    let _ = pods::priority(core, v);
+}
+
 /// Admits an update, and may change the object.
 pub(crate) fn update(_ctx: &mut Context, _new: &mut Value, _live: &Value) -> ApiResult<()> {
     Ok(())

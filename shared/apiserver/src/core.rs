@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::controllers::workloads::Switch;
 use crate::faults::Faults;
 use crate::kinds::Reservations;
 use crate::object;
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     pub log: RequestLog,
     pub ca_pem: String,
     pub reservations: Reservations,
+    pub simulator: Switch,
     catalog: RwLock<Arc<Catalog>>,
 }
 
@@ -42,6 +44,7 @@ impl Core {
             log: RequestLog::default(),
             ca_pem,
             reservations: Reservations::default(),
+            simulator: Switch::default(),
             catalog: RwLock::new(Arc::new(Catalog::new(Vec::new()))),
         }
     }

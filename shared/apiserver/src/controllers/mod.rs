@@ -2,6 +2,7 @@
 
 pub(crate) mod garbage;
 pub(crate) mod namespaces;
+pub(crate) mod workloads;
 
 use std::sync::Arc;
 
@@ -19,5 +20,10 @@ pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, _stored: &Store
 
 /// Runs the controllers until the server stops.
 pub(crate) fn start(core: &Arc<Core>) -> Vec<tokio::task::JoinHandle<()>> {
-    vec![tokio::spawn(namespaces::run(core.clone())), tokio::spawn(garbage::run(core.clone()))]
+    let mut tasks =
+        vec![tokio::spawn(namespaces::run(core.clone())), tokio::spawn(garbage::run(core.clone()))];
+    if core.settings.simulate_workloads {
+        tasks.push(tokio::spawn(workloads::run(core.clone())));
+    }
+    tasks
 }

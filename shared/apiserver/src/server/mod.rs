@@ -142,6 +142,9 @@ impl ServerBuilder {
         };
         let core = Arc::new(Core::new(settings, self.clock, self.history, certificates.ca_pem.clone()));
         crate::seed::seed(&core);
+        if self.simulate_workloads {
+            crate::seed::seed_simulation(&core);
+        }
         crate::crd::establish::refresh_catalog(&core);
         crate::controllers::namespaces::sync(&core);
         let (stop, stopped) = watch::channel(false);
@@ -208,6 +211,16 @@ impl RunningServer {
     /// Forgets the history, so that watches from the past and old continue tokens answer Expired.
     pub fn forget_history(&self) {
         self.core.store.forget_history();
+    }
+
+    /// Stops the simulated workloads where they are.
+    pub fn pause_workloads(&self) {
+        self.core.simulator.pause();
+    }
+
+    /// Lets the simulated workloads go on.
+    pub fn resume_workloads(&self) {
+        self.core.simulator.resume();
     }
 
     /// The administrator's kubeconfig.
