@@ -1,7 +1,7 @@
 //! Server-side apply of a set of objects, stage by stage: every object of a stage is tried in a
 //! dry-run first, and only those that drifted are written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,10 @@ use serde_json::Value;
 
 use crate::cluster::{self, Cluster, Resource};
 use crate::drift;
-use crate::inventory::Entry;
+use crate::ignore::{self, Pointer};
+use crate::inventory::{Entry, ObjectId};
 use crate::managed_fields::{self, TakeOver};
+use crate::memory::{self, Memory};
 use crate::metadata::{Owner, drop_invalid_ca_bundle};
 use crate::object::Object;
 use crate::order::{self, GroupKind};
@@ -35,6 +37,12 @@ pub struct Options {
     pub migrate_api_version: bool,
     /// How long to wait for definitions and classes to be established.
     pub timeout: Duration,
+    /// Fields that are left to others.
+    pub ignore: ignore::Rules,
+    /// Objects that probably exist: the others are not read before they are tried.
+    pub expected: HashSet<ObjectId>,
+    /// What earlier passes found out.
+    pub memory: Arc<Memory>,
 }
 
 /// What became of an object.
@@ -293,25 +301,53 @@ struct Plan {
     change: Change,
     /// The payload, when it has to be written, and where.
     write: Option<(Object, Arc<Resource>)>,
+    payload: memory::Fingerprint,
 }
 
 /// Decides what to do with an object: by its own wish, and by what a dry-run makes of it.
 async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Result<Plan, Error> {
     drop_invalid_ca_bundle(&mut object);
+    let payload = memory::fingerprint(&object);
     let subject = object.subject();
     let resource = cluster
         .resource(object.api_version(), object.kind())
         .await
         .map_err(|source| Error::DryRun { subject: subject.clone(), source })?;
-    let mut live = cluster
-        .get(&resource, object.namespace(), object.name())
-        .await
-        .map_err(|source| Error::Query { subject: subject.clone(), source })?;
+    let attempt = Attempt { cluster, resource: &resource, object: &object, subject: &subject, options };
+
+    let id = ObjectId::of(&object);
+    let mut live = None;
+    let mut dry_run = None;
+    if options.expected.contains(&id) || options.owner.is_ignored(&object) {
+        live = attempt.read().await?;
+    } else {
+        // Most likely it does not exist: try first, and read it only if it does.
+        match cluster.apply(&resource, &object, &options.take_over.field_manager, true).await {
+            Ok(tried) if drift::is_created_by(&tried) => dry_run = Some(tried),
+            Ok(tried) => {
+                live = attempt.read().await?;
+                dry_run = Some(tried);
+            }
+            Err(error) => {
+                live = attempt.read().await?;
+                if live.is_none() {
+                    return Err(attempt.dry_run_error(error));
+                }
+            }
+        }
+    }
 
     if is_skipped(&object, live.as_ref(), &options.owner) {
         let entry = Entry::of(live.as_ref().unwrap_or(&object));
         let change = Change { entry, action: Action::Skipped, object: live.map(Arc::new) };
-        return Ok(Plan { change, write: None });
+        return Ok(Plan { change, write: None, payload });
+    }
+    if let Some(current) = &live
+        && options.memory.is_unchanged(&id, current, &payload)
+    {
+        let change =
+            Change { entry: Entry::of(current), action: Action::Unchanged, object: live.map(Arc::new) };
+        return Ok(Plan { change, write: None, payload });
     }
 
     let mut patched = false;
@@ -320,78 +356,66 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
     {
         let operations = managed_fields::migrate_api_version(current, object.api_version());
         if !operations.is_empty() {
-            live = Some(patch(cluster, &resource, current, &operations, options, &subject).await?);
+            live = Some(attempt.patch(current, &operations).await?);
             patched = true;
         }
     }
 
-    let manager = &options.take_over.field_manager;
-    let mut dry_run = match cluster.apply(&resource, &object, manager, true).await {
-        Ok(dry_run) => dry_run,
-        Err(error) => {
-            let Some(existing) = live.as_ref().filter(|live| may_recreate(&object, live, &error, options))
-            else {
-                return Err(dry_run_error(error, &object, subject, resource.namespaced));
-            };
-            delete_and_wait(cluster, &resource, existing, options, &subject).await?;
-            live = None;
-            cluster
-                .apply(&resource, &object, manager, true)
-                .await
-                .map_err(|error| dry_run_error(error, &object, subject.clone(), resource.namespaced))?
-        }
+    let dry_run = match dry_run {
+        Some(dry_run) if !patched => dry_run,
+        _ => match cluster.apply(&resource, &object, &options.take_over.field_manager, true).await {
+            Ok(dry_run) => dry_run,
+            Err(error) => {
+                let existing = live.take();
+                let existing = existing.filter(|live| may_recreate(&object, live, &error, options));
+                let Some(existing) = existing else { return Err(attempt.dry_run_error(error)) };
+                if !attempt.would_be_accepted().await {
+                    return Err(attempt.dry_run_error(error));
+                }
+                attempt.delete_and_wait(&existing).await?;
+                let tried = cluster.apply(&resource, &object, &options.take_over.field_manager, true).await;
+                tried.map_err(|error| attempt.dry_run_error(error))?
+            }
+        },
     };
 
     if let Some(current) = live.as_ref() {
         let operations = managed_fields::take_over(current, &object, &options.owner, &options.take_over);
         if !operations.is_empty() {
-            live = Some(patch(cluster, &resource, current, &operations, options, &subject).await?);
+            live = Some(attempt.patch(current, &operations).await?);
             patched = true;
         }
     }
 
-    // A server that answers a dry-run create with a resource version would make it look like an
-    // update.
-    if live.is_none() {
-        dry_run.metadata_mut().remove("resourceVersion");
-    }
-    let entry = Entry::of(&dry_run);
+    let ignored = options.ignore.pointers(&dry_run);
     let action = match &live {
         None => Action::Created,
-        Some(live) if patched || drift::has_drifted(live, &dry_run) => Action::Configured,
+        Some(live) if patched || differs(live, &dry_run, &ignored) => Action::Configured,
         Some(_) => Action::Unchanged,
     };
-    let write = (action != Action::Unchanged).then_some((object, resource));
-    Ok(Plan { change: Change { entry, action, object: Some(Arc::new(dry_run)) }, write })
+    let entry = Entry::of(&dry_run);
+    if action == Action::Unchanged {
+        let change = Change { entry, action, object: live.map(Arc::new) };
+        return Ok(Plan { change, write: None, payload });
+    }
+    if let Some(live) = &live {
+        let manager = &options.take_over.field_manager;
+        ignore::leave_alone(&mut object, live, &dry_run, manager, &ignored);
+    }
+    let change = Change { entry, action, object: Some(Arc::new(dry_run)) };
+    Ok(Plan { change, write: Some((object, resource)), payload })
+}
+
+fn differs(live: &Object, dry_run: &Object, ignored: &[Pointer]) -> bool {
+    if ignored.is_empty() {
+        return drift::has_drifted(live, dry_run);
+    }
+    drift::has_drifted(&ignore::without(live, ignored), &ignore::without(dry_run, ignored))
 }
 
 fn is_skipped(desired: &Object, live: Option<&Object>, owner: &Owner) -> bool {
     owner.is_ignored(desired)
         || live.is_some_and(|live| owner.is_ignored(live) || owner.is_create_only(desired))
-}
-
-async fn patch(
-    cluster: &Cluster,
-    resource: &Resource,
-    live: &Object,
-    operations: &[Value],
-    options: &Options,
-    subject: &str,
-) -> Result<Object, Error> {
-    cluster
-        .json_patch(resource, live, operations, &options.take_over.field_manager)
-        .await
-        .map_err(|source| Error::TakeOver { subject: subject.to_owned(), source })
-}
-
-fn dry_run_error(source: cluster::Error, object: &Object, subject: String, namespaced: bool) -> Error {
-    if !source.is_not_found() {
-        Error::DryRun { subject, source }
-    } else if namespaced && object.namespace().is_empty() {
-        Error::NamespaceMissing { subject, source }
-    } else {
-        Error::NotFound { subject, source }
-    }
 }
 
 /// True when an object may be deleted and created anew to get over an error.
@@ -407,28 +431,73 @@ fn is_immutable(error: &cluster::Error) -> bool {
         || text.contains("immutable field")
 }
 
-async fn delete_and_wait(
-    cluster: &Cluster,
-    resource: &Resource,
-    live: &Object,
-    options: &Options,
-    subject: &str,
-) -> Result<(), Error> {
-    let failed = |source| Error::Recreate { subject: subject.to_owned(), source };
-    cluster.delete(resource, live.namespace(), live.name()).await.map_err(failed)?;
-    let gone = async {
-        loop {
-            match cluster.get(resource, live.namespace(), live.name()).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(now)) if now.uid() != live.uid() => return Ok(()),
-                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(500)).await,
-                Err(source) => return Err(failed(source)),
-            }
+/// One object on its way into the cluster.
+struct Attempt<'a> {
+    cluster: &'a Cluster,
+    resource: &'a Resource,
+    object: &'a Object,
+    subject: &'a str,
+    options: &'a Options,
+}
+
+impl Attempt<'_> {
+    async fn read(&self) -> Result<Option<Object>, Error> {
+        let read = self.cluster.get(self.resource, self.object.namespace(), self.object.name()).await;
+        read.map_err(|source| Error::Query { subject: self.subject.to_owned(), source })
+    }
+
+    async fn patch(&self, live: &Object, operations: &[Value]) -> Result<Object, Error> {
+        let manager = &self.options.take_over.field_manager;
+        let patched = self.cluster.json_patch(self.resource, live, operations, manager).await;
+        patched.map_err(|source| Error::TakeOver { subject: self.subject.to_owned(), source })
+    }
+
+    fn dry_run_error(&self, source: cluster::Error) -> Error {
+        let subject = self.subject.to_owned();
+        if !source.is_not_found() {
+            Error::DryRun { subject, source }
+        } else if self.resource.namespaced && self.object.namespace().is_empty() {
+            Error::NamespaceMissing { subject, source }
+        } else {
+            Error::NotFound { subject, source }
         }
-    };
-    match tokio::time::timeout(options.timeout, gone).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::RecreateTimeout { subject: subject.to_owned(), after: options.timeout }),
+    }
+
+    /// True when the object would be accepted if it did not exist: only then is it worth deleting
+    /// what exists. Addresses and ports that the existing object holds are left to the server.
+    async fn would_be_accepted(&self) -> bool {
+        if self.object.is_custom_resource_definition() {
+            return true;
+        }
+        let mut object = self.object.clone();
+        if object.api_version() == "v1" && object.kind() == "Service" {
+            let taken = ["/spec/clusterIP", "/spec/clusterIPs", "/spec/healthCheckNodePort"];
+            let pointers: Vec<Pointer> =
+                taken.iter().map(|path| path.split('/').skip(1).map(str::to_owned).collect()).collect();
+            object = ignore::without(&object, &pointers);
+        }
+        self.cluster.try_create(self.resource, &object).await.is_ok()
+    }
+
+    async fn delete_and_wait(&self, live: &Object) -> Result<(), Error> {
+        let subject = self.subject.to_owned();
+        let (namespace, name) = (live.namespace(), live.name());
+        let failed = |source| Error::Recreate { subject: self.subject.to_owned(), source };
+        self.cluster.delete(self.resource, namespace, name).await.map_err(failed)?;
+        let gone = async {
+            loop {
+                match self.cluster.get(self.resource, namespace, name).await {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(now)) if now.uid() != live.uid() => return Ok(()),
+                    Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(500)).await,
+                    Err(source) => return Err(failed(source)),
+                }
+            }
+        };
+        match tokio::time::timeout(self.options.timeout, gone).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::RecreateTimeout { subject, after: self.options.timeout }),
+        }
     }
 }
 
@@ -463,12 +532,14 @@ async fn execute(cluster: &Cluster, plans: Vec<Plan>, options: &Options) -> Resu
 }
 
 async fn write(cluster: &Cluster, plan: Plan, options: &Options) -> Result<Change, Error> {
-    let Plan { mut change, write } = plan;
-    let Some((object, resource)) = write else { return Ok(change) };
-    let applied = cluster
-        .apply(&resource, &object, &options.take_over.field_manager, false)
-        .await
-        .map_err(|source| Error::Apply { subject: object.subject(), source })?;
-    change.object = Some(Arc::new(applied));
+    let Plan { mut change, write, payload } = plan;
+    if let Some((object, resource)) = write {
+        let applied = cluster.apply(&resource, &object, &options.take_over.field_manager, false).await;
+        let applied = applied.map_err(|source| Error::Apply { subject: object.subject(), source })?;
+        change.object = Some(Arc::new(applied));
+    }
+    if let (Some(object), true) = (&change.object, change.action != Action::Skipped) {
+        options.memory.remember(change.entry.id.clone(), object, payload);
+    }
     Ok(change)
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PropagationPolicy};
+use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use kube::core::Request;
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
@@ -274,6 +274,19 @@ impl Cluster {
             &Patch::Apply(object.fields()),
         );
         self.send(request, "apply").await
+    }
+
+    /// Tries to create an object under another name. Nothing is kept: it shows whether the server
+    /// would accept the object if it did not exist.
+    pub async fn try_create(&self, resource: &Resource, object: &Object) -> Result<(), Error> {
+        let mut unnamed = object.clone();
+        let metadata = unnamed.metadata_mut();
+        metadata.remove("name");
+        metadata.insert("generateName".to_owned(), "dry-run-".into());
+        let body = serde_json::to_vec(unnamed.fields()).map_err(kube::Error::SerdeError)?;
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let request = Request::new(resource.path(object.namespace())).create(&params, body);
+        self.send(request, "create").await.map(drop)
     }
 
     /// Changes an object by a JSON patch.

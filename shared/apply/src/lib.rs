@@ -11,14 +11,17 @@ pub mod cel;
 pub mod cluster;
 pub mod drift;
 pub mod health;
+pub mod ignore;
 pub mod inventory;
 pub mod kstatus;
 pub mod managed_fields;
+pub mod memory;
 pub mod metadata;
 pub mod normalize;
 pub mod object;
 pub mod order;
 pub mod prune;
+pub mod selector;
 pub mod wait;
 
 pub use inventory::{Entry, ObjectId};

@@ -141,3 +141,55 @@ fn operation(entry: &Value) -> &str {
 fn subresource(entry: &Value) -> &str {
     entry.get("subresource").and_then(Value::as_str).unwrap_or_default()
 }
+
+/// True when another manager than `field_manager` has applied a field, or something that holds it.
+pub fn is_applied_by_other(live: &Object, pointer: &[String], field_manager: &str) -> bool {
+    let Some(entries) = live.metadata("managedFields").and_then(Value::as_array) else { return false };
+    entries
+        .iter()
+        .filter(|entry| {
+            operation(entry) == "Apply" && subresource(entry).is_empty() && manager(entry) != field_manager
+        })
+        .filter_map(|entry| entry.get("fieldsV1"))
+        .any(|fields| owns(fields, live.fields(), pointer))
+}
+
+fn owns(fields: &Value, live: &Map<String, Value>, pointer: &[String]) -> bool {
+    let (mut fields, mut at) = (fields, None::<&Value>);
+    for segment in pointer {
+        // The owner of a whole owns its parts.
+        if fields.as_object().is_some_and(Map::is_empty) {
+            return true;
+        }
+        let next = match at {
+            None => live.get(segment),
+            Some(Value::Object(members)) => members.get(segment),
+            Some(Value::Array(items)) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
+            Some(_) => None,
+        };
+        let owned = match (at, next) {
+            (Some(Value::Array(_)), Some(item)) => item_fields(fields, item),
+            (Some(Value::Array(_)), None) => None,
+            _ => fields.get(format!("f:{segment}")),
+        };
+        let Some(owned) = owned else { return false };
+        (fields, at) = (owned, next);
+    }
+    true
+}
+
+/// The fields of a list item, found by the values of its keys.
+fn item_fields<'a>(fields: &'a Value, item: &Value) -> Option<&'a Value> {
+    let entries = fields.as_object()?;
+    entries.iter().find_map(|(key, owned)| {
+        let is_item = if let Some(keys) = key.strip_prefix("k:") {
+            let keys: Map<String, Value> = serde_json::from_str(keys).ok()?;
+            keys.iter().all(|(name, value)| item.get(name) == Some(value))
+        } else if let Some(value) = key.strip_prefix("v:") {
+            serde_json::from_str::<Value>(value).ok()? == *item
+        } else {
+            false
+        };
+        is_item.then_some(owned)
+    })
+}
