@@ -82,3 +82,46 @@ impl Options {
         Profile { graceful_shutdown: self.graceful_shutdown_timeout.0, ..PROFILE }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn parse(arguments: &[&str]) -> Options {
+        let arguments = std::iter::once("helm-controller").chain(arguments.iter().copied());
+        fluxide_runtime::options::parse_from(&PROFILE, arguments).unwrap()
+    }
+
+    #[test]
+    fn manifests_and_their_customary_patches_parse() {
+        let options = parse(&[
+            "--events-addr=http://notification-controller.flux-system.svc.cluster.local./",
+            "--watch-all-namespaces",
+            "--log-level=info",
+            "--log-encoding=json",
+            "--enable-leader-election",
+            "--feature-gates=ExternalArtifact=true",
+            "--feature-gates=OOMWatch=true,DetectDrift=true",
+            "--no-cross-namespace-refs=true",
+            "--default-service-account=default",
+            "--concurrent=20",
+            "--requeue-dependency=5s",
+            "--watch-label-selector=sharding.fluxcd.io/key=shard1",
+            "--override-manager=a",
+            "--override-manager=b,c",
+        ]);
+        assert_eq!(options.common.concurrent, 20);
+        assert_eq!(options.override_manager, ["a", "b", "c"]);
+        let gates = options.common.gates(&PROFILE).unwrap();
+        assert!(gates.enabled("OOMWatch") && gates.enabled("ExternalArtifact"));
+        assert!(options.check().is_ok());
+    }
+
+    #[test]
+    fn running_passes_get_ten_minutes_unless_told_otherwise() {
+        assert_eq!(parse(&[]).profile().graceful_shutdown, Duration::from_secs(600));
+        let options = parse(&["--graceful-shutdown-timeout=5s"]);
+        assert_eq!(options.profile().graceful_shutdown, Duration::from_secs(5));
+    }
+}

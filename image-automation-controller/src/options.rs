@@ -82,3 +82,39 @@ impl Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Options {
+        let arguments = std::iter::once("image-automation-controller").chain(arguments.iter().copied());
+        fluxide_runtime::options::parse_from(&PROFILE, arguments).unwrap()
+    }
+
+    #[test]
+    fn both_image_controllers_flags_parse() {
+        let options = parse(&[
+            "--events-addr=http://notification-controller.flux-system.svc.cluster.local./",
+            "--storage-path=/data",
+            "--storage-value-log-file-size=1024",
+            "--storage-compression-threshold=64",
+            "--gc-interval=0",
+            "--ssh-kex-algos=curve25519-sha256,ecdh-sha2-nistp256",
+            "--ssh-hostkey-algos=ssh-ed25519",
+            "--feature-gates=GitForcePushBranch=false",
+        ]);
+        assert_eq!(options.ssh_kex_algos.len(), 2);
+        assert_eq!(options.gc_interval, 0);
+        let gates = options.common.gates(&PROFILE).unwrap();
+        assert!(!gates.enabled("GitForcePushBranch") && gates.enabled("GitShallowClone"));
+    }
+
+    #[test]
+    fn each_half_has_the_name_of_the_controller_it_stands_for() {
+        let name = |controllers: &str| parse(&[&format!("--controllers={controllers}")]).profile().name;
+        assert_eq!(name("reflector"), "image-reflector-controller");
+        assert_eq!(name("automation"), "image-automation-controller");
+        assert_eq!(parse(&[]).profile().name, "image-automation-controller");
+    }
+}

@@ -10,7 +10,7 @@ use fluxide_kustomize_api::kustomization::DeletionPolicy;
 use fluxide_meta::condition::reasons;
 use fluxide_meta::names::META_REVISION;
 use fluxide_runtime::conditions::READY;
-use fluxide_runtime::{Failure, Pass, Severity, conditions};
+use fluxide_runtime::{Failure, Key, Pass, Severity, conditions};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, ResourceExt as _};
 
@@ -23,6 +23,7 @@ pub async fn finalize(
     object: &Kustomization,
     pass: &Pass,
 ) -> Result<(), Failure> {
+    reconciler.memories.forget(&Key::of(object));
     let entries = status::inventory(object)?;
     if entries.is_empty() || !deletes(object) {
         return Ok(());
@@ -47,7 +48,7 @@ pub async fn finalize(
         return Ok(());
     }
     let cluster = reconciler.targets.cluster(object).await?;
-    let outcome = prune::delete_all(&cluster, entries, &owner(object)).await;
+    let outcome = prune::delete_all(&cluster, entries, &owner(object), &reconciler.protected(object)).await;
     if let Some(message) = outcome.error() {
         event(Severity::Error, "pruning for deleted resource failed".to_owned());
         return Err(Failure::retry(message));

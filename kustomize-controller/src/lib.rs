@@ -27,7 +27,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 pub use options::{Options, PROFILE};
 
-use crate::reconciler::{KustomizationReconciler, Settings};
+use crate::reconciler::{KustomizationReconciler, Memories, Settings};
 use crate::source::Sources;
 use crate::target::Targets;
 
@@ -80,6 +80,7 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         kustomizations: kustomizations.clone(),
         artifacts: artifacts(options)?,
         targets: Targets::new(manager.client(), &options.common.default_service_account),
+        memories: Memories::default(),
     };
     Ok(manager.controller(reconciler, |mut watches| {
         watches = watches

@@ -12,7 +12,7 @@ pub const FEATURE_GATES: &[(&str, bool)] = &[
     (GROUP_CHANGE_LOG, false),
     (ADDITIVE_CEL_DEPENDENCY_CHECK, false),
     (EXTERNAL_ARTIFACT, false),
-    (CANCEL_HEALTH_CHECK, false),
+    (CANCEL_HEALTH_CHECK, true),
     (DISABLE_CONFIG_WATCHERS, false),
     (DIRECT_SOURCE_FETCH, false),
     (MIGRATE_API_VERSION, false),
@@ -40,8 +40,7 @@ pub const DIRECT_SOURCE_FETCH: &str = "DirectSourceFetch";
 pub const MIGRATE_API_VERSION: &str = "MigrateAPIVersion";
 
 /// What is special about this controller.
-pub const PROFILE: Profile =
-    Profile { feature_gates: FEATURE_GATES, ..Profile::new("kustomize-controller") };
+pub const PROFILE: Profile = Profile { feature_gates: FEATURE_GATES, ..Profile::new("kustomize-controller") };
 
 /// All flags of kustomize-controller.
 #[derive(Parser, Clone, Debug)]

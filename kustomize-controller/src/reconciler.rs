@@ -1,26 +1,28 @@
 //! One pass over a Kustomization: from the artifact of its source to healthy objects.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fluxide_apply::apply::{self, Action, ChangeSet};
 use fluxide_apply::cel::Expression;
 use fluxide_apply::cluster::Cluster;
-use fluxide_apply::health::{RuleText, Rules};
+use fluxide_apply::health;
 use fluxide_apply::managed_fields::TakeOver;
+use fluxide_apply::memory::Memory;
 use fluxide_apply::metadata::{Owner, is_encrypted_secret, set_common_metadata};
 use fluxide_apply::order::GroupKind;
+use fluxide_apply::selector::SelectorText;
 use fluxide_apply::wait::{self, Health, Target};
-use fluxide_apply::{Entry, Object, ObjectId, inventory, prune};
+use fluxide_apply::{Entry, Object, ObjectId, ignore, inventory, prune};
 use fluxide_artifact::{ArtifactCache, FetchError};
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::condition::reasons;
 use fluxide_meta::names::{META_COMMIT_STATUS, META_ORIGIN_REVISION, META_REVISION};
-use fluxide_meta::{Artifact, DependencyReference};
+use fluxide_meta::{Artifact, DependencyReference, Selector};
 use fluxide_runtime::conditions::{self, HEALTHY, READY};
 use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
-use fluxide_runtime::{Failure, FeatureGates, Outcome, Pass, Reconciler, Severity, Store};
+use fluxide_runtime::{Failure, FeatureGates, Key, Outcome, Pass, Reconciler, Severity, Store};
 use kube::{Api, ResourceExt as _};
 
 use crate::build::{self, Built};
@@ -68,6 +70,30 @@ pub struct KustomizationReconciler {
     pub artifacts: ArtifactCache,
     /// Where objects go.
     pub targets: Targets,
+    /// What earlier passes found out.
+    pub memories: Memories,
+}
+
+/// What earlier passes found out about the objects of each Kustomization, at one generation of its
+/// spec.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<Key, (i64, Arc<Memory>)>>);
+
+impl Memories {
+    fn of(&self, object: &Kustomization) -> Arc<Memory> {
+        let generation = object.metadata.generation.unwrap_or(0);
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = memories.entry(Key::of(object)).or_default();
+        if entry.0 != generation {
+            *entry = (generation, Arc::default());
+        }
+        entry.1.clone()
+    }
+
+    /// Forgets a Kustomization that is gone.
+    pub fn forget(&self, key: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }
 
 /// Why a pass ends before its end.
@@ -123,7 +149,7 @@ impl KustomizationReconciler {
         progress: &mut Progress,
         found: &mut Option<Artifact>,
     ) -> Result<(), Stop> {
-        let rules = health_rules(object)?;
+        let rules = Rules { health: health_rules(object)?, ignore: ignore_rules(object)? };
         self.check_gates(object)?;
         let artifact = self.artifact(object).await?;
         *found = Some(artifact.clone());
@@ -320,9 +346,23 @@ impl KustomizationReconciler {
             .is_none_or(|status| status.last_applied_revision.as_deref() != Some(&*artifact.revision));
 
         let owner = owner(object);
-        let objects = prepare(object, &owner, built.objects)?;
+        let (objects, dropped) = prepare(object, &owner, built.objects)?;
+        if is_new_revision {
+            for message in dropped {
+                tracing::warn!("{message}");
+                self.event(
+                    object,
+                    pass,
+                    Severity::Info,
+                    reasons::PROGRESSING,
+                    message,
+                    event_metadata(artifact),
+                );
+            }
+        }
         let vanishing_jobs = vanishing_jobs(&objects);
-        let changes = self.apply(object, pass, artifact, cluster, &owner, objects, &old_inventory).await?;
+        let options = self.apply_options(object, owner.clone(), rules.ignore, &old_inventory);
+        let changes = self.apply(object, pass, artifact, cluster, objects, options, &old_inventory).await?;
         let new_inventory = changes.inventory();
         status::set_inventory(object, &new_inventory);
 
@@ -331,25 +371,21 @@ impl KustomizationReconciler {
             self.prune(object, pass, artifact, cluster, &owner, stale).await?;
         }
 
-        let health = Health { vanishing_jobs, rules };
+        let health = Health { vanishing_jobs, rules: rules.health };
         let targets = health_targets(object, &changes);
         let check = HealthCheck { artifact, was_healthy, notify: is_new_revision && changes.has_changes() };
         self.check_health(object, pass, progress, cluster, targets, &health, &check).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the steps of one pass share all of its state")]
-    async fn apply(
+    fn apply_options(
         &self,
-        object: &mut Kustomization,
-        pass: &Pass,
-        artifact: &Artifact,
-        cluster: &Cluster,
-        owner: &Owner,
-        objects: Vec<Object>,
+        object: &Kustomization,
+        owner: Owner,
+        ignore: ignore::Rules,
         old_inventory: &[Entry],
-    ) -> Result<ChangeSet, Stop> {
-        let options = apply::Options {
-            owner: owner.clone(),
+    ) -> apply::Options {
+        apply::Options {
+            owner,
             take_over: TakeOver {
                 field_manager: FIELD_MANAGER.to_owned(),
                 override_managers: self.settings.override_managers.clone(),
@@ -359,10 +395,27 @@ impl KustomizationReconciler {
             force: object.spec.force,
             migrate_api_version: self.settings.gates.enabled(options::MIGRATE_API_VERSION),
             timeout: status::timeout(&object.spec),
-        };
+            ignore,
+            expected: old_inventory.iter().map(|entry| entry.id.clone()).collect(),
+            memory: self.memories.of(object),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the steps of one pass share all of its state")]
+    async fn apply(
+        &self,
+        object: &mut Kustomization,
+        pass: &Pass,
+        artifact: &Artifact,
+        cluster: &Cluster,
+        objects: Vec<Object>,
+        options: apply::Options,
+        old_inventory: &[Entry],
+    ) -> Result<ChangeSet, Stop> {
         let (changes, error) = match apply::apply_all(cluster, objects, &options).await {
             Ok(changes) => (changes, None),
             Err(failure) => {
+                options.memory.clear();
                 let message = failure.to_string();
                 (failure.changes, Some(message))
             }
@@ -412,7 +465,7 @@ impl KustomizationReconciler {
         if stale.is_empty() {
             return Ok(());
         }
-        let outcome = prune::delete_all(cluster, stale, owner).await;
+        let outcome = prune::delete_all(cluster, stale, owner, &self.protected(object)).await;
         if let Some(message) = outcome.error() {
             let kept = status::inventory(object)
                 .map_err(|error| Stop::failed(reasons::RECONCILIATION_FAILED, error))?;
@@ -590,19 +643,31 @@ impl KustomizationReconciler {
         pass.event(object, severity, reason, message, metadata);
     }
 
+    /// Namespaces that are never pruned: that of the object and that of the controller.
+    pub(crate) fn protected(&self, object: &Kustomization) -> Vec<String> {
+        let own = object.namespace().unwrap_or_default();
+        let controller = self.settings.runtime_namespace.clone();
+        [own, controller].into_iter().filter(|namespace| !namespace.is_empty()).collect()
+    }
+
     fn requeue(&self) -> String {
         status::go_duration(self.settings.requeue_dependency)
     }
 }
 
-/// The health rules of a Kustomization.
-fn health_rules(object: &Kustomization) -> Result<Rules, Stop> {
+/// The rules that users write into the spec, parsed.
+struct Rules {
+    health: health::Rules,
+    ignore: ignore::Rules,
+}
+
+fn health_rules(object: &Kustomization) -> Result<health::Rules, Stop> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let texts: Vec<RuleText> = object
+    let texts: Vec<health::RuleText> = object
         .spec
         .health_check_exprs
         .iter()
-        .map(|check| RuleText {
+        .map(|check| health::RuleText {
             api_version: check.api_version.clone(),
             kind: text(&check.kind),
             in_progress: text(&check.in_progress),
@@ -610,8 +675,32 @@ fn health_rules(object: &Kustomization) -> Result<Rules, Stop> {
             current: check.current.clone(),
         })
         .collect();
-    Rules::parse(&texts)
+    health::Rules::parse(&texts)
         .map_err(|error| Stop::Terminal { reason: reasons::INVALID_CEL_EXPRESSION, message: terminal(error) })
+}
+
+fn ignore_rules(object: &Kustomization) -> Result<ignore::Rules, Stop> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let selector = |target: &Selector| SelectorText {
+        group: text(&target.group),
+        version: text(&target.version),
+        kind: text(&target.kind),
+        name: text(&target.name),
+        namespace: text(&target.namespace),
+        label_selector: text(&target.label_selector),
+        annotation_selector: text(&target.annotation_selector),
+    };
+    let texts: Vec<ignore::RuleText> = object
+        .spec
+        .ignore
+        .iter()
+        .map(|rule| ignore::RuleText {
+            paths: rule.paths.clone(),
+            target: rule.target.as_ref().map(selector),
+        })
+        .collect();
+    ignore::Rules::parse(&texts)
+        .map_err(|error| Stop::Terminal { reason: reasons::RECONCILIATION_FAILED, message: terminal(error) })
 }
 
 fn terminal(error: impl std::fmt::Display) -> String {
@@ -644,9 +733,14 @@ pub(crate) fn owner(object: &Kustomization) -> Owner {
 }
 
 /// Marks the built objects as ours, refuses ciphertext, and brings them to the form in which they
-/// are applied.
-fn prepare(object: &Kustomization, owner: &Owner, mut objects: Vec<Object>) -> Result<Vec<Object>, Stop> {
+/// are applied. Also says which fields get lost by that.
+fn prepare(
+    object: &Kustomization,
+    owner: &Owner,
+    mut objects: Vec<Object>,
+) -> Result<(Vec<Object>, Vec<String>), Stop> {
     let common = object.spec.common_metadata.as_ref();
+    let mut dropped = Vec::new();
     for built in &mut objects {
         let keeps_ciphertext = built
             .annotation("kustomize.toolkit.fluxcd.io/decrypt")
@@ -661,12 +755,16 @@ fn prepare(object: &Kustomization, owner: &Owner, mut objects: Vec<Object>) -> R
             ));
         }
         owner.label(built);
-        fluxide_apply::normalize::normalize(built);
+        let unknown = fluxide_apply::normalize::normalize(built);
+        if !unknown.is_empty() {
+            let fields = unknown.join(", ");
+            dropped.push(format!("{} has unknown fields that are dropped: {fields}", built.subject()));
+        }
         if let Some(common) = common {
             set_common_metadata(built, &common.labels, &common.annotations);
         }
     }
-    Ok(objects)
+    Ok((objects, dropped))
 }
 
 /// Jobs that remove themselves when they have ended.

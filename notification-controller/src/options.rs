@@ -43,3 +43,28 @@ impl Options {
         CommonOptions { events_addr: String::new(), ..self.common.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Options {
+        let arguments = std::iter::once("notification-controller").chain(arguments.iter().copied());
+        fluxide_runtime::options::parse_from(&PROFILE, arguments).unwrap()
+    }
+
+    #[test]
+    fn the_receiver_address_has_two_spellings() {
+        assert_eq!(parse(&[]).receiver_addr, ":9292");
+        assert_eq!(parse(&["--receiverAddr=:1"]).receiver_addr, ":1");
+        assert_eq!(parse(&["--receiver-addr", ":2"]).receiver_addr, ":2");
+    }
+
+    #[test]
+    fn the_events_address_is_one_to_listen_on() {
+        let options = parse(&["--watch-all-namespaces", "--enable-leader-election"]);
+        assert_eq!(options.common.events_addr, ":9090");
+        assert_eq!(options.manager_options().events_addr, "");
+        assert!(options.check().is_ok());
+    }
+}

@@ -12,6 +12,7 @@ use fluxide_artifact::archive::archive_directory;
 use fluxide_artifact::ignore::IgnoreRules;
 use fluxide_artifact::store::{Owner, StoreError};
 use fluxide_artifact::{Store, StoredFile};
+use fluxide_git::ssh::SshAlgorithms;
 use fluxide_git::{Checkout, CheckoutOptions, Commit, GitError, Limits, Reference, Remote, checkout};
 use fluxide_meta::Artifact;
 use fluxide_runtime::conditions::{self, Status};
@@ -34,6 +35,7 @@ pub struct GitRepositoryReconciler {
     repositories: Objects<GitRepository>,
     limits: Limits,
     requeue_dependency: Duration,
+    ssh_algorithms: SshAlgorithms,
 }
 
 impl GitRepositoryReconciler {
@@ -44,6 +46,7 @@ impl GitRepositoryReconciler {
             repositories,
             limits: Limits { pack_bytes: options.git_max_size, ..Limits::default() },
             requeue_dependency: options.common.requeue_dependency.0,
+            ssh_algorithms: options.ssh_algorithms(),
         }
     }
 }
@@ -177,7 +180,8 @@ impl GitRepositoryReconciler {
         }
         let client = pass.client().clone();
         let remote = auth::remote(&client, &pass.key().namespace, &object.spec).await;
-        let remote = remote.map_err(|problem| problem.mark(object, FETCH_FAILED, Status::True))?;
+        let mut remote = remote.map_err(|problem| problem.mark(object, FETCH_FAILED, Status::True))?;
+        remote.ssh_algorithms = self.ssh_algorithms.clone();
         let included = included.map_err(|problem| problem.mark(object, INCLUDE_UNAVAILABLE, Status::True))?;
         conditions::delete(object, INCLUDE_UNAVAILABLE);
         if includes_differ(object, &included) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use fluxide_git::ssh::SshAlgorithms;
 use fluxide_runtime::CommonOptions;
 use fluxide_runtime::duration::GoDuration;
 
@@ -44,6 +45,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// The algorithms for SSH that the flags choose.
+    pub(crate) fn ssh_algorithms(&self) -> SshAlgorithms {
+        SshAlgorithms { key_exchange: self.ssh_kex_algos.clone(), host_key: self.ssh_hostkey_algos.clone() }
+    }
+
     /// The address in artifact URLs: what the flag says, or else where the server listens.
     pub(crate) fn advertised_address(&self, listening: Option<SocketAddr>) -> Result<String, String> {
         if !self.storage_adv_addr.is_empty() {

@@ -20,6 +20,17 @@ pub enum Error {
         /// What the server said.
         source: cluster::Error,
     },
+    /// The object must not be deleted whatever the inventory says.
+    #[error(
+        "{subject} delete failed: it holds this object or the controller; remove it from the inventory by \
+         declaring it again or by annotating it with '{group}/prune: disabled'"
+    )]
+    Protected {
+        /// Which object.
+        subject: String,
+        /// Group of the annotation.
+        group: String,
+    },
     /// The API server refused to delete the object.
     #[error("{subject} delete failed: {source}")]
     Delete {
@@ -56,12 +67,17 @@ impl Outcome {
 }
 
 /// Deletes objects that carry our labels and do not ask to be kept. What cannot be deleted does not
-/// keep the rest from being deleted.
-pub async fn delete_all(cluster: &Cluster, mut entries: Vec<Entry>, owner: &Owner) -> Outcome {
+/// keep the rest from being deleted. `protected` are namespaces that stay.
+pub async fn delete_all(
+    cluster: &Cluster,
+    mut entries: Vec<Entry>,
+    owner: &Owner,
+    protected: &[String],
+) -> Outcome {
     order::sort_for_deletion(&mut entries);
     let mut outcome = Outcome::default();
     for entry in entries {
-        match delete(cluster, &entry, owner).await {
+        match delete(cluster, &entry, owner, protected).await {
             Ok(change) => outcome.changes.changes.push(change),
             Err(error) => outcome.errors.push((entry, error)),
         }
@@ -69,7 +85,12 @@ pub async fn delete_all(cluster: &Cluster, mut entries: Vec<Entry>, owner: &Owne
     outcome
 }
 
-async fn delete(cluster: &Cluster, entry: &Entry, owner: &Owner) -> Result<Change, Error> {
+async fn delete(
+    cluster: &Cluster,
+    entry: &Entry,
+    owner: &Owner,
+    protected: &[String],
+) -> Result<Change, Error> {
     let ObjectId { namespace, name, kind, .. } = &entry.id;
     let change = |action, object| Change { entry: entry.clone(), action, object };
     let query_failed = |source| Error::Query { subject: entry.id.subject(), source };
@@ -89,6 +110,9 @@ async fn delete(cluster: &Cluster, entry: &Entry, owner: &Owner) -> Result<Chang
     };
     if !owner.owns(&live) || owner.is_kept(&live) || owner.is_ignored(&live) {
         return Ok(change(Action::Skipped, Some(Arc::new(live))));
+    }
+    if kind == "Namespace" && entry.id.group.is_empty() && protected.contains(name) {
+        return Err(Error::Protected { subject: entry.id.subject(), group: owner.group.clone() });
     }
     cluster
         .delete(&resource, namespace, name)

@@ -31,7 +31,7 @@ pub(crate) fn transport(
     failure: Failure,
 ) -> Result<Transport<HttpClient>, GitError> {
     let credentials = match &remote.auth {
-        Auth::None => None,
+        Auth::None | Auth::Ssh(_) => None,
         Auth::Basic { username, password } => {
             Some(format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
         }

@@ -14,6 +14,7 @@ mod objects;
 mod reference;
 mod remote;
 mod session;
+pub mod ssh;
 mod tree;
 pub mod verify;
 

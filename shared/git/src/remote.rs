@@ -5,6 +5,7 @@ use std::fmt;
 use url::Url;
 
 use crate::GitError;
+use crate::ssh::{SshAlgorithms, SshCredentials};
 
 /// A repository on a server, with everything needed to reach it.
 #[derive(Clone)]
@@ -14,8 +15,10 @@ pub struct Remote {
     pub auth: Auth,
     /// Trust and identity for https.
     pub tls: TlsSettings,
-    /// The way out, instead of what the environment says.
+    /// The way out for http and https, instead of what the environment says.
     pub proxy: Option<Proxy>,
+    /// Algorithms for ssh.
+    pub ssh_algorithms: SshAlgorithms,
 }
 
 impl Remote {
@@ -46,7 +49,13 @@ impl Remote {
         } else {
             let _ = url.set_password(None);
         }
-        Ok(Remote { url, auth, tls: TlsSettings::default(), proxy: None })
+        Ok(Remote {
+            url,
+            auth,
+            tls: TlsSettings::default(),
+            proxy: None,
+            ssh_algorithms: SshAlgorithms::default(),
+        })
     }
 
     /// The URL, without credentials.
@@ -76,6 +85,8 @@ pub enum Auth {
     },
     /// HTTP bearer.
     Bearer(String),
+    /// A key for ssh.
+    Ssh(SshCredentials),
 }
 
 /// Trust and identity of a TLS client.
@@ -105,7 +116,7 @@ pub struct Proxy {
     pub credentials: Option<(String, String)>,
 }
 
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

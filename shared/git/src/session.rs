@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::GitError;
 use crate::http::{self, Failure};
 use crate::remote::Remote;
+use crate::ssh;
 
 /// Ends blocking work when its time is over or nobody waits for it any more.
 #[derive(Clone)]
@@ -68,8 +69,10 @@ impl Session {
     /// Connects and learns what the server can do.
     pub fn connect(remote: &Remote, guard: Guard) -> Result<Self, GitError> {
         let failure = Failure::default();
-        let mut transport: Box<dyn Transport> =
-            Box::new(http::transport(remote, guard.clone(), failure.clone())?);
+        let mut transport: Box<dyn Transport> = match remote.url().scheme() {
+            "ssh" => Box::new(ssh::transport(remote, guard.clone(), failure.clone())?),
+            _ => Box::new(http::transport(remote, guard.clone(), failure.clone())?),
+        };
         let handshake = gix::protocol::handshake(
             &mut transport,
             Service::UploadPack,

@@ -54,7 +54,7 @@ pub struct CommonOptions {
     #[arg(long, default_value = ":9440")]
     pub health_addr: String,
     /// The address of the events receiver; empty turns sending events off.
-    #[arg(long, env = "EVENTS_ADDR", default_value = "")]
+    #[arg(long, default_value = "")]
     pub events_addr: String,
     /// The number of concurrent reconciles per controller.
     #[arg(long, default_value = "4")]
@@ -242,6 +242,10 @@ pub fn parse_from<T: Parser>(
         ("requeue_dependency", profile.requeue_dependency.to_owned()),
     ] {
         command = command.mut_arg(argument, |argument| argument.default_value(default));
+    }
+    // Where events go may come from the environment; where they are listened for may not.
+    if profile.events_addr.is_empty() {
+        command = command.mut_arg("events_addr", |argument| argument.env("EVENTS_ADDR"));
     }
     let matches = command.try_get_matches_from_mut(arguments)?;
     T::from_arg_matches(&matches).map_err(|error| error.format(&mut command))

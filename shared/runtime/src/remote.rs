@@ -153,7 +153,8 @@ async fn remote(
     if let Some(secret_ref) = &reference.secret_ref {
         let key = Key::new(namespace, secret_ref.name.as_str());
         let secret = Secret::get(own, namespace, &secret_ref.name).await;
-        let secret = secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: Box::new(error) })?;
+        let secret =
+            secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: Box::new(error) })?;
         let text = kubeconfig::find(&secret, secret_ref.key.as_deref())?;
         let failed = |reason| Error::Kubeconfig { secret: key.clone(), reason };
         let config = kubeconfig::config(text, policy).await.map_err(failed)?;

@@ -78,7 +78,7 @@ async fn serve(
         return Ok(None);
     };
     let bound = listener.local_addr().map_err(|error| Error { address: address.to_owned(), error })?;
-    tracing::info!(server = name, addr = %bound, "starting server");
+    tracing::info!(name = name, addr = %bound, "starting server");
     let server = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
     tokio::spawn(async move {
         if let Err(error) = server.await {

@@ -103,3 +103,42 @@ impl HttpClient for Client {
         Box::pin(async move { sent.await? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, routing::post};
+    use tracing_subscriber::prelude::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reconcile_reaches_the_collector() {
+        let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+        let collect = move |headers: http::HeaderMap, body: Bytes| async move {
+            send.send((headers, body)).unwrap();
+        };
+        let routes = Router::new().route("/v1/traces", post(collect));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let (traces, tracer) = start("test-controller", &endpoint).unwrap();
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let _span = tracing::info_span!("reconcile", name = "apps", gitops.revision = "main@1").entered();
+        });
+        traces.shutdown().await;
+        let (headers, body) = receive.recv().await.unwrap();
+        assert_eq!(headers["content-type"], "application/x-protobuf");
+        let text = String::from_utf8_lossy(&body);
+        for part in ["test-controller", "reconcile", "gitops.revision", "main@1"] {
+            assert!(text.contains(part), "{part} not in {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_must_be_an_http_url() {
+        for endpoint in ["collector:4317", "grpc://collector", ""] {
+            assert!(start("test-controller", endpoint).is_err(), "{endpoint}");
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! From a GitRepository's URL and Secrets to a remote.
 
+use fluxide_git::ssh::{SshCredentials, SshCredentialsError};
 use fluxide_git::{Auth, ClientCertificate, Proxy, Remote, TlsSettings};
 use fluxide_runtime::secrets::{self, Secret};
 use fluxide_source_api::git_repository::{GitProvider, GitRepositorySpec};
 use kube::Client;
 
-use crate::source::{Problem, reason};
+use crate::source::{Problem, blocking, reason};
 
 /// The remote a spec describes, with its credentials.
 pub async fn remote(client: &Client, namespace: &str, spec: &GitRepositorySpec) -> Result<Remote, Problem> {
@@ -53,9 +54,7 @@ pub async fn remote(client: &Client, namespace: &str, spec: &GitRepositorySpec) 
         (_, None) => {}
     }
     match remote.url().scheme() {
-        "ssh" => {
-            return Err(options_error("ssh is not supported yet"));
-        }
+        "ssh" => ssh(&mut remote, &secret).await?,
         _ => http(&mut remote, &secret)?,
     }
     Ok(remote)
@@ -92,6 +91,34 @@ fn http(remote: &mut Remote, secret: &Secret) -> Result<(), Problem> {
         Err(secrets::Error::NoTls(_)) => Ok(()),
         Err(error) => Err(options_error(&error.to_string())),
     }
+}
+
+async fn ssh(remote: &mut Remote, secret: &Secret) -> Result<(), Problem> {
+    let required = |key: &'static str| {
+        let text = secret.text(key).map_err(|error| options_error(&error.to_string()))?;
+        let missing = || options_error(&format!("invalid 'ssh' auth option: '{key}' is required"));
+        text.filter(|text| !text.is_empty()).ok_or_else(missing)
+    };
+    let identity = required("identity")?;
+    let known_hosts = required("known_hosts")?;
+    let passphrase = secret.text("password").map_err(|error| options_error(&error.to_string()))?;
+    // Encrypted keys are slow to open, by design.
+    let credentials =
+        blocking(move || SshCredentials::new(&identity, passphrase.as_deref(), &known_hosts)).await;
+    let credentials = credentials.map_err(|error| {
+        let name = secret.key();
+        options_error(&match error {
+            SshCredentialsError::PassphraseNeeded => format!(
+                "SSH identity key is encrypted but no 'password' field was provided in the secret '{name}'"
+            ),
+            SshCredentialsError::Key(error) => {
+                format!("failed to parse SSH identity key from secret '{name}': {error}")
+            }
+            SshCredentialsError::KnownHosts(error) => format!("secret '{name}': {error}"),
+        })
+    })?;
+    remote.auth = Auth::Ssh(credentials);
+    Ok(())
 }
 
 async fn proxy(client: &Client, namespace: &str, name: &str) -> Result<Proxy, Problem> {

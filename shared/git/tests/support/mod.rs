@@ -1,6 +1,8 @@
 //! Repositories made by Git itself, and Git's own server over HTTP.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub mod sshd;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};

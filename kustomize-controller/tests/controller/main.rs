@@ -1,0 +1,9 @@
+//! The controller against an API server: what it does to a cluster, and what it says about it.
+
+mod apply;
+mod deletion;
+mod failures;
+mod health;
+mod lifecycle;
+mod requests;
+mod world;

@@ -1,0 +1,150 @@
+//! Validation of the built-in kinds, what updates of them may not change, and their warnings.
+//!
+//! Objects come here decoded and defaulted. The order of the errors is the server's: it is visible in its messages.
+
+mod autoscaling;
+mod config;
+mod containers;
+mod events;
+mod jobs;
+mod networking;
+mod pods;
+mod rbac;
+mod selector;
+mod services;
+mod storage;
+mod volumes;
+pub(crate) mod warnings;
+mod workloads;
+
+use serde_json::Value;
+
+use super::{IMMUTABLE, NOT_NEGATIVE, metadata};
+use crate::api_error::FieldError;
+use crate::registry::Resource;
+
+/// Everything that is wrong with a new object.
+pub(crate) fn validate_create(resource: &Resource, v: &Value) -> Vec<FieldError> {
+    let mut errors = metadata::validate(resource, v);
+    validate(resource, v, None, &mut errors);
+    errors
+}
+
+/// Everything that is wrong with a changed object.
+pub(crate) fn validate_update(
+    resource: &Resource,
+    subresource: &str,
+    new: &Value,
+    old: &Value,
+) -> Vec<FieldError> {
+    let mut errors = metadata::validate_update(resource, new, old);
+    if subresource.is_empty() || subresource == "scale" {
+        validate(resource, new, Some(old), &mut errors);
+    }
+    errors
+}
+
+fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "configmaps") => config::config_map(resource, v, old, errors),
+        ("", "secrets") => config::secret(resource, v, old, errors),
+        ("", "services") => services::service(v, old, errors),
+        ("", "pods") => pods::pod(v, old, errors),
+        ("", "persistentvolumeclaims") => storage::claim(resource, v, old, errors),
+        ("", "replicationcontrollers") => workloads::replication_controller(v, errors),
+        ("" | "events.k8s.io", "events") => events::event(v, old, errors),
+        ("storage.k8s.io", "storageclasses") => storage::class(v, old, errors),
+        ("coordination.k8s.io", "leases") => events::lease(v, errors),
+        ("apps", "deployments") => workloads::deployment(v, old, errors),
+        ("apps", "replicasets") => workloads::replica_set(v, old, errors),
+        ("apps", "daemonsets") => workloads::daemon_set(v, old, errors),
+        ("apps", "statefulsets") => workloads::stateful_set(v, old, errors),
+        ("batch", "jobs") => jobs::job(v, old, errors),
+        ("batch", "cronjobs") => jobs::cron_job(v, errors),
+        ("autoscaling", "horizontalpodautoscalers") => autoscaling::autoscaler(v, errors),
+        ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget(v, errors),
+        ("networking.k8s.io", "ingresses") => networking::ingress(v, errors),
+        ("networking.k8s.io", "networkpolicies") => networking::policy(v, errors),
+        ("rbac.authorization.k8s.io", "roles") => rbac::rules(v, true, errors),
+        ("rbac.authorization.k8s.io", "clusterroles") => rbac::rules(v, false, errors),
+        ("rbac.authorization.k8s.io", "rolebindings") => rbac::binding(v, old, true, errors),
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => rbac::binding(v, old, false, errors),
+        _ => {}
+    }
+}
+
+/// The items of a list, none when it is absent.
+fn items<'a>(v: &'a Value, name: &str) -> &'a [Value] {
+    v.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A member that is there and not null.
+fn member<'a>(v: &'a Value, name: &str) -> Option<&'a Value> {
+    v.get(name).filter(|v| !v.is_null())
+}
+
+/// A string member, absent as empty.
+fn string<'a>(v: &'a Value, name: &str) -> &'a str {
+    v.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// An integer member, absent as zero.
+fn integer(v: &Value, name: &str) -> i64 {
+    v.get(name).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn not_negative(v: &Value, name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let number = integer(v, name);
+    if number < 0 {
+        errors.push(FieldError::invalid(format!("{path}.{name}"), number, NOT_NEGATIVE));
+    }
+}
+
+fn immutable(new: &Value, old: &Value, name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let (new, old) = (member(new, name), member(old, name));
+    if new != old {
+        let shown = new.cloned().unwrap_or(Value::Null);
+        errors.push(FieldError::invalid(path, shown, IMMUTABLE));
+    }
+}
+
+fn port_number(number: i64, path: &str, errors: &mut Vec<FieldError>) {
+    if !(1..=65535).contains(&number) {
+        errors.push(FieldError::invalid(path, number, "must be between 1 and 65535, inclusive"));
+    }
+}
+
+/// A port by number or by name.
+fn port(v: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+    match v {
+        Some(Value::String(name)) => {
+            for m in super::names::port_name(name) {
+                errors.push(FieldError::invalid(path, name.as_str(), m));
+            }
+        }
+        other => port_number(other.and_then(Value::as_i64).unwrap_or(0), path, errors),
+    }
+}
+
+fn label_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    for m in super::names::dns1123_label(name) {
+        errors.push(FieldError::invalid(path, name, m));
+    }
+}
+
+fn subdomain_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    for m in super::names::dns1123_subdomain(name) {
+        errors.push(FieldError::invalid(path, name, m));
+    }
+}
+
+/// A value that must be one of a few.
+fn one_of(v: &Value, name: &str, path: &str, allowed: &[&str], errors: &mut Vec<FieldError>) {
+    match string(v, name) {
+        "" => errors.push(FieldError::required(format!("{path}.{name}"), "")),
+        found if !allowed.contains(&found) => {
+            errors.push(FieldError::not_supported(format!("{path}.{name}"), found, allowed));
+        }
+        _ => {}
+    }
+}
