@@ -2,9 +2,7 @@
 
 use clap::{ArgAction, Parser};
 use fluxide_runtime::{
-    CommonOptions, Profile,
-    duration::GoDuration,
-    options::{Error, parse_bool},
+    CommonOptions, Error, Profile, duration::GoDuration, options::parse_bool, process::ControllerOptions,
 };
 
 /// What helm-controller is before any flag is read.
@@ -71,12 +69,19 @@ pub struct Options {
     pub insecure_kubeconfig_tls: bool,
 }
 
-impl Options {
-    /// Whether the flags go together.
-    pub fn check(&self) -> Result<(), Error> {
-        self.common.check_default_service_accounts(&PROFILE, &[&self.default_kubeconfig_service_account])
+impl ControllerOptions for Options {
+    fn common(&self) -> &CommonOptions {
+        &self.common
     }
 
+    fn check(&self) -> Result<(), Error> {
+        Ok(self
+            .common
+            .check_default_service_accounts(&PROFILE, &[&self.default_kubeconfig_service_account])?)
+    }
+}
+
+impl Options {
     /// The profile with the shutdown time of the flags.
     pub fn profile(&self) -> Profile {
         Profile { graceful_shutdown: self.graceful_shutdown_timeout.0, ..PROFILE }

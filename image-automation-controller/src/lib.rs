@@ -9,6 +9,5 @@ use kube::Client;
 
 /// Runs the controller until `shutdown`.
 pub async fn run(options: Options, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
-    options.check()?;
     Manager::new(&options.profile(), &options.common, client)?.run(shutdown).await
 }

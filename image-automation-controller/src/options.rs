@@ -1,7 +1,7 @@
 //! The flags of image-automation-controller, which is both of Flux's image controllers.
 
 use clap::{ArgAction, Parser, ValueEnum};
-use fluxide_runtime::{CommonOptions, Profile, options::Error};
+use fluxide_runtime::{CommonOptions, Error, Profile, process::ControllerOptions};
 
 /// What image-automation-controller is before any flag is read.
 pub const PROFILE: Profile = Profile {
@@ -55,9 +55,12 @@ pub struct Options {
     pub ssh_hostkey_algos: Vec<String>,
 }
 
-impl Options {
-    /// Whether the flags go together; warns of those that have no meaning.
-    pub fn check(&self) -> Result<(), Error> {
+impl ControllerOptions for Options {
+    fn common(&self) -> &CommonOptions {
+        &self.common
+    }
+
+    fn check(&self) -> Result<(), Error> {
         let ignored = [
             ("--storage-value-log-file-size", self.storage_value_log_file_size),
             ("--storage-compression-threshold", self.storage_compression_threshold),
@@ -67,9 +70,11 @@ impl Options {
                 tracing::warn!(logger = "setup", flag, "flag is ignored");
             }
         }
-        self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])
+        Ok(self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])?)
     }
+}
 
+impl Options {
     /// The profile under the name of the controller that was chosen, which names the Lease and the
     /// owner of fields.
     pub fn profile(&self) -> Profile {

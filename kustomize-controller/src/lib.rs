@@ -41,14 +41,6 @@ pub async fn run(options: Options, client: kube::Client, shutdown: CancellationT
 pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error> {
     let mut manager = Manager::new(&PROFILE, &options.common, client)?;
     let gates = Arc::new(manager.gates().clone());
-    let workload_identity = gates.enabled(fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY);
-    let has_default_account = !options.default_decryption_service_account.is_empty()
-        || !options.default_kubeconfig_service_account.is_empty();
-    if has_default_account && !workload_identity {
-        return Err(setup_error(
-            "cannot set default service accounts when the feature gate ObjectLevelWorkloadIdentity is not enabled",
-        ));
-    }
 
     let sources = Sources {
         git_repositories: manager.store::<GitRepository>(),

@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    fluxide_runtime::process::main(
-        &fluxide_kustomize_controller::PROFILE,
-        |options: &fluxide_kustomize_controller::Options| &options.common,
-        fluxide_kustomize_controller::run,
-    )
+    fluxide_runtime::process::main(&fluxide_kustomize_controller::PROFILE, fluxide_kustomize_controller::run)
 }

@@ -1,7 +1,8 @@
 //! The command line of kustomize-controller.
 
 use clap::Parser;
-use fluxide_runtime::{CommonOptions, Profile};
+use fluxide_runtime::process::ControllerOptions;
+use fluxide_runtime::{CommonOptions, Error, Profile};
 
 /// The feature gates and their defaults.
 pub const FEATURE_GATES: &[(&str, bool)] = &[
@@ -81,4 +82,15 @@ pub struct Options {
     /// Allow kubeconfigs that skip the verification of certificates.
     #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, value_parser = fluxide_runtime::options::parse_bool, action = clap::ArgAction::Set)]
     pub insecure_kubeconfig_tls: bool,
+}
+
+impl ControllerOptions for Options {
+    fn common(&self) -> &CommonOptions {
+        &self.common
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let accounts = [&*self.default_decryption_service_account, &*self.default_kubeconfig_service_account];
+        Ok(self.common.check_default_service_accounts(&PROFILE, &accounts)?)
+    }
 }

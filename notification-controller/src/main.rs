@@ -1,8 +1,8 @@
 //! The `notification-controller` binary.
 
-use fluxide_notification_controller::{Options, PROFILE, run};
+use fluxide_notification_controller::{PROFILE, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    fluxide_runtime::process::main(&PROFILE, |options: &Options| &options.common, run)
+    fluxide_runtime::process::main(&PROFILE, run)
 }

@@ -2,9 +2,7 @@
 
 use clap::{ArgAction, Parser};
 use fluxide_runtime::{
-    CommonOptions, Profile,
-    duration::GoDuration,
-    options::{Error, parse_bool},
+    CommonOptions, Error, Profile, duration::GoDuration, options::parse_bool, process::ControllerOptions,
 };
 
 /// What notification-controller is before any flag is read. Its `--events-addr` is the address it
@@ -32,12 +30,17 @@ pub struct Options {
     pub export_http_path_metrics: bool,
 }
 
-impl Options {
-    /// Whether the flags go together.
-    pub fn check(&self) -> Result<(), Error> {
-        self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])
+impl ControllerOptions for Options {
+    fn common(&self) -> &CommonOptions {
+        &self.common
     }
 
+    fn check(&self) -> Result<(), Error> {
+        Ok(self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])?)
+    }
+}
+
+impl Options {
     /// The options of the manager: this controller sends its own events to Kubernetes only.
     pub fn manager_options(&self) -> CommonOptions {
         CommonOptions { events_addr: String::new(), ..self.common.clone() }

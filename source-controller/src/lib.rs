@@ -25,8 +25,6 @@ pub const PROFILE: Profile = Profile { concurrent: 2, ..Profile::new("source-con
 /// Runs the controller until `shutdown`.
 pub async fn run(options: Options, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     let storage_error = |error: String| Error::Service { name: "artifact storage".to_owned(), error };
-    options.common.check_default_service_accounts(&PROFILE, &[&options.common.default_service_account])?;
-    options.ssh_algorithms().check().map_err(|error| storage_error(error.to_string()))?;
     let algorithm = options
         .artifact_digest_algo
         .parse()

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use fluxide_source_controller::{Options, PROFILE, run};
+use fluxide_source_controller::{PROFILE, run};
 
 fn main() -> ExitCode {
-    fluxide_runtime::process::main(&PROFILE, |options: &Options| &options.common, run)
+    fluxide_runtime::process::main(&PROFILE, run)
 }

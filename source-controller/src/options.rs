@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::PROFILE;
 use clap::Parser;
 use fluxide_git::ssh::SshAlgorithms;
-use fluxide_runtime::CommonOptions;
 use fluxide_runtime::duration::GoDuration;
+use fluxide_runtime::process::ControllerOptions;
+use fluxide_runtime::{CommonOptions, Error};
 
 /// The flags of source-controller.
 #[derive(Clone, Debug, Parser)]
@@ -42,6 +44,18 @@ pub struct Options {
     /// The list of hostkey algorithms to use for ssh connections, arranged from most preferred to the least.
     #[arg(long, value_delimiter = ',')]
     pub ssh_hostkey_algos: Vec<String>,
+}
+
+impl ControllerOptions for Options {
+    fn common(&self) -> &CommonOptions {
+        &self.common
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])?;
+        let failed = |error: String| Error::Service { name: "git".to_owned(), error };
+        self.ssh_algorithms().check().map_err(|error| failed(error.to_string()))
+    }
 }
 
 impl Options {

@@ -15,14 +15,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::filter_fn, prelude::*};
 
+/// The command line of one controller: the flags of all and its own.
+pub trait ControllerOptions: Parser {
+    /// The flags that every controller has.
+    fn common(&self) -> &CommonOptions;
+
+    /// Whether its own flags are valid and go together. It is asked before anything else happens.
+    fn check(&self) -> Result<(), manager::Error>;
+}
+
 /// Runs a controller until it is told to end.
 ///
 /// Reads the flags, installs the log and, if asked for, traces, connects to the cluster and calls
 /// `run`. The token it gets is cancelled by SIGTERM or SIGINT; a second signal ends at once.
 /// Exit codes: 0 after a graceful end, 1 after a failure, 2 for wrong flags.
-pub fn main<O, F, R>(profile: &Profile, common: fn(&O) -> &CommonOptions, run: F) -> ExitCode
+pub fn main<O, F, R>(profile: &Profile, run: F) -> ExitCode
 where
-    O: Parser,
+    O: ControllerOptions,
     F: FnOnce(O, Client, CancellationToken) -> R,
     R: Future<Output = Result<(), manager::Error>>,
 {
@@ -42,18 +51,19 @@ where
         }
     };
     let code = runtime.block_on(async {
-        let traces = match install(profile, common(&options)) {
+        let traces = match install(profile, options.common()) {
             Ok(traces) => traces,
             Err(error) => {
                 eprintln!("{error}");
                 return ExitCode::FAILURE;
             }
         };
-        let limits = (common(&options).kube_api_qps, common(&options).kube_api_burst);
-        let checked = common(&options).check(profile);
+        let limits = (options.common().kube_api_qps, options.common().kube_api_burst);
+        let checked =
+            options.common().check(profile).map_err(manager::Error::from).and_then(|()| options.check());
         let ended = match checked {
             Ok(()) => controlled(profile, limits, options, run).await,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         let code = match ended {
             Ok(()) => ExitCode::SUCCESS,

@@ -49,7 +49,9 @@ fn fill(container: &mut Value, kind: &str, defaults: &BTreeMap<String, Value>) -
     if defaults.is_empty() {
         return Vec::new();
     }
-    let resources = object::child(container, "resources").entry(kind).or_insert_with(|| Value::Object(Default::default()));
+    let resources = object::child(container, "resources")
+        .entry(kind)
+        .or_insert_with(|| Value::Object(Default::default()));
     let have = object::members(resources);
     let mut set = Vec::new();
     for (k, v) in defaults {

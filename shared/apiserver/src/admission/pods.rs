@@ -17,7 +17,9 @@ pub(super) fn tolerations(v: &mut Value) {
             same_key && matches!(text(t, &["effect"]), "NoExecute" | "")
         });
         if !tolerated {
-            list.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+            list.push(
+                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}),
+            );
         }
     }
 }

@@ -161,7 +161,8 @@ fn delete_object(
         if !waits {
             if resource.is("", "pods") {
                 mark(ctx.core, &resource, &mut v, 0);
-                object::metadata(&mut v).insert("generation".into(), stored.value["metadata"]["generation"].clone());
+                object::metadata(&mut v)
+                    .insert("generation".into(), stored.value["metadata"]["generation"].clone());
             }
             match ctx.core.store.delete(&resource.table, key, stored.revision, v.clone()) {
                 Ok(s) => {

@@ -29,7 +29,8 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) ->
         }
         ("", "persistentvolumes") => {
             let now = core.clock.now_text();
-            object::members(v).insert("status".into(), json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+            object::members(v)
+                .insert("status".into(), json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
         }
         ("apps", "daemonsets") => workloads::prepare_daemon_set(v),
         ("batch", "jobs") => workloads::generate_selector(v),

@@ -44,7 +44,13 @@ pub(crate) fn qos_class(pod: &Value) -> &'static str {
 /// The CPU and memory amounts that are more than nothing.
 fn amounts(list: &Value) -> Map<String, Value> {
     let counts = |k: &str, q: &Value| {
-        matches!(k, "cpu" | "memory") && q.as_str().and_then(|q| Quantity::parse(q).ok()).is_some_and(|q| !q.is_zero())
+        matches!(k, "cpu" | "memory")
+            && q.as_str().and_then(|q| Quantity::parse(q).ok()).is_some_and(|q| !q.is_zero())
     };
-    list.as_object().into_iter().flatten().filter(|(k, q)| counts(k, q)).map(|(k, q)| (k.clone(), q.clone())).collect()
+    list.as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(k, q)| counts(k, q))
+        .map(|(k, q)| (k.clone(), q.clone()))
+        .collect()
 }

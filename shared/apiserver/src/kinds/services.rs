@@ -103,7 +103,9 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
 }
 
 fn spec_bool(v: &Value, what: &str) -> bool {
-    what == "healthCheck" && kind(v) == "LoadBalancer" && text(v, &["spec", "externalTrafficPolicy"]) == "Local"
+    what == "healthCheck"
+        && kind(v) == "LoadBalancer"
+        && text(v, &["spec", "externalTrafficPolicy"]) == "Local"
 }
 
 fn kind(v: &Value) -> &str {
@@ -207,18 +209,23 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
     if kind(v) == "ExternalName" {
         return Ok(());
     }
-    let others: Vec<_> =
-        core.store.list("services", None).objects.into_iter().filter(|s| object::uid(&s.value) != own_uid).collect();
+    let others: Vec<_> = core
+        .store
+        .list("services", None)
+        .objects
+        .into_iter()
+        .filter(|s| object::uid(&s.value) != own_uid)
+        .collect();
     let spec = object::child(v, "spec");
     let given = spec.get("clusterIP").and_then(Value::as_str).filter(|c| !c.is_empty()).map(str::to_owned);
     let given = given.or_else(|| spec.get("clusterIPs")?.get(0)?.as_str().map(str::to_owned));
     let address = match given {
         Some(ip) => ip,
         None => {
-            let taken: HashSet<&str> = others.iter().map(|s| text(&s.value, &["spec", "clusterIP"])).collect();
-            free_address(core, &taken).ok_or_else(|| {
-                ApiError::internal("failed to allocate a serviceIP: range is full")
-            })?
+            let taken: HashSet<&str> =
+                others.iter().map(|s| text(&s.value, &["spec", "clusterIP"])).collect();
+            free_address(core, &taken)
+                .ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?
         }
     };
     spec.insert("clusterIP".into(), address.clone().into());
@@ -246,16 +253,27 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
                 if !u16::try_from(n).is_ok_and(|n| NODE_PORTS.contains(&n)) {
                     let detail =
                         "provided port is not in the valid range. The range of valid ports is 30000-32767";
-                    return Err(ApiError::invalid("", "Service", &name, vec![FieldError::invalid(field, n, detail)]));
+                    return Err(ApiError::invalid(
+                        "",
+                        "Service",
+                        &name,
+                        vec![FieldError::invalid(field, n, detail)],
+                    ));
                 }
                 if taken.contains(&n) {
                     let detail = "provided port is already allocated";
-                    return Err(ApiError::invalid("", "Service", &name, vec![FieldError::invalid(field, n, detail)]));
+                    return Err(ApiError::invalid(
+                        "",
+                        "Service",
+                        &name,
+                        vec![FieldError::invalid(field, n, detail)],
+                    ));
                 }
             }
         }
     }
-    if spec_bool(v, "healthCheck") && v["spec"]["healthCheckNodePort"].as_i64().unwrap_or(0) == 0
+    if spec_bool(v, "healthCheck")
+        && v["spec"]["healthCheckNodePort"].as_i64().unwrap_or(0) == 0
         && let Some(port) = free_port(core, &taken)
     {
         object::child(v, "spec").insert("healthCheckNodePort".into(), port.into());
@@ -280,6 +298,7 @@ fn free_address(core: &Core, taken: &HashSet<&str>) -> Option<String> {
 fn free_port(core: &Core, taken: &HashSet<i64>) -> Option<i64> {
     (0..TRIES).find_map(|_| {
         let port = rand::random_range(NODE_PORTS);
-        (!taken.contains(&i64::from(port)) && core.reservations.take(&port.to_string())).then_some(i64::from(port))
+        (!taken.contains(&i64::from(port)) && core.reservations.take(&port.to_string()))
+            .then_some(i64::from(port))
     })
 }
