@@ -46,7 +46,7 @@ pub enum Error {
     Generate(#[from] generate::Error),
     /// The kustomization does not build.
     #[error("kustomize build failed: {0}")]
-    Build(#[from] fluxide_kustomize::Error),
+    Build(Box<fluxide_kustomize::Error>),
     /// An object of the build is incomplete.
     #[error(
         "failed to decode Kubernetes apiVersion, kind and name from a built object (apiVersion '{api_version}', kind '{kind}', name '{name}')"
@@ -70,6 +70,12 @@ pub enum Error {
     /// The manifests do not make a stream of objects.
     #[error("failed to read the built manifests: {0}")]
     Stream(String),
+}
+
+impl From<fluxide_kustomize::Error> for Error {
+    fn from(error: fluxide_kustomize::Error) -> Self {
+        Self::Build(Box::new(error))
+    }
 }
 
 /// Builds the manifests of a Kustomization from its unpacked artifact.
