@@ -1,19 +1,17 @@
 //! The manager when things go wrong, or other managers are about.
 
-mod support;
-
+use crate::support::{Cluster, options, start, until};
 use fluxide_runtime::{conditions, remote};
 use k8s_openapi::api::{
     coordination::v1::Lease,
     core::v1::{Secret, ServiceAccount},
 };
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use std::time::Duration;
-use support::{Cluster, options, start, until};
 
 #[tokio::test]
 async fn an_object_that_cannot_be_read_does_not_stop_the_others() {
@@ -22,7 +20,7 @@ async fn an_object_that_cannot_be_read_does_not_stop_the_others() {
         "apiVersion": "test.fluxide.dev/v1", "kind": "Thing",
         "metadata": {"name": "wrong"}, "spec": {"ends": 5},
     });
-    let resource = kube::core::ApiResource::erase::<support::Thing>(&());
+    let resource = kube::core::ApiResource::erase::<crate::support::Thing>(&());
     let things = Api::<kube::core::DynamicObject>::namespaced_with(
         cluster.client.clone(),
         &cluster.namespace,

@@ -1,13 +1,11 @@
 //! The manager against an API server: what it writes, when it works, what it leaves behind.
 
-mod support;
-
+use crate::support::{Cluster, options, start, until};
 use fluxide_runtime::{FINALIZER, conditions};
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::{Api, Resource, ResourceExt, api::PostParams};
 use serde_json::json;
 use std::time::Duration;
-use support::{Cluster, options, start, until};
 
 #[tokio::test]
 async fn a_ready_object_is_written_once_and_then_left_alone() {

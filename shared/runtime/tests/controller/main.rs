@@ -1,0 +1,5 @@
+//! Controllers run by the manager, against an API server.
+
+mod faults;
+mod manager;
+mod support;
