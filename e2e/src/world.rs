@@ -1,5 +1,6 @@
 //! Everything a test needs, started for it and stopped after it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::process::Launcher;
 use crate::repository::Repository;
 
 /// Names the kubeconfig of a cluster to use instead of the embedded API server.
@@ -24,38 +26,52 @@ pub struct World {
     pub namespace: String,
     client: Client,
     server: Option<fluxide_apiserver::RunningServer>,
-    git: GitServer,
+    git: Option<GitServer>,
+    auth: Option<BasicAuth>,
     home: tempfile::TempDir,
     controllers: Controllers,
     shutdown: CancellationToken,
 }
 
+/// What a world is made with beyond the usual.
+#[derive(Default)]
+pub struct Setup {
+    /// The user the Git server insists on.
+    pub auth: Option<BasicAuth>,
+    /// Leave it to the test to start controllers.
+    pub no_controllers: bool,
+}
+
 impl World {
     /// Starts everything; anybody may read the Git server.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::start_with(None).await
+        Self::start_with(Setup::default()).await
     }
 
-    /// Starts everything; the Git server insists on a password when one is given.
-    pub async fn start_with(auth: Option<BasicAuth>) -> anyhow::Result<Self> {
-        let (client, server) = cluster().await?;
+    /// Starts what `setup` says.
+    pub async fn start_with(setup: Setup) -> anyhow::Result<Self> {
+        let (client, kubeconfig, server) = cluster().await?;
         let namespace = json!({"metadata": {"generateName": "e2e-"}});
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
         let created = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
         let namespace = created.metadata.name.context("the API server gave no name")?;
         let home = tempfile::Builder::new().prefix("fluxide-e2e-").tempdir()?;
         std::fs::create_dir(home.path().join("git"))?;
-        let git = GitServer::start(&home.path().join("git"), auth).await?;
+        let git = GitServer::start(&home.path().join("git"), setup.auth.clone()).await?;
+        std::fs::write(home.path().join("kubeconfig"), kubeconfig)?;
         let mut world = Self {
             namespace,
             client,
             server,
-            git,
+            git: Some(git),
+            auth: setup.auth,
             home,
             controllers: Controllers::new(),
             shutdown: CancellationToken::new(),
         };
-        world.start_controllers()?;
+        if !setup.no_controllers {
+            world.start_controllers()?;
+        }
         Ok(world)
     }
 
@@ -75,14 +91,33 @@ impl World {
         Ok(())
     }
 
-    /// Ends the controllers wherever they are, as kill -9 does.
-    pub async fn kill_controllers(&mut self) {
-        self.controllers.shutdown().await;
+    /// A launcher of controllers as processes. `program` is `env!("CARGO_BIN_EXE_controller")`.
+    pub fn launcher(&self, program: &str) -> anyhow::Result<Launcher> {
+        let home = self.home.path();
+        Launcher::new(
+            program.as_ref(),
+            &home.join("processes"),
+            &home.join("kubeconfig"),
+            Some(&self.namespace),
+        )
     }
 
-    /// Starts the controllers again, on the same storage.
-    pub fn restart_controllers(&mut self) -> anyhow::Result<()> {
-        self.start_controllers()
+    /// The directory in which processes keep their files: `artifacts`, and a log for each controller.
+    pub fn process_home(&self) -> PathBuf {
+        self.home.path().join("processes")
+    }
+
+    /// Takes the Git server away.
+    pub fn stop_git(&mut self) -> anyhow::Result<SocketAddr> {
+        let server = self.git.take().context("the Git server is stopped already")?;
+        Ok(server.address())
+    }
+
+    /// Brings the Git server back where it was.
+    pub async fn restart_git(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let root = self.home.path().join("git");
+        self.git = Some(GitServer::start_at(address, &root, self.auth.clone()).await?);
+        Ok(())
     }
 
     /// The embedded API server, when that is the cluster.
@@ -98,7 +133,8 @@ impl World {
     /// A new repository, served by the Git server.
     pub async fn repository(&self, name: &str) -> anyhow::Result<Repository> {
         let worktree: PathBuf = self.home.path().join("worktrees").join(name);
-        Repository::create(&self.home.path().join("git"), worktree, name, self.git.url(name)).await
+        let git = self.git.as_ref().context("the Git server is stopped")?;
+        Repository::create(&self.home.path().join("git"), worktree, name, git.url(name)).await
     }
 
     /// Objects of a kind in the test's namespace. `api_version` is `v1` or `group/v1`.
@@ -183,8 +219,8 @@ fn merged(mut base: Value, more: Value) -> Value {
     base
 }
 
-/// A client of the cluster the tests run on, with Flux's CRDs in it.
-async fn cluster() -> anyhow::Result<(Client, Option<fluxide_apiserver::RunningServer>)> {
+/// A client of the cluster the tests run on, with Flux's CRDs in it, and its kubeconfig.
+async fn cluster() -> anyhow::Result<(Client, String, Option<fluxide_apiserver::RunningServer>)> {
     fluxide_runtime::tls::install_provider();
     if let Some(path) = std::env::var_os(KUBECONFIG) {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
@@ -192,10 +228,10 @@ async fn cluster() -> anyhow::Result<(Client, Option<fluxide_apiserver::RunningS
             std::fs::read_to_string(&path).with_context(|| format!("{KUBECONFIG} names no readable file"))?;
         let client = client_from_kubeconfig(&text).await?;
         INSTALLED.get_or_try_init(|| install_definitions(&client)).await?;
-        return Ok((client, None));
+        return Ok((client, text, None));
     }
     let server = fluxide_apiserver::Server::builder().start().await?;
     let client = client_from_kubeconfig(&server.kubeconfig()).await?;
     install_definitions(&client).await?;
-    Ok((client, Some(server)))
+    Ok((client, server.kubeconfig(), Some(server)))
 }

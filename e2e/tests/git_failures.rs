@@ -1,7 +1,7 @@
 //! Bad input ends in a condition whose message a person can act on.
 
 use fluxide::dev::git_server::BasicAuth;
-use fluxide_e2e::{World, wait};
+use fluxide_e2e::{Setup, World, wait};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +24,7 @@ async fn a_wrong_branch_is_named() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_used_and_never_shown() -> anyhow::Result<()> {
     let auth = BasicAuth { username: "flux".into(), password: "correct-horse".into() };
-    let world = World::start_with(Some(auth)).await?;
+    let world = World::start_with(Setup { auth: Some(auth), ..Setup::default() }).await?;
     let repository = world.repository("fleet").await?;
     repository.write("settings.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n")?;
     let revision = repository.push("Settings").await?;

@@ -22,14 +22,7 @@ pub fn start(
     client: &Client,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let artifacts = home.join("artifacts");
-    std::fs::create_dir_all(&artifacts)?;
-    let serving = free_address().context("no free port for artifacts")?;
-    let source = [
-        flag("--storage-path", artifacts),
-        flag("--storage-addr", serving.to_string()),
-        flag("--storage-adv-addr", serving.to_string()),
-    ];
+    let [source, kustomize, helm, notification, image] = flags(home)?;
 
     macro_rules! controller {
         ($module:ident, $own:expr) => {{
@@ -45,18 +38,42 @@ pub fn start(
             });
         }};
     }
-    use fluxide_helm_controller as helm;
-    use fluxide_image_automation_controller as image;
-    use fluxide_kustomize_controller as kustomize;
-    use fluxide_notification_controller as notification;
+    use fluxide_helm_controller as helm_controller;
+    use fluxide_image_automation_controller as image_automation_controller;
+    use fluxide_kustomize_controller as kustomize_controller;
+    use fluxide_notification_controller as notification_controller;
     use fluxide_source_controller as source_controller;
     controller!(source_controller, source);
-    controller!(kustomize, []);
-    controller!(helm, []);
-    controller!(notification, [flag("--events-addr", "127.0.0.1:0"), flag("--receiverAddr", "127.0.0.1:0")]);
-    controller!(image, []);
+    controller!(kustomize_controller, kustomize);
+    controller!(helm_controller, helm);
+    controller!(notification_controller, notification);
+    controller!(image_automation_controller, image);
     Ok(())
 }
+
+/// What each controller must be told when all five run on one machine, in the order of [`NAMES`]: where artifacts are kept and
+/// served, and which ports to leave alone.
+pub fn flags(home: &Path) -> anyhow::Result<[Vec<OsString>; 5]> {
+    let artifacts = home.join("artifacts");
+    std::fs::create_dir_all(&artifacts)?;
+    let serving = free_address().context("no free port for artifacts")?;
+    let source = vec![
+        flag("--storage-path", artifacts),
+        flag("--storage-addr", serving.to_string()),
+        flag("--storage-adv-addr", serving.to_string()),
+    ];
+    let notification = vec![flag("--events-addr", "127.0.0.1:0"), flag("--receiverAddr", "127.0.0.1:0")];
+    Ok([source, vec![], vec![], notification, vec![]])
+}
+
+/// The controllers, in the order they are started.
+pub const NAMES: [&str; 5] = [
+    "source-controller",
+    "kustomize-controller",
+    "helm-controller",
+    "notification-controller",
+    "image-automation-controller",
+];
 
 fn flag(name: &str, value: impl Into<OsString>) -> OsString {
     let mut flag = OsString::from(name);

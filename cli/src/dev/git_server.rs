@@ -2,7 +2,7 @@
 //!
 //! It exists so that `fluxide dev` has something to push to. It listens on loopback only.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -50,8 +50,12 @@ struct Shared {
 impl GitServer {
     /// Serves every bare repository below `root`, to anybody or to who knows the password.
     pub async fn start(root: &Path, auth: Option<BasicAuth>) -> anyhow::Result<Self> {
-        let listener =
-            tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen on loopback")?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), root, auth).await
+    }
+
+    /// As [`start`](Self::start), at an address of loopback that the caller chooses.
+    pub async fn start_at(address: SocketAddr, root: &Path, auth: Option<BasicAuth>) -> anyhow::Result<Self> {
+        let listener = tokio::net::TcpListener::bind(address).await.context("cannot listen on loopback")?;
         let address = listener.local_addr()?;
         let pushes = Arc::new(Notify::new());
         let authorization = auth.map(|BasicAuth { username, password }| {
@@ -66,6 +70,11 @@ impl GitServer {
             }
         });
         Ok(Self { address, pushes, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Is notified after each push.

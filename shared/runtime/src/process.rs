@@ -10,7 +10,7 @@ use crate::{
 };
 use clap::Parser;
 use kube::Client;
-use std::{future::Future, process::ExitCode};
+use std::{ffi::OsString, future::Future, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::filter_fn, prelude::*};
@@ -35,7 +35,21 @@ where
     F: FnOnce(O, Client, CancellationToken) -> R,
     R: Future<Output = Result<(), manager::Error>>,
 {
-    let options: O = match options::parse_from(profile, std::env::args_os()) {
+    main_with(profile, std::env::args_os(), run)
+}
+
+/// As [`main`], with a command line of the caller's; its first argument is the program's name.
+pub fn main_with<O, F, R>(
+    profile: &Profile,
+    arguments: impl IntoIterator<Item = OsString>,
+    run: F,
+) -> ExitCode
+where
+    O: ControllerOptions,
+    F: FnOnce(O, Client, CancellationToken) -> R,
+    R: Future<Output = Result<(), manager::Error>>,
+{
+    let options: O = match options::parse_from(profile, arguments) {
         Ok(options) => options,
         Err(error) => {
             // Nothing can be done about a closed terminal.
