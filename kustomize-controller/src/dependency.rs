@@ -1,7 +1,7 @@
 //! Decides whether what a Kustomization depends on is ready.
 
-use fluxide_apply::cel::Expression;
 use fluxide_apply::health;
+use fluxide_cel::Expression;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::DependencyReference;
 use fluxide_runtime::conditions::{self, READY};

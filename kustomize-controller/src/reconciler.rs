@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fluxide_apply::apply::{self, Action, ChangeSet};
-use fluxide_apply::cel::Expression;
 use fluxide_apply::cluster::Cluster;
 use fluxide_apply::health;
 use fluxide_apply::managed_fields::TakeOver;
@@ -16,6 +15,7 @@ use fluxide_apply::selector::SelectorText;
 use fluxide_apply::wait::{self, Health, Target};
 use fluxide_apply::{Entry, Object, ObjectId, ignore, inventory, prune};
 use fluxide_artifact::{ArtifactCache, FetchError};
+use fluxide_cel::Expression;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::condition::reasons;
 use fluxide_meta::names::{META_COMMIT_STATUS, META_ORIGIN_REVISION, META_REVISION};

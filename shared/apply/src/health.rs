@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::cel::{self, Expression};
 use crate::kstatus::{Status, Verdict};
 use crate::object::{Object, split_api_version};
+use fluxide_cel::{self as cel, Expression};
 
 /// The expressions of one rule, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,6 @@
 //! [`cluster`], [`apply`], [`prune`] and [`wait`] talk to an API server.
 
 pub mod apply;
-pub mod cel;
 pub mod cluster;
 pub mod drift;
 pub mod health;

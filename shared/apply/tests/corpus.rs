@@ -1,9 +1,9 @@
 //! Runs the recorded cases of the real libraries against the pure parts of the crate.
 
-use fluxide_apply::cel::Expression;
 use fluxide_apply::health::{self, RuleText, Rules};
 use fluxide_apply::order::{self, GroupKind};
 use fluxide_apply::{Entry, Object, ObjectId, kstatus, metadata};
+use fluxide_cel::Expression;
 use serde_json::{Value, json};
 
 fn cases(corpus: &str, op: &str) -> Vec<Value> {

@@ -289,6 +289,15 @@ impl<R: Reconciler> Worker<R> {
         let mut object = object.as_ref().clone();
         let api = Api::<R::Kind>::namespaced(self.client.clone(), &key.namespace);
         let finalizer = self.reconciler.finalizer();
+        if let Some(legacy) = self.reconciler.legacy_finalizer()
+            && has_finalizer(&object, legacy)
+            && (object.meta().deletion_timestamp.is_some() || !object.suspended())
+        {
+            match patch::remove_finalizer(&api, &mut object, legacy, &field_manager(self.manager)).await {
+                Ok(_) => self.store.written(object.clone()),
+                Err(error) => return Ended::Failed(error.to_string()),
+            }
+        }
         if object.meta().deletion_timestamp.is_some() {
             if finalizer.is_some_and(|finalizer| has_finalizer(&object, finalizer)) {
                 return self.delete(object, &api, key, taken.interrupted, abort, started).await;

@@ -41,8 +41,8 @@ pub enum Severity {
 }
 
 /// An event as it is sent to the notification controller.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Event {
     /// The object the event is about.
     pub involved_object: InvolvedObject,
@@ -55,12 +55,12 @@ pub struct Event {
     /// What happened, in one word.
     pub reason: String,
     /// More about it, by keys with the API group as prefix.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// The controller.
     pub reporting_controller: String,
     /// The host the controller runs on.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reporting_instance: String,
 }
 
@@ -86,6 +86,9 @@ pub struct InvolvedObject {
     /// Its resource version at that time.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
+    /// The part of it that the event is about.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field_path: String,
 }
 
 impl InvolvedObject {
@@ -99,6 +102,7 @@ impl InvolvedObject {
             uid: meta.uid.clone().unwrap_or_default(),
             api_version: K::api_version(&()).into_owned(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
+            field_path: String::new(),
         }
     }
 
@@ -111,7 +115,7 @@ impl InvolvedObject {
             namespace: some(&self.namespace),
             resource_version: some(&self.resource_version),
             uid: some(&self.uid),
-            field_path: None,
+            field_path: some(&self.field_path),
         }
     }
 }

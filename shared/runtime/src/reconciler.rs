@@ -64,6 +64,12 @@ pub trait Reconciler: Send + Sync + 'static {
         Some(FINALIZER)
     }
 
+    /// A finalizer that older versions put on objects and nobody needs any more. It is removed when
+    /// seen; from suspended objects only when they are being deleted.
+    fn legacy_finalizer(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The condition types this controller owns: its value wins over a concurrent edit.
     fn owned_conditions(&self) -> &'static [&'static str] {
         &[crate::conditions::READY, crate::conditions::RECONCILING, crate::conditions::STALLED]

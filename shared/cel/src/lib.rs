@@ -37,9 +37,17 @@ pub enum Error {
     /// It is not text.
     #[error("failed to evaluate CEL expression as string: '{0}'")]
     NotString(String),
-    /// Checked before use, it is not certain to be true or false.
-    #[error("CEL expression output type mismatch: expected bool, got {0}")]
-    Type(String),
+    /// Checked before use, it is not certain to be of the type that is needed.
+    #[error("CEL expression output type mismatch: expected {expected}, got {found}")]
+    Type {
+        /// The type that is needed.
+        expected: &'static str,
+        /// Its own.
+        found: String,
+    },
+    /// Its value cannot be written as JSON.
+    #[error("failed to convert the value of the CEL expression '{0}'")]
+    NotJson(String),
 }
 
 /// A parsed expression.
@@ -62,16 +70,37 @@ impl Expression {
     /// Parses an expression about `names`, which are maps of anything, and makes sure that it can
     /// only be true or false.
     pub fn parse_checked(text: &str, names: &[&str]) -> Result<Self, Error> {
+        Self::parse_typed(text, names, Some(("bool", check::Type::Bool)))
+    }
+
+    /// Parses an expression about `names` as [`Expression::parse_checked`] does, and makes sure that
+    /// it can only be text.
+    pub fn parse_checked_string(text: &str, names: &[&str]) -> Result<Self, Error> {
+        Self::parse_typed(text, names, Some(("string", check::Type::Simple("string"))))
+    }
+
+    /// Parses an expression about `names`, which are maps of anything, with a value of any type.
+    pub fn parse_checked_any(text: &str, names: &[&str]) -> Result<Self, Error> {
+        Self::parse_typed(text, names, None)
+    }
+
+    fn parse_typed(
+        text: &str,
+        names: &[&str],
+        expected: Option<(&'static str, check::Type)>,
+    ) -> Result<Self, Error> {
         let expression = Self::parse(text)?;
         let checked = check::type_of(&expression.parsed, names);
-        let kind = checked.map_err(|reason| Error::Parse {
+        let found = checked.map_err(|reason| Error::Parse {
             expression: text.to_owned(),
             reason: format!("ERROR: {reason}"),
         })?;
-        if kind != check::Type::Bool {
-            return Err(Error::Type(kind.to_string()));
+        match expected {
+            Some((expected, kind)) if found != kind => {
+                Err(Error::Type { expected, found: found.to_string() })
+            }
+            _ => Ok(expression),
         }
-        Ok(expression)
     }
 
     /// The text it was parsed from.
@@ -107,6 +136,15 @@ impl Expression {
             Value::String(value) => Ok(value.to_string()),
             _ => Err(Error::NotString(self.text.clone())),
         }
+    }
+
+    /// Evaluates the expression to a JSON value.
+    pub fn evaluate_json(
+        &self,
+        variables: &Map<String, serde_json::Value>,
+    ) -> Result<serde_json::Value, Error> {
+        let value = self.evaluate(variables, Numbers::Doubles)?;
+        value.json().map_err(|_| Error::NotJson(self.text.clone()))
     }
 
     fn evaluate(&self, variables: &Map<String, serde_json::Value>, numbers: Numbers) -> Result<Value, Error> {
@@ -154,4 +192,44 @@ fn to_cel(value: &serde_json::Value, numbers: Numbers) -> Value {
 fn environment() -> &'static Arc<Env> {
     static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| Arc::new(library::environment()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn variables(value: serde_json::Value) -> Map<String, serde_json::Value> {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_field_of_unknown_type_is_neither_true_nor_text() {
+        let error = |parsed: Result<Expression, Error>| parsed.map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            error(Expression::parse_checked("req.ready", &["req"])),
+            "CEL expression output type mismatch: expected bool, got dyn"
+        );
+        assert_eq!(
+            error(Expression::parse_checked_string("event.reason", &["event"])),
+            "CEL expression output type mismatch: expected string, got dyn"
+        );
+        assert!(Expression::parse_checked("req.ready == true", &["req"]).is_ok());
+        assert!(Expression::parse_checked_string("event.reason + '/x'", &["event"]).is_ok());
+        assert!(Expression::parse_checked_any("claims.sub", &["claims"]).is_ok());
+        assert!(Expression::parse_checked_any("other.sub", &["claims"]).is_err());
+    }
+
+    #[test]
+    fn values_become_json() {
+        let expression = Expression::parse_checked_any("claims.groups.split(',')", &["claims"]).unwrap();
+        let value = expression.evaluate_json(&variables(json!({"claims": {"groups": "a,b"}})));
+        assert_eq!(value.unwrap(), json!(["a", "b"]));
+    }
+
+    #[test]
+    fn what_is_no_expression_is_reported_with_its_place() {
+        let error = Expression::parse("this is not cel").map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("failed to parse the CEL expression 'this is not cel': "), "{error}");
+    }
 }
