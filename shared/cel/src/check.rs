@@ -184,7 +184,7 @@ impl Checker {
             Expr::Ident(name) => self.identifier(name),
             Expr::Select(select) => {
                 let operand = self.check(&select.operand)?;
-                let field = field_type(&operand, &select.field)?;
+                let field = field_type(&operand)?;
                 Ok(if select.test { Type::Bool } else { field })
             }
             Expr::Call(call) => self.call(call),
@@ -229,7 +229,7 @@ impl Checker {
                 Type::Optional(inner) => *inner,
                 other => other,
             };
-            let field = field_type(&inner, "")?;
+            let field = field_type(&inner)?;
             return Ok(Type::Optional(Box::new(field)));
         }
         let mut arguments = Vec::new();
@@ -296,11 +296,11 @@ fn literal_type(literal: &LiteralValue) -> Type {
     }
 }
 
-fn field_type(operand: &Type, field: &str) -> Result<Type, String> {
+fn field_type(operand: &Type) -> Result<Type, String> {
     match operand {
         Type::Map(_, value) => Ok((**value).clone()),
         Type::Dyn => Ok(Type::Dyn),
-        Type::Optional(inner) => Ok(Type::Optional(Box::new(field_type(inner, field)?))),
+        Type::Optional(inner) => Ok(Type::Optional(Box::new(field_type(inner)?))),
         other => Err(format!("type '{other}' does not support field selection")),
     }
 }
