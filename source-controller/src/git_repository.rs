@@ -117,6 +117,10 @@ impl Reconciler for GitRepositoryReconciler {
         ]
     }
 
+    fn settles_suspended(&self) -> bool {
+        true
+    }
+
     fn settle(
         &self,
         object: &mut GitRepository,
@@ -198,6 +202,7 @@ impl GitRepositoryReconciler {
         let known = known_revision(object, &included);
         let options = CheckoutOptions {
             known_revision: known.clone(),
+            recurse_submodules: object.spec.recurse_submodules,
             sparse: object.spec.sparse_checkout.clone(),
             timeout: object.spec.timeout.to_std_or(Duration::from_secs(60)),
             limits: self.limits,
@@ -351,6 +356,10 @@ fn git_problem(remote: &Remote, listing: bool, error: GitError) -> Problem {
     let text = match &error {
         GitError::EmptyRepository => {
             return Problem::retry(reason::EMPTY_GIT_REPOSITORY, error.to_string());
+        }
+        GitError::Settings(text) => {
+            let message = format!("failed to configure authentication options: {text}");
+            return Problem::retry(reason::AUTHENTICATION_FAILED, message);
         }
         GitError::SparseDirectory(directory) => {
             let message = format!(

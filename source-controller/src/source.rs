@@ -349,6 +349,12 @@ pub fn failure<S: Source>(object: &S, pass: &Pass, problem: Problem) -> Failure 
 pub fn settle<S: Source>(object: &mut S, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     let finished = match &result {
         Ok(Outcome::Requeue) => false,
+        // Suspended.
+        Ok(Outcome::Done) => {
+            conditions::delete(object, STALLED);
+            keep_reconciling(object);
+            true
+        }
         Ok(_) => {
             conditions::delete(object, STALLED);
             conditions::delete(object, RECONCILING);
@@ -360,10 +366,7 @@ pub fn settle<S: Source>(object: &mut S, result: Result<Outcome, Failure>) -> Re
         }
         Err(Failure::Retry(_) | Failure::Wait { .. }) => {
             conditions::delete(object, STALLED);
-            if let Some(reconciling) = conditions::get(object, RECONCILING) {
-                let message = reconciling.message.clone();
-                conditions::mark_reconciling(object, PROGRESSING_WITH_RETRY, message);
-            }
+            keep_reconciling(object);
             false
         }
     };
@@ -388,6 +391,13 @@ pub fn settle<S: Source>(object: &mut S, result: Result<Outcome, Failure>) -> Re
             }
         }
         result => result,
+    }
+}
+
+fn keep_reconciling<S: Source>(object: &mut S) {
+    if let Some(reconciling) = conditions::get(object, RECONCILING) {
+        let message = reconciling.message.clone();
+        conditions::mark_reconciling(object, PROGRESSING_WITH_RETRY, message);
     }
 }
 

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::objects::{Objects, ParsedCommit};
 use crate::reference::Candidate;
 use crate::session::{CancelOnDrop, Guard, Session};
-use crate::tree::{Budget, Sparse, write_tree};
+use crate::submodule::{self, Submodule};
+use crate::tree::{Budget, Gitlink, Sparse, write_tree};
 use crate::{Commit, GitError, Reference, Remote, Tag};
 
 /// How to check out.
@@ -18,6 +19,8 @@ use crate::{Commit, GitError, Reference, Remote, Tag};
 pub struct CheckoutOptions {
     /// Stop when the reference still has this revision.
     pub known_revision: Option<String>,
+    /// Check out submodules, and theirs.
+    pub recurse_submodules: bool,
     /// Only these directories; everything if empty.
     pub sparse: Vec<String>,
     /// How long all of it may take.
@@ -30,6 +33,7 @@ impl Default for CheckoutOptions {
     fn default() -> Self {
         CheckoutOptions {
             known_revision: None,
+            recurse_submodules: false,
             sparse: Vec::new(),
             timeout: Duration::from_secs(60),
             limits: Limits::default(),
@@ -108,21 +112,24 @@ impl Work {
         {
             return Ok(Checkout::Unchanged(only.revision()));
         }
-        let store = tempfile::Builder::new()
-            .prefix("git-objects-")
-            .tempdir()
-            .map_err(GitError::io(std::env::temp_dir()))?;
+        let mut budget = Budget::new(self.options.limits);
+        let store = object_store()?;
         let wants: Vec<ObjectId> = candidates.iter().map(|c| c.want).collect();
         if let Reference::Commit { hash, branch } = &self.reference {
-            self.fetch_commit(session, &wants, hash, branch.as_deref(), store.path())?;
+            let branch = branch.as_deref();
+            self.fetch_commit(&self.remote, session, &wants, (hash, branch), store.path(), &mut budget)?;
         } else {
-            session.fetch(&wants, true, store.path(), self.options.limits.pack_bytes)?;
+            session.fetch(&wants, true, store.path(), &mut budget.pack_bytes)?;
         }
         let objects = Objects::open(store.path())?;
         let (candidate, parsed, tag) = newest_commit(&objects, candidates)?;
-        let mut budget = Budget::new(self.options.limits);
-        let sparse = Sparse::new(&self.options.sparse);
-        write_tree(&objects, &parsed.tree, &self.directory, &sparse, &mut budget, &self.guard)?;
+        let place = Place {
+            remote: &self.remote,
+            directory: self.directory.clone(),
+            sparse: Sparse::new(&self.options.sparse),
+            depth: 0,
+        };
+        self.write(&place, &objects, &parsed.tree, &mut budget)?;
         self.check_sparse_directories()?;
         Ok(Checkout::Done(Box::new(Commit {
             hash: candidate.commit.to_string(),
@@ -134,23 +141,77 @@ impl Work {
         })))
     }
 
+    /// Writes a tree with what is in its submodules, if that is wanted.
+    fn write(
+        &self,
+        place: &Place<'_>,
+        objects: &Objects,
+        tree: &ObjectId,
+        budget: &mut Budget,
+    ) -> Result<(), GitError> {
+        let links = write_tree(objects, tree, &place.directory, &place.sparse, budget, &self.guard)?;
+        if !self.options.recurse_submodules || links.is_empty() {
+            return Ok(());
+        }
+        let Some(gitmodules) = objects.file(tree, ".gitmodules")? else {
+            return Ok(());
+        };
+        let submodules = submodule::parse(&gitmodules)?;
+        for link in links {
+            if let Some(submodule) = submodules.iter().rfind(|s| s.path == link.path) {
+                self.check_out_submodule(place, submodule, &link, budget).map_err(|source| {
+                    GitError::Submodule { path: link.path.clone(), source: Box::new(source) }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_out_submodule(
+        &self,
+        parent: &Place<'_>,
+        submodule: &Submodule,
+        link: &Gitlink,
+        budget: &mut Budget,
+    ) -> Result<(), GitError> {
+        if parent.depth >= submodule::MAX_DEPTH {
+            let reason = format!("submodules are nested deeper than {} levels", submodule::MAX_DEPTH);
+            return Err(GitError::Refused { path: link.path.clone(), reason });
+        }
+        budget.take_submodule()?;
+        let remote = parent.remote.submodule(&submodule.url)?;
+        let store = object_store()?;
+        let hash = link.commit.to_string();
+        let session = Session::connect(&remote, self.guard.clone())?;
+        self.fetch_commit(&remote, session, &[link.commit], (&hash, None), store.path(), budget)?;
+        let objects = Objects::open(store.path())?;
+        let commit = objects.commit(&link.commit)?;
+        let place = Place {
+            remote: &remote,
+            directory: parent.directory.join(&link.path),
+            sparse: parent.sparse.below(&link.path),
+            depth: parent.depth + 1,
+        };
+        self.write(&place, &objects, &commit.tree, budget)
+    }
+
     /// Asks for one commit alone; from a server that gives only what references lead to, for their whole history.
     fn fetch_commit(
         &self,
+        remote: &Remote,
         mut session: Session,
         wants: &[ObjectId],
-        hash: &str,
-        branch: Option<&str>,
+        (hash, branch): (&str, Option<&str>),
         store: &Path,
+        budget: &mut Budget,
     ) -> Result<(), GitError> {
-        let limit = self.options.limits.pack_bytes;
-        match session.fetch(wants, true, store, limit) {
+        match session.fetch(wants, true, store, &mut budget.pack_bytes) {
             Ok(()) => return Ok(()),
             Err(GitError::Protocol(_) | GitError::Connection(_)) => {}
             Err(error) => return Err(error),
         }
         drop(session);
-        let mut session = Session::connect(&self.remote, self.guard.clone())?;
+        let mut session = Session::connect(remote, self.guard.clone())?;
         let tips: Vec<ObjectId> = match branch {
             Some(branch) => {
                 let branch = Reference::Branch(branch.to_owned());
@@ -165,7 +226,7 @@ impl Work {
         if tips.is_empty() {
             return Err(GitError::EmptyRepository);
         }
-        session.fetch(&tips, false, store, limit)?;
+        session.fetch(&tips, false, store, &mut budget.pack_bytes)?;
         if wants.iter().all(|want| Objects::open(store).is_ok_and(|o| o.contains(want))) {
             return Ok(());
         }
@@ -185,6 +246,19 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// Where a tree is written, and whose it is.
+struct Place<'a> {
+    remote: &'a Remote,
+    directory: PathBuf,
+    sparse: Sparse,
+    depth: usize,
+}
+
+fn object_store() -> Result<tempfile::TempDir, GitError> {
+    let store = tempfile::Builder::new().prefix("git-objects-").tempdir();
+    store.map_err(GitError::io(std::env::temp_dir()))
 }
 
 /// Among tags of equal versions the one with the newer commit counts.

@@ -18,8 +18,9 @@ use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 
 use crate::GitError;
+use crate::reach::{REFUSED, Reach};
 use crate::remote::{Auth, Remote};
-use crate::session::Guard;
+use crate::session::{Allowance, Guard};
 
 /// The first error a request ran into, in our own words. The protocol library hands on only text.
 pub(crate) type Failure = Arc<Mutex<Option<GitError>>>;
@@ -29,6 +30,7 @@ pub(crate) fn transport(
     remote: &Remote,
     guard: Guard,
     failure: Failure,
+    allowance: Allowance,
 ) -> Result<Transport<HttpClient>, GitError> {
     let credentials = match &remote.auth {
         Auth::None | Auth::Ssh(_) => None,
@@ -52,8 +54,10 @@ pub(crate) fn transport(
         origin: remote.url().clone(),
         credentials,
         redirected: None,
+        reach: remote.reach.clone(),
         guard,
         failure,
+        allowance,
     };
     let url =
         gix::url::parse(remote.url().as_str()).map_err(|error| GitError::InvalidUrl(error.to_string()))?;
@@ -70,6 +74,7 @@ fn client(remote: &Remote) -> Result<Client, GitError> {
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(USER_AGENT)
+        .dns_resolver(Arc::new(remote.reach.with_proxies(remote)))
         .connect_timeout(std::time::Duration::from_secs(30));
     if let Some(ca) = &remote.tls.ca {
         let certificates = reqwest::Certificate::from_pem_bundle(ca)
@@ -112,8 +117,10 @@ pub(crate) struct HttpClient {
     origin: Url,
     credentials: Option<HeaderValue>,
     redirected: Option<String>,
+    reach: Reach,
     guard: Guard,
     failure: Failure,
+    allowance: Allowance,
 }
 
 impl Http for HttpClient {
@@ -156,12 +163,12 @@ impl Http for HttpClient {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
         _body: PostBodyDataKind,
     ) -> gix::Result<PostResponse<Self::Headers, Self::ResponseBody, Self::PostBody>> {
-        let exchange = Arc::new(Mutex::new(Exchange::Collecting {
-            client: Box::new(self.clone()),
+        let exchange = Arc::new(Mutex::new(Some(Box::new(PendingRequest {
+            client: self.clone(),
             url: Url::parse(url).map_err(gix::Error::from_error)?,
             headers: header_map(headers),
             body: Vec::new(),
-        }));
+        }))));
         // The library checks the content type through the headers before it reads the body; both come with the response,
         // which is not there before the upload is complete. The type is checked when it is.
         let expected = b"content-type: application/x-git-upload-pack-result\r\n".to_vec();
@@ -259,6 +266,9 @@ impl HttpClient {
             ("http", "http" | "https") | ("https", "https") => {}
             _ => return Err(refused("the scheme changes")),
         }
+        if !self.reach.allows_url(&target) {
+            return Err(refused(&format!("{} {REFUSED}", target.host_str().unwrap_or_default())));
+        }
         if !target.as_str().ends_with(tail) {
             return Err(refused("it leads to something else than a repository"));
         }
@@ -327,20 +337,24 @@ fn describe(method: &Method, url: &Url, error: reqwest::Error) -> String {
     format!("{verb} \"{url}\": {}", text.unwrap_or(root))
 }
 
-/// A POST between its first written byte and its response.
-pub(crate) enum Exchange {
-    Collecting { client: Box<HttpClient>, url: Url, headers: HeaderMap, body: Vec<u8> },
-    Sent,
+/// A POST between its first written byte and its response; nothing once it is sent.
+type Exchange = Arc<Mutex<Option<Box<PendingRequest>>>>;
+
+pub(crate) struct PendingRequest {
+    client: HttpClient,
+    url: Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
 }
 
 /// Collects what is to be sent. Requests for objects are small.
-pub(crate) struct Upload(Arc<Mutex<Exchange>>);
+pub(crate) struct Upload(Exchange);
 
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Exchange::Collecting { body, .. } => body.extend_from_slice(bytes),
-            Exchange::Sent => return Err(io::ErrorKind::BrokenPipe.into()),
+            Some(request) => request.body.extend_from_slice(bytes),
+            None => return Err(io::ErrorKind::BrokenPipe.into()),
         }
         Ok(bytes.len())
     }
@@ -352,7 +366,7 @@ impl Write for Upload {
 
 /// The body of a response. That of a POST sends the request when it is first read.
 pub(crate) enum Body {
-    Pending(Arc<Mutex<Exchange>>),
+    Pending(Exchange),
     Streaming { client: Box<HttpClient>, response: Response, chunk: bytes::Bytes },
 }
 
@@ -361,11 +375,11 @@ impl Body {
         let Body::Pending(exchange) = self else {
             return Ok(());
         };
-        let exchange =
-            std::mem::replace(&mut *exchange.lock().unwrap_or_else(PoisonError::into_inner), Exchange::Sent);
-        let Exchange::Collecting { client, url, headers, body } = exchange else {
+        let request = exchange.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(request) = request else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
+        let PendingRequest { client, url, headers, body } = *request;
         let response = client.send(Method::POST, url.clone(), headers, body)?;
         if response.status().is_redirection() {
             return Err(client.fail(GitError::Connection(
@@ -395,7 +409,10 @@ impl BufRead for Body {
         };
         while chunk.is_empty() {
             match client.guard.run(response.chunk()) {
-                Ok(Ok(Some(next))) => *chunk = next,
+                Ok(Ok(Some(next))) => {
+                    client.allowance.take(next.len()).map_err(|error| client.fail(error))?;
+                    *chunk = next;
+                }
                 Ok(Ok(None)) => return Ok(&[]),
                 Ok(Err(error)) => {
                     let url = response.url().clone();

@@ -11,10 +11,12 @@ mod checkout;
 mod error;
 mod http;
 mod objects;
+mod reach;
 mod reference;
 mod remote;
 mod session;
 pub mod ssh;
+mod submodule;
 mod tree;
 pub mod verify;
 

@@ -82,6 +82,18 @@ impl Objects {
         Ok(buffer)
     }
 
+    /// The content of a regular file in the root directory of a tree.
+    pub fn file(&self, tree: &ObjectId, name: &str) -> Result<Option<Vec<u8>>, GitError> {
+        let bytes = self.read(tree, Kind::Tree)?;
+        for entry in gix::objs::TreeRefIter::from_bytes(&bytes, gix::hash::Kind::Sha1) {
+            let entry = entry.map_err(|_| GitError::Protocol(format!("tree {tree} is damaged")))?;
+            if entry.filename == name && entry.mode.is_blob() {
+                return self.read(&entry.oid.into(), Kind::Blob).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether an object is there.
     pub fn contains(&self, id: &ObjectId) -> bool {
         gix::objs::Exists::exists(&self.odb, id)

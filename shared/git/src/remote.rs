@@ -5,6 +5,7 @@ use std::fmt;
 use url::Url;
 
 use crate::GitError;
+use crate::reach::Reach;
 use crate::ssh::{SshAlgorithms, SshCredentials};
 
 /// A repository on a server, with everything needed to reach it.
@@ -19,6 +20,8 @@ pub struct Remote {
     pub proxy: Option<Proxy>,
     /// Algorithms for ssh.
     pub ssh_algorithms: SshAlgorithms,
+    /// Where it may lead to.
+    pub(crate) reach: Reach,
 }
 
 impl Remote {
@@ -50,6 +53,7 @@ impl Remote {
             let _ = url.set_password(None);
         }
         Ok(Remote {
+            reach: Reach::of(&url),
             url,
             auth,
             tls: TlsSettings::default(),

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{self, BufRead, Read};
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -45,6 +45,18 @@ impl Guard {
         })
     }
 
+    /// Sets a flag when there is no reason to go on; not any more once what it returns is dropped.
+    pub fn interrupt(&self, flag: Arc<AtomicBool>) -> AbortOnDrop {
+        let guard = self.clone();
+        AbortOnDrop(self.runtime.spawn(async move {
+            tokio::select! {
+                () = guard.cancelled.cancelled() => {}
+                () = tokio::time::sleep_until(guard.deadline.into()) => {}
+            }
+            flag.store(true, Ordering::Relaxed);
+        }))
+    }
+
     /// Fails when there is no reason to go on.
     pub fn check(&self) -> Result<(), GitError> {
         if self.cancelled.is_cancelled() {
@@ -57,11 +69,42 @@ impl Guard {
     }
 }
 
+/// A task that ends when this is dropped.
+pub(crate) struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How many bytes the server may still send before it is hung up on.
+#[derive(Clone)]
+pub(crate) struct Allowance(Arc<AtomicU64>);
+
+impl Allowance {
+    fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Fails when the server has sent more than it may.
+    pub fn take(&self, bytes: usize) -> Result<(), GitError> {
+        let bytes = bytes as u64;
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        left.map(|_| ())
+            .map_err(|_| GitError::Protocol("the server sends more than was asked for".to_owned()))
+    }
+}
+
+/// What greetings and lists of references may have together.
+const MAX_TALK: u64 = 128 << 20;
+
 /// A conversation after its handshake.
 pub(crate) struct Session {
     transport: Box<dyn Transport>,
     handshake: Handshake,
     failure: Failure,
+    allowance: Allowance,
     guard: Guard,
 }
 
@@ -69,9 +112,10 @@ impl Session {
     /// Connects and learns what the server can do.
     pub fn connect(remote: &Remote, guard: Guard) -> Result<Self, GitError> {
         let failure = Failure::default();
+        let allowance = Allowance(Arc::new(AtomicU64::new(MAX_TALK)));
         let mut transport: Box<dyn Transport> = match remote.url().scheme() {
-            "ssh" => Box::new(ssh::transport(remote, guard.clone(), failure.clone())?),
-            _ => Box::new(http::transport(remote, guard.clone(), failure.clone())?),
+            "ssh" => Box::new(ssh::transport(remote, guard.clone(), failure.clone(), allowance.clone())?),
+            _ => Box::new(http::transport(remote, guard.clone(), failure.clone(), allowance.clone())?),
         };
         let handshake = gix::protocol::handshake(
             &mut transport,
@@ -81,7 +125,7 @@ impl Session {
             &mut Discard,
         )
         .map_err(|error| take_failure(&failure, error))?;
-        Ok(Session { transport, handshake, failure, guard })
+        Ok(Session { transport, handshake, failure, allowance, guard })
     }
 
     /// The server's references that begin with one of the prefixes; more on old servers.
@@ -99,15 +143,16 @@ impl Session {
         Ok(refs.into_iter().filter_map(RemoteRef::new).collect())
     }
 
-    /// Fetches objects into a pack in `directory`, with no history if `shallow`.
+    /// Fetches objects into a pack in `directory`, with no history if `shallow`. Takes their size from the bytes that
+    /// are left.
     pub fn fetch(
         &mut self,
         wants: &[ObjectId],
         shallow: bool,
         directory: &Path,
-        max_bytes: u64,
+        budget: &mut u64,
     ) -> Result<(), GitError> {
-        let result = self.try_fetch(wants, shallow, directory, max_bytes);
+        let result = self.try_fetch(wants, shallow, directory, budget);
         result.map_err(|error| {
             let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
             match failure {
@@ -125,12 +170,17 @@ impl Session {
         wants: &[ObjectId],
         shallow: bool,
         directory: &Path,
-        max_bytes: u64,
+        budget: &mut u64,
     ) -> Result<(), GitError> {
         let pack_directory = directory.join("pack");
         std::fs::create_dir_all(&pack_directory).map_err(GitError::io(&pack_directory))?;
-        let interrupt = AtomicBool::new(false);
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let _watch = self.guard.interrupt(interrupt.clone());
         let failure = self.failure.clone();
+        let max_bytes = *budget;
+        // Packs travel in packets of at least some bytes, with reports on the progress between them.
+        self.allowance.set(max_bytes.saturating_add(max_bytes / 8).saturating_add(MAX_TALK));
+        let received = AtomicU64::new(0);
         let consume =
             |pack: &mut dyn BufRead, progress: &mut dyn gix::DynNestedProgress, interrupt: &AtomicBool| {
                 let mut limited = io::BufReader::new(LimitedReader {
@@ -138,6 +188,7 @@ impl Session {
                     remaining: max_bytes,
                     limit: max_bytes,
                     failure: &failure,
+                    received: &received,
                 });
                 let options = gix::odb::pack::bundle::write::Options {
                     thread_limit: Some(1),
@@ -178,7 +229,15 @@ impl Session {
                 reject_shallow_remote: false,
             },
         )
-        .map_err(|error| GitError::Protocol(causes(&error)))?;
+        .map_err(|error| {
+            let text = causes(&error);
+            // The library keeps no other trace of the limit on a single object.
+            match text.contains("too large to fit in memory") {
+                true => GitError::TooLarge { limit: max_bytes, unit: "bytes in one object" },
+                false => GitError::Protocol(text),
+            }
+        })?;
+        *budget = max_bytes.saturating_sub(received.into_inner());
         Ok(())
     }
 }
@@ -256,6 +315,7 @@ struct LimitedReader<'a> {
     remaining: u64,
     limit: u64,
     failure: &'a Failure,
+    received: &'a AtomicU64,
 }
 
 impl Read for LimitedReader<'_> {
@@ -268,6 +328,7 @@ impl Read for LimitedReader<'_> {
             return Err(io::Error::other(text));
         }
         self.remaining -= count as u64;
+        self.received.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
 }

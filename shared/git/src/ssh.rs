@@ -2,6 +2,7 @@
 
 mod known_hosts;
 mod private_key;
+mod proxy;
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -19,7 +20,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, kex};
 use crate::GitError;
 use crate::http::Failure;
 use crate::remote::{Auth, Remote};
-use crate::session::Guard;
+use crate::session::{Allowance, Guard};
 
 pub use known_hosts::{HostKeyError, KnownHosts, KnownHostsError};
 
@@ -89,6 +90,7 @@ pub(crate) fn transport(
     remote: &Remote,
     guard: Guard,
     failure: Failure,
+    allowance: Allowance,
 ) -> Result<Connection<ChannelReader, ChannelWriter>, GitError> {
     let Auth::Ssh(credentials) = &remote.auth else {
         return Err(GitError::Settings("ssh needs a private key and known hosts".to_owned()));
@@ -109,6 +111,7 @@ pub(crate) fn transport(
         received: false,
         guard: guard.clone(),
         failure: failure.clone(),
+        allowance,
         _link: session.clone(),
     };
     let writer = ChannelWriter { channel: writer, guard, failure, _link: session };
@@ -145,7 +148,15 @@ async fn open(
             (None, error) => GitError::Connection(format!("ssh: handshake failed: {error}")),
         }
     };
-    let mut session = client::connect(config, (host, port), check).await.map_err(refused)?;
+    let stream = match &remote.proxy {
+        Some(through) => proxy::through(through, host, port).await?,
+        None => {
+            let failed = |error: io::Error| GitError::Connection(describe(&error, host, port));
+            let addresses = remote.reach.resolve(host, port).await.map_err(failed)?;
+            proxy::direct(&addresses).await.map_err(failed)?
+        }
+    };
+    let mut session = client::connect_stream(config, stream, check).await.map_err(refused)?;
     let hash = match credentials.key.algorithm().is_rsa() {
         true => rsa_hash(&session).await?,
         false => None,
@@ -298,6 +309,7 @@ pub(crate) struct ChannelReader {
     received: bool,
     guard: Guard,
     failure: Failure,
+    allowance: Allowance,
     _link: Arc<Link>,
 }
 
@@ -329,6 +341,7 @@ impl Read for ChannelReader {
             match message {
                 Some(ChannelMsg::Data { data }) => {
                     self.received = true;
+                    self.allowance.take(data.len()).map_err(|error| fail(&self.failure, error))?;
                     self.chunk = bytes::Bytes::copy_from_slice(&data);
                 }
                 Some(ChannelMsg::ExtendedData { data, .. }) => {

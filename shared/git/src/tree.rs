@@ -16,6 +16,7 @@ use crate::GitError;
 use crate::checkout::Limits;
 use crate::objects::Objects;
 use crate::session::Guard;
+use crate::submodule::MAX_SUBMODULES;
 
 /// The deepest directory that is written.
 const MAX_DEPTH: usize = 256;
@@ -32,11 +33,23 @@ pub(crate) struct Budget {
     limits: Limits,
     files: u64,
     bytes: u64,
+    submodules: usize,
+    /// Bytes that may still be downloaded.
+    pub pack_bytes: u64,
 }
 
 impl Budget {
     pub fn new(limits: Limits) -> Self {
-        Budget { limits, files: 0, bytes: 0 }
+        Budget { limits, files: 0, bytes: 0, submodules: 0, pack_bytes: limits.pack_bytes }
+    }
+
+    /// Fails when there are more submodules than anybody needs.
+    pub fn take_submodule(&mut self) -> Result<(), GitError> {
+        self.submodules += 1;
+        match self.submodules > MAX_SUBMODULES {
+            true => Err(GitError::TooLarge { limit: MAX_SUBMODULES as u64, unit: "submodules" }),
+            false => Ok(()),
+        }
     }
 
     fn take(&mut self, bytes: u64) -> Result<(), GitError> {
@@ -61,6 +74,25 @@ impl Sparse {
             directory.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
         };
         Sparse(directories.iter().map(components).collect())
+    }
+
+    /// What is wanted of a directory.
+    pub fn below(&self, directory: &str) -> Sparse {
+        let directory: Vec<&str> = directory.split('/').collect();
+        let inside = |wanted: &Vec<String>| {
+            let depth = directory.len();
+            let leads = wanted.len() > depth && wanted[..depth].iter().eq(directory.iter());
+            leads.then(|| wanted[depth..].to_vec())
+        };
+        // A directory that is wanted as a whole is above all that is wanted of it.
+        let whole = self.0.iter().any(|wanted| {
+            directory.iter().zip(wanted).filter(|(a, b)| *a == b).count() == wanted.len()
+                && wanted.len() <= directory.len()
+        });
+        if whole {
+            return Sparse(Vec::new());
+        }
+        Sparse(self.0.iter().filter_map(inside).collect())
     }
 
     /// Whether a path is wanted, or leads to something that is.
@@ -111,7 +143,7 @@ impl TreeWriter<'_> {
             let name = check_name(entry.filename, path)?;
             path.push(name);
             let kind = mode.kind();
-            if self.sparse.wants(path, kind == EntryKind::Tree) {
+            if self.sparse.wants(path, matches!(kind, EntryKind::Tree | EntryKind::Commit)) {
                 self.write_entry(kind, entry.oid.into(), path)?;
             }
             path.pop();

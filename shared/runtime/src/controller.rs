@@ -305,11 +305,6 @@ impl<R: Reconciler> Worker<R> {
             self.metrics.forget(&key);
             return Ended::Skipped;
         }
-        if object.suspended() {
-            tracing::info!("reconciliation is suspended for this object");
-            self.observe(&key, &object);
-            return Ended::Skipped;
-        }
         if let Some(finalizer) = finalizer {
             match patch::add_finalizer(&api, &mut object, finalizer, &field_manager(self.manager)).await {
                 Ok(true) => self.store.written(object.clone()),
@@ -317,11 +312,22 @@ impl<R: Reconciler> Worker<R> {
                 Err(error) => return Ended::Failed(error.to_string()),
             }
         }
+        let suspended = object.suspended();
+        if suspended {
+            tracing::info!("reconciliation is suspended for this object");
+        }
+        if suspended && !self.reconciler.settles_suspended() {
+            self.observe(&key, &object);
+            return Ended::Skipped;
+        }
         let pass = match self.new_pass(&object, key.clone(), taken.interrupted, abort, started) {
             Ok(pass) => pass,
             Err(error) => return Ended::Failed(error.to_string()),
         };
-        let result = self.reconciler.reconcile(&mut object, &pass).await;
+        let result = match suspended {
+            true => Ok(Outcome::Done),
+            false => self.reconciler.reconcile(&mut object, &pass).await,
+        };
         let result = self.reconciler.settle(&mut object, result);
         if let Some(requested) = predicate::requested_at(&object)
             && object.last_handled_reconcile_at() != Some(requested)

@@ -75,6 +75,11 @@ pub trait Reconciler: Send + Sync + 'static {
         &[crate::conditions::READY, crate::conditions::RECONCILING, crate::conditions::STALLED]
     }
 
+    /// Whether a suspended object's status is still settled, as after a pass that ended in [`Outcome::Done`].
+    fn settles_suspended(&self) -> bool {
+        false
+    }
+
     /// Brings conditions and `observedGeneration` in line with how the pass ended, just before the
     /// status is written. Override it for a kind with its own rules.
     fn settle(&self, object: &mut Self::Kind, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {

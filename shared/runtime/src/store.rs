@@ -122,15 +122,20 @@ impl<K: Resource> Store<K> {
         self.tell(Change { old, new: Some(object), initial: !self.is_ready() });
     }
 
-    /// Puts an object that this process has just written into the store, telling nobody.
+    /// Puts an object that this process has just written into the store, unless it is gone meanwhile, and tells
+    /// subscribers: the watch will bring nothing newer that could.
     pub(crate) fn written(&self, object: K) {
-        let key = Key::of(&object);
-        let mut objects = self.inner.objects.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = objects.get_mut(&key)
-            && is_newer(&object, old.as_ref())
-        {
-            *old = Arc::new(object);
-        }
+        let object = Arc::new(object);
+        let old = {
+            let mut objects = self.inner.objects.write().unwrap_or_else(PoisonError::into_inner);
+            match objects.get_mut(&Key::of(object.as_ref())) {
+                Some(old) if is_newer(object.as_ref(), old.as_ref()) => {
+                    std::mem::replace(old, Arc::clone(&object))
+                }
+                _ => return,
+            }
+        };
+        self.tell(Change { old: Some(old), new: Some(object), initial: false });
     }
 
     /// Removes an object and tells subscribers.

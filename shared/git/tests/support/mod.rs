@@ -96,6 +96,10 @@ pub struct ServerState {
     pub root: PathBuf,
     /// The value of the Authorization header that is needed.
     pub authorization: Option<String>,
+    /// The paths it is needed for, by their beginning; all if empty.
+    pub protected: String,
+    /// Repositories are known by their names with `.git` alone.
+    pub full_names: bool,
     /// `METHOD path?query authorization`
     pub requests: Mutex<Vec<String>>,
     /// Answer discovery with a redirect to this base.
@@ -154,7 +158,13 @@ async fn serve(State(state): State<Arc<ServerState>>, request: Request) -> Respo
     {
         return (http::StatusCode::FOUND, [("location", format!("{base}{target}"))]).into_response();
     }
-    if state.authorization.is_some() && state.authorization != authorization {
+    if state.full_names && !target.contains(".git/") {
+        return (http::StatusCode::NOT_FOUND, "not found\n").into_response();
+    }
+    if state.authorization.is_some()
+        && target.starts_with(&state.protected)
+        && state.authorization != authorization
+    {
         return (http::StatusCode::UNAUTHORIZED, "unauthorized\n").into_response();
     }
     let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -198,4 +208,42 @@ async fn serve(State(state): State<Arc<ServerState>>, request: Request) -> Respo
         }
     }
     response
+}
+
+/// Serves a router over TLS; gives the address.
+pub async fn serve_tls(
+    router: Router,
+    certificate: rustls::pki_types::CertificateDer<'static>,
+    key: Vec<u8>,
+) -> String {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key).into();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    serve_tls_with(router, config).await
+}
+
+/// Serves a router over TLS as a configuration says; gives the address.
+pub async fn serve_tls_with(router: Router, config: rustls::ServerConfig) -> String {
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, router) = (acceptor.clone(), router.clone());
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let service = hyper_util::service::TowerToHyperService::new(router);
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+            });
+        }
+    });
+    url
 }

@@ -5,7 +5,7 @@
 
 use super::Event;
 use crate::metrics::Metrics;
-use reqwest::{StatusCode, Url};
+use reqwest::{StatusCode, Url, header::CONTENT_TYPE};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -156,9 +156,11 @@ async fn run(shared: Arc<Shared>, client: reqwest::Client, url: Url, patience: P
 }
 
 async fn post(client: &reqwest::Client, url: &Url, event: &Event, patience: Patience) -> Result<(), String> {
+    let body = go_json(event).map_err(|error| error.to_string())?;
     let mut attempt = 0;
     loop {
-        let error = match client.post(url.clone()).json(event).send().await {
+        let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.clone());
+        let error = match request.send().await {
             Ok(response) => match response.status() {
                 status if status.is_success() => return Ok(()),
                 StatusCode::TOO_MANY_REQUESTS => return Ok(()),
@@ -173,6 +175,21 @@ async fn post(client: &reqwest::Client, url: &Url, event: &Event, patience: Pati
         sleep(patience.min_delay.saturating_mul(1 << attempt).min(patience.max_delay)).await;
         attempt += 1;
     }
+}
+
+/// JSON as Go writes it, with the characters escaped that mean something in HTML. They occur in strings alone.
+fn go_json(event: &Event) -> serde_json::Result<String> {
+    let json = serde_json::to_string(event)?;
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            other => escaped.push(other),
+        }
+    }
+    Ok(escaped)
 }
 
 fn host(url: &Url) -> &str {

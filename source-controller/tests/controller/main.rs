@@ -1,0 +1,8 @@
+//! The controller against an API server and real Git servers: what it stores, and what it says about it.
+
+mod bad_input;
+#[path = "../../../shared/git/tests/support/mod.rs"]
+mod git;
+mod recorded;
+mod takeover;
+mod world;
