@@ -1,6 +1,7 @@
 //! The controller against an API server and real Git servers: what it stores, and what it says about it.
 
 mod bad_input;
+mod faults;
 #[path = "../../../shared/git/tests/support/mod.rs"]
 mod git;
 mod recorded;
