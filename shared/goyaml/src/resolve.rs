@@ -229,7 +229,7 @@ fn decimal_float(text: &str) -> Option<f64> {
 }
 
 /// Whether YAML 1.1 would read the text as a number in base 60, such as `12:30`.
-pub(crate) fn is_base60(text: &str) -> bool {
+pub fn is_base60(text: &str) -> bool {
     let Some(&first) = text.as_bytes().first() else { return false };
     if !(first.is_ascii_digit() || first == b'+' || first == b'-') || !text.contains(':') {
         return false;
