@@ -96,12 +96,13 @@ fn copy_renamed_annotations(root: &mut Node) -> Result<(), Error> {
 }
 
 /// The text of an annotation; empty when there is none.
-fn annotation<'n>(root: &'n Node, name: &str) -> &'n str {
+pub fn annotation<'n>(root: &'n Node, name: &str) -> &'n str {
     let value = root.get("metadata").and_then(|metadata| metadata.get("annotations")?.get(name));
     value.filter(|value| !value.is_null()).map_or("", |value| &value.value)
 }
 
-fn set_annotation(root: &mut Node, name: &str, value: &str) -> Result<(), Error> {
+/// Gives a document an annotation. A new one is written in single quotes.
+pub fn set_annotation(root: &mut Node, name: &str, value: &str) -> Result<(), Error> {
     clear_empty_annotations(root)?;
     let metadata = mapping_at(root, "metadata")?;
     let annotations = mapping_at(metadata, "annotations")?;
@@ -132,7 +133,8 @@ fn mapping_at<'n>(parent: &'n mut Node, key: &str) -> Result<&'n mut Node, Error
     Ok(child)
 }
 
-fn clear_annotation(root: &mut Node, name: &str) -> Result<(), Error> {
+/// Takes an annotation from a document.
+pub fn clear_annotation(root: &mut Node, name: &str) -> Result<(), Error> {
     let mut node = root;
     for key in ["metadata", "annotations"] {
         expect_mapping(node)?;

@@ -1,7 +1,7 @@
 //! YAML through JSON, as `sigs.k8s.io/yaml` does it on top of go-yaml v2. Helm and Kubernetes read and write this way.
 
 use crate::decode::decode_v2;
-use crate::emit::{encode_json_value, encode_value, is_plain_json};
+use crate::emit::{encode_bytewise, encode_json_value, encode_value, is_plain_json};
 use crate::error::Error;
 use crate::json::to_json;
 use crate::node::{Node, tag};
@@ -89,6 +89,27 @@ pub fn to_yaml(value: &Value) -> Result<String, Error> {
         return Ok(encode_json_value(value));
     }
     json_to_yaml(to_json(value)?.as_bytes())
+}
+
+/// Writes a value as go-yaml v2 writes a `MapSlice` made of it, keys sorted bytewise: there is no JSON in between, and
+/// floats that are whole become integers (`JSONObjectToYAMLObject`). Flux hashes this text.
+pub fn to_yaml_bytewise(value: &Value) -> String {
+    encode_bytewise(&whole_numbers(value))
+}
+
+fn whole_numbers(value: &Value) -> Value {
+    match value {
+        // A cast saturates where Go's wraps; neither is equal to the float then.
+        Value::Float(float) if *float as i64 as f64 == *float && *float < 9.3e18 => Value::Int(*float as i64),
+        Value::Float(float) if *float as u64 as f64 == *float && *float < 1.85e19 => {
+            Value::Uint(*float as u64)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(whole_numbers).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), whole_numbers(value))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn read(bytes: &[u8], strict: bool) -> Result<Value, Error> {

@@ -6,7 +6,7 @@ mod tree;
 mod values;
 
 pub use tree::{EncodeOptions, encode, encode_all};
-pub(crate) use values::{encode_json_value, encode_value, is_plain_json};
+pub(crate) use values::{encode_bytewise, encode_json_value, encode_value, is_plain_json};
 
 use crate::syntax::Dialect;
 use crate::syntax::scanner::count_characters;
@@ -21,6 +21,8 @@ pub(crate) struct Emitter<'a> {
     compact_sequences: bool,
     /// Floats are written as JSON would carry them.
     json_numbers: bool,
+    /// Maps are written in the bytewise order of their keys, not in the natural one.
+    bytewise: bool,
     indent: i32,
     column: u32,
     flow_level: u32,
@@ -72,6 +74,7 @@ impl<'a> Emitter<'a> {
             best_width,
             compact_sequences,
             json_numbers: false,
+            bytewise: false,
             indent: -1,
             column: 0,
             flow_level: 0,

@@ -29,6 +29,15 @@ pub(crate) fn encode_json_value(value: &Value) -> String {
     emitter.out
 }
 
+/// Writes a value as [`encode_value`] does, with the keys of its maps in bytewise order.
+pub(crate) fn encode_bytewise(value: &Value) -> String {
+    let mut emitter = Emitter::new(Dialect::V2, 2, 80, true);
+    emitter.bytewise = true;
+    emitter.value(value, false);
+    emitter.write_indent();
+    emitter.out
+}
+
 /// Whether go-yaml reads the JSON of a value as that value: it is not too deep, no key is too long, and no text has a
 /// character that YAML refuses or folds.
 pub(crate) fn is_plain_json(value: &Value) -> bool {
@@ -95,7 +104,12 @@ impl Emitter<'_> {
             }
             Value::Object(map) => {
                 let old = self.increase_indent(false, Place::default(), false);
-                for (key, value) in natural::sorted(map) {
+                let entries = if self.bytewise {
+                    map.iter().map(|(key, value)| (key.as_str(), value)).collect()
+                } else {
+                    natural::sorted(map)
+                };
+                for (key, value) in entries {
                     self.write_indent();
                     if key.len() <= 128 && !analyze(Dialect::V2, key).multiline {
                         self.string(key, true);

@@ -1,0 +1,152 @@
+//! The digests by which Flux recognises values and releases it has seen before.
+
+use std::fmt::Write;
+
+use fluxide_goyaml::{Value, sigs};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use thiserror::Error;
+
+use crate::hook::HookEvent;
+use crate::json::ObjectWriter;
+use crate::release::{Release, hook_json};
+use crate::values::Table;
+
+/// Why a digest cannot be made or checked.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DigestError {
+    /// There is no such algorithm.
+    #[error("unsupported digest algorithm: {0}")]
+    Algorithm(String),
+}
+
+/// A hash algorithm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Of old records only.
+    Sha1,
+    /// The default.
+    #[default]
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+    /// BLAKE3 with 32 bytes.
+    Blake3,
+}
+
+impl Algorithm {
+    /// The algorithm of this name; empty is SHA-256.
+    pub fn parse(name: &str) -> Result<Algorithm, DigestError> {
+        Ok(match name {
+            "" | "sha256" => Algorithm::Sha256,
+            "sha1" => Algorithm::Sha1,
+            "sha384" => Algorithm::Sha384,
+            "sha512" => Algorithm::Sha512,
+            "blake3" => Algorithm::Blake3,
+            other => return Err(DigestError::Algorithm(other.to_owned())),
+        })
+    }
+
+    /// The name, which is the first part of a digest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Sha1 => "sha1",
+            Algorithm::Sha256 => "sha256",
+            Algorithm::Sha384 => "sha384",
+            Algorithm::Sha512 => "sha512",
+            Algorithm::Blake3 => "blake3",
+        }
+    }
+
+    /// The digest of bytes: `sha256:...`.
+    pub fn digest(self, bytes: &[u8]) -> String {
+        let hash = match self {
+            Algorithm::Sha1 => hex(&Sha1::digest(bytes)),
+            Algorithm::Sha256 => hex(&Sha256::digest(bytes)),
+            Algorithm::Sha384 => hex(&Sha384::digest(bytes)),
+            Algorithm::Sha512 => hex(&Sha512::digest(bytes)),
+            Algorithm::Blake3 => hex(blake3::hash(bytes).as_bytes()),
+        };
+        format!("{}:{hash}", self.name())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+/// The digest of the values a release was made with. No values hash as nothing at all.
+pub fn values_digest(algorithm: Algorithm, values: &Table) -> String {
+    algorithm.digest(values_body(values).as_bytes())
+}
+
+/// Whether the digest is that of the values. An unknown algorithm is no match.
+pub fn values_match(digest: &str, values: &Table) -> bool {
+    let Some((algorithm, _)) = digest.split_once(':') else { return false };
+    let Ok(algorithm) = Algorithm::parse(algorithm) else { return false };
+    !digest.starts_with(':') && values_digest(algorithm, values) == digest
+}
+
+/// The text that is hashed for values.
+pub fn values_body(values: &Table) -> String {
+    if values.is_empty() {
+        return String::new();
+    }
+    sigs::to_yaml_bytewise(&Value::Object(values.clone()))
+}
+
+/// The digest of a release as Flux observes it, without its test hooks.
+///
+/// `oci_digest` is the digest of the chart's OCI artifact, when it came from a registry.
+pub fn release_digest(algorithm: Algorithm, release: &Release, oci_digest: &str) -> String {
+    algorithm.digest(release_body(release, oci_digest).as_bytes())
+}
+
+/// The text that is hashed for a release.
+pub fn release_body(release: &Release, oci_digest: &str) -> String {
+    let mut out = ObjectWriter::new();
+    out.text("name", &release.name);
+    out.raw("version", &release.version.to_string());
+    let mut info = ObjectWriter::new();
+    release.info.write_known(&mut info);
+    out.raw("info", &info.finish());
+    let metadata = release.chart.as_ref().and_then(|chart| chart.metadata.as_ref());
+    out.raw("chartMetadata", &metadata.map_or("{}".to_owned(), |metadata| metadata.to_json()));
+    match release.config.as_ref().filter(|config| !config.is_empty()) {
+        None => out.raw("config", "null"),
+        Some(config) => out.value("config", &Value::Object(config.clone())),
+    }
+    out.text("manifest", &release.manifest);
+    let hooks: Vec<String> =
+        release.hooks.iter().filter(|hook| !hook.events.contains(&HookEvent::Test)).map(hook_json).collect();
+    if hooks.is_empty() {
+        out.raw("hooks", "null");
+    } else {
+        out.list("hooks", hooks.into_iter());
+    }
+    out.text("namespace", &release.namespace);
+    out.text_unless_empty("ociDigest", oci_digest);
+    let mut body = out.finish();
+    body.push('\n');
+    body
+}
+
+/// A release name that fits Helm's 53 characters: long ones end in a part of their hash.
+pub fn shorten_release_name(name: &str) -> String {
+    if name.len() <= 53 {
+        return name.to_owned();
+    }
+    let hash = hex(&Sha256::digest(name.as_bytes()));
+    let mut end = 40;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{}", &name[..end], &hash[..12])
+}

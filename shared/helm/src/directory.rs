@@ -1,0 +1,235 @@
+//! Charts in directories: what is read, in which order, and what `.helmignore` leaves out.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::archive::Limits;
+use crate::chart::Chart;
+use crate::file::{ChartFile, without_bom};
+use crate::ignore::IgnoreRules;
+use crate::load::{LoadError, Loader, require_known_version};
+use crate::text::go_quote;
+use crate::time::Time;
+
+/// Why a directory cannot be read. The texts are Helm's where Helm has some.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The file system refused.
+    #[error("error reading {path}: {reason}")]
+    Read {
+        /// What was to be read.
+        path: String,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// A link leads nowhere.
+    #[error("error evaluating symlink {path}: {reason}")]
+    Link {
+        /// The link.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A link leads out of the directory that the chart is confined to.
+    #[error(
+        "symlink {0} leads out of the directory that the chart is confined to; replace it by what it refers to"
+    )]
+    Outside(String),
+    /// A link leads to a directory that it lies in.
+    #[error("symlink {0} leads to a directory that contains it")]
+    Loop(String),
+    /// Devices, sockets and pipes are no part of a chart.
+    #[error("cannot load irregular file {0} as it has file mode type bits set")]
+    Irregular(String),
+    /// A file is too large.
+    #[error("chart file {} is larger than the maximum file size {limit}", go_quote(.name))]
+    TooLarge {
+        /// Its name.
+        name: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// There are too many files.
+    #[error("chart has more than {0} files")]
+    TooMany(usize),
+    /// The directory has no Chart.yaml.
+    #[error("unable to detect chart at {path}: {reason}")]
+    Undetected {
+        /// Where Chart.yaml should be.
+        path: String,
+        /// The operating system's words.
+        reason: String,
+    },
+}
+
+/// What lies at a path of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A file of this many bytes.
+    File(u64),
+    /// Anything else.
+    Irregular,
+}
+
+/// The directory that a chart lies in. Paths are below it, with `/`; empty for the directory itself.
+pub trait Directory {
+    /// The names in a directory, sorted bytewise, each with what it is once links are followed.
+    fn list(&self, path: &str) -> Result<Vec<(String, EntryKind)>, DirectoryError>;
+
+    /// The bytes of a file and when it was last changed.
+    fn read(&self, path: &str) -> Result<(Vec<u8>, Option<Time>), DirectoryError>;
+
+    /// How the path is called in messages.
+    fn describe(&self, path: &str) -> String {
+        path.to_owned()
+    }
+}
+
+impl Chart {
+    /// Reads a chart from a directory within Helm's limits.
+    pub fn from_directory(directory: &dyn Directory) -> Result<Chart, LoadError> {
+        Chart::from_directory_within(directory, &Limits::default())
+    }
+
+    /// [`Chart::from_directory`] with other limits.
+    pub fn from_directory_within(directory: &dyn Directory, limits: &Limits) -> Result<Chart, LoadError> {
+        let names = directory.list("")?;
+        let has = |name: &str| {
+            names.iter().any(|(entry, kind)| entry == name && matches!(kind, EntryKind::File(_)))
+        };
+        if !has("Chart.yaml") {
+            let path = directory.describe("Chart.yaml");
+            let reason = format!("open {path}: no such file or directory");
+            return Err(DirectoryError::Undetected { path, reason }.into());
+        }
+        require_known_version(&ChartFile::new("Chart.yaml", directory.read("Chart.yaml")?.0))?;
+        let ignored = if has(".helmignore") { directory.read(".helmignore")?.0 } else { Vec::new() };
+        let mut walk = Walk { directory, rules: IgnoreRules::parse(&ignored)?, limits, files: Vec::new() };
+        walk.directory("", names)?;
+        Loader::new(limits).load(walk.files)
+    }
+}
+
+struct Walk<'w> {
+    directory: &'w dyn Directory,
+    rules: IgnoreRules,
+    limits: &'w Limits,
+    files: Vec<ChartFile>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, path: &str, entries: Vec<(String, EntryKind)>) -> Result<(), LoadError> {
+        for (name, kind) in entries {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+            if self.rules.ignores(&path, kind == EntryKind::Directory) {
+                continue;
+            }
+            let size = match kind {
+                EntryKind::Directory => {
+                    let entries = self.directory.list(&path)?;
+                    self.directory(&path, entries)?;
+                    continue;
+                }
+                EntryKind::File(size) => size,
+                EntryKind::Irregular => {
+                    return Err(DirectoryError::Irregular(self.directory.describe(&path)).into());
+                }
+            };
+            if size > self.limits.file {
+                return Err(DirectoryError::TooLarge { name, limit: self.limits.file }.into());
+            }
+            if self.files.len() == self.limits.files {
+                return Err(DirectoryError::TooMany(self.limits.files).into());
+            }
+            let (data, modified) = self.directory.read(&path)?;
+            self.files.push(ChartFile { name: path, data: without_bom(&data).into(), modified });
+        }
+        Ok(())
+    }
+}
+
+/// A directory on disk.
+#[derive(Clone, Debug)]
+pub struct DiskDirectory {
+    root: PathBuf,
+    confined_to: Option<PathBuf>,
+}
+
+impl DiskDirectory {
+    /// A directory whose links may lead anywhere, as Helm follows them. For directories that the user owns.
+    pub fn new(root: impl Into<PathBuf>) -> DiskDirectory {
+        DiskDirectory { root: root.into(), confined_to: None }
+    }
+
+    /// A directory whose links must stay within `boundary`, which contains it. For what others have written.
+    pub fn confined(root: impl Into<PathBuf>, boundary: impl Into<PathBuf>) -> DiskDirectory {
+        DiskDirectory { root: root.into(), confined_to: Some(boundary.into()) }
+    }
+
+    fn resolve(&self, path: &Path) -> Result<PathBuf, DirectoryError> {
+        let resolved = path.canonicalize().map_err(|error| DirectoryError::Link {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        if let Some(boundary) = &self.confined_to {
+            let boundary = boundary.canonicalize().map_err(|error| read_error(boundary, &error))?;
+            if !resolved.starts_with(boundary) {
+                return Err(DirectoryError::Outside(path.display().to_string()));
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+fn read_error(path: &Path, error: &std::io::Error) -> DirectoryError {
+    DirectoryError::Read { path: path.display().to_string(), reason: error.to_string() }
+}
+
+impl Directory for DiskDirectory {
+    fn list(&self, path: &str) -> Result<Vec<(String, EntryKind)>, DirectoryError> {
+        let directory = self.root.join(path);
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(&directory).map_err(|error| read_error(&directory, &error))? {
+            let entry = entry.map_err(|error| read_error(&directory, &error))?;
+            let full = entry.path();
+            let mut metadata = entry.metadata().map_err(|error| read_error(&full, &error))?;
+            if metadata.is_symlink() {
+                let resolved = self.resolve(&full)?;
+                metadata = resolved.metadata().map_err(|error| read_error(&full, &error))?;
+                let contains = directory.canonicalize().is_ok_and(|own| own.starts_with(&resolved));
+                if metadata.is_dir() && contains {
+                    return Err(DirectoryError::Loop(full.display().to_string()));
+                }
+            }
+            let kind = if metadata.is_dir() {
+                EntryKind::Directory
+            } else if metadata.is_file() {
+                EntryKind::File(metadata.len())
+            } else {
+                EntryKind::Irregular
+            };
+            entries.push((entry.file_name().to_string_lossy().into_owned(), kind));
+        }
+        entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Ok(entries)
+    }
+
+    fn read(&self, path: &str) -> Result<(Vec<u8>, Option<Time>), DirectoryError> {
+        let full = self.root.join(path);
+        if self.confined_to.is_some() {
+            self.resolve(&full)?;
+        }
+        let data = std::fs::read(&full).map_err(|error| read_error(Path::new(path), &error))?;
+        let modified = full.metadata().and_then(|metadata| metadata.modified()).ok();
+        let modified =
+            modified.and_then(|time| jiff::Timestamp::try_from(time).ok()).map(Time::from_timestamp);
+        Ok((data, modified))
+    }
+
+    fn describe(&self, path: &str) -> String {
+        self.root.join(path).display().to_string()
+    }
+}
