@@ -126,10 +126,10 @@ impl Index {
         }
         let constraint = Constraint::parse(if version.is_empty() { "*" } else { version })
             .map_err(|error| IndexError::Constraint(error.to_string()))?;
-        if !version.is_empty() {
-            if let Some(exact) = versions.iter().find(|candidate| candidate.metadata.version == version) {
-                return Ok(exact);
-            }
+        if !version.is_empty()
+            && let Some(exact) = versions.iter().find(|candidate| candidate.metadata.version == version)
+        {
+            return Ok(exact);
         }
         let fits = |candidate: &&ChartVersion| {
             Version::parse(&candidate.metadata.version).is_ok_and(|version| constraint.matches(&version))
@@ -177,10 +177,10 @@ pub fn version_of_oci_tag(tag: &str) -> String {
 
 /// The tag to take: the one named exactly, else the first in the range. `tags` are newest first.
 pub fn choose_tag<'t>(tags: &[&'t str], version: &str) -> Result<&'t str, IndexError> {
-    if !version.is_empty() {
-        if let Some(exact) = tags.iter().find(|tag| **tag == version) {
-            return Ok(exact);
-        }
+    if !version.is_empty()
+        && let Some(exact) = tags.iter().find(|tag| **tag == version)
+    {
+        return Ok(exact);
     }
     let constraint = Constraint::parse(if version.is_empty() { "*" } else { version })
         .map_err(|error| IndexError::Constraint(error.to_string()))?;

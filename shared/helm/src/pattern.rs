@@ -27,7 +27,7 @@ pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
             let mut skipped = 0;
             while skipped < name.len() && name[skipped] != b'/' {
                 let (matched, after) = match_chunk(chunk, &name[skipped + 1..])?;
-                if matched && !(pattern.is_empty() && !after.is_empty()) {
+                if matched && (after.is_empty() || !pattern.is_empty()) {
                     name = after;
                     continue 'pattern;
                 }

@@ -241,10 +241,10 @@ pub fn storage_name(release: &str, version: i64) -> String {
 impl Info {
     fn read(mut members: Members) -> Result<Info, RecordError> {
         // Helm cannot read what it may have stored here itself, and fails as a whole.
-        if let Some(Value::Object(resources)) = members.rest.get("resources") {
-            if resources.values().any(|list| matches!(list, Value::Array(items) if !items.is_empty())) {
-                return Err(members.wrong("resources", "an object cannot be read into runtime.Object"));
-            }
+        if let Some(Value::Object(resources)) = members.rest.get("resources")
+            && resources.values().any(|list| matches!(list, Value::Array(items) if !items.is_empty()))
+        {
+            return Err(members.wrong("resources", "an object cannot be read into runtime.Object"));
         }
         Ok(Info {
             first_deployed: members.time("first_deployed")?,

@@ -99,10 +99,10 @@ impl References {
                     continue;
                 }
                 let loaded = loader.load(&url);
-                if let Ok(document) = &loaded {
-                    if depth(document) <= MAX_DEPTH {
-                        pending.push(document.clone());
-                    }
+                if let Ok(document) = &loaded
+                    && depth(document) <= MAX_DEPTH
+                {
+                    pending.push(document.clone());
                 }
                 references.documents.push((url, loaded));
             }
@@ -355,7 +355,7 @@ fn grouped(count: usize) -> String {
 fn group(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -434,10 +434,11 @@ fn typed(text: String) -> Value {
         return Value::Int(0);
     }
     // What starts with a zero stays text: it may be an identifier.
-    if !text.is_empty() && !text.starts_with('0') {
-        if let Ok(number) = text.parse() {
-            return Value::Int(number);
-        }
+    if !text.is_empty()
+        && !text.starts_with('0')
+        && let Ok(number) = text.parse()
+    {
+        return Value::Int(number);
     }
     Value::String(text)
 }
