@@ -23,6 +23,7 @@ use fluxide_source_api::git_repository::{GitRepositoryInclude, GitRepositoryRef}
 pub use include::including;
 
 use crate::Options;
+use crate::identity::Identities;
 use crate::source::condition::{
     ARTIFACT_IN_STORAGE, ARTIFACT_OUTDATED, FETCH_FAILED, INCLUDE_UNAVAILABLE, SOURCE_VERIFIED,
     STORAGE_OPERATION_FAILED,
@@ -36,17 +37,24 @@ pub struct GitRepositoryReconciler {
     limits: Limits,
     requeue_dependency: Duration,
     ssh_algorithms: SshAlgorithms,
+    identities: Identities,
 }
 
 impl GitRepositoryReconciler {
     /// A reconciler that stores in `store` and looks up includes in `repositories`.
-    pub fn new(store: Arc<Store>, repositories: Objects<GitRepository>, options: &Options) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        repositories: Objects<GitRepository>,
+        identities: Identities,
+        options: &Options,
+    ) -> Self {
         GitRepositoryReconciler {
             store,
             repositories,
             limits: Limits { pack_bytes: options.git_max_size, ..Limits::default() },
             requeue_dependency: options.common.requeue_dependency.0,
             ssh_algorithms: options.ssh_algorithms(),
+            identities,
         }
     }
 }
@@ -182,8 +190,7 @@ impl GitRepositoryReconciler {
         if conditions::is_false(object, SOURCE_VERIFIED) {
             conditions::delete(object, SOURCE_VERIFIED);
         }
-        let client = pass.client().clone();
-        let remote = auth::remote(&client, &pass.key().namespace, &object.spec).await;
+        let remote = auth::remote(&self.identities, pass, &object.spec).await;
         let mut remote = remote.map_err(|problem| problem.mark(object, FETCH_FAILED, Status::True))?;
         remote.ssh_algorithms = self.ssh_algorithms.clone();
         let included = included.map_err(|problem| problem.mark(object, INCLUDE_UNAVAILABLE, Status::True))?;

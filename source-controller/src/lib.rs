@@ -3,6 +3,7 @@
 //! [`run`] is the whole controller: an artifact store, the server of its files and one reconciler for each kind.
 
 mod git_repository;
+mod identity;
 mod options;
 mod source;
 
@@ -18,6 +19,7 @@ use kube::Client;
 pub use options::Options;
 
 use crate::git_repository::GitRepositoryReconciler;
+use crate::identity::Identities;
 
 /// What differs from other controllers.
 pub const PROFILE: Profile = Profile { concurrent: 2, ..Profile::new("source-controller") };
@@ -58,7 +60,8 @@ pub async fn run(options: Options, client: Client, shutdown: CancellationToken) 
     });
 
     let repositories = manager.store::<GitRepository>();
-    let reconciler = GitRepositoryReconciler::new(store, repositories.clone(), &options);
+    let identities = Identities::new(&manager, &options);
+    let reconciler = GitRepositoryReconciler::new(store, repositories.clone(), identities, &options);
     manager
         .controller(reconciler, |watches| watches.on(&repositories, git_repository::including))
         .run(shutdown)

@@ -49,6 +49,7 @@ pub mod reason {
     pub const GIT_OPERATION_SUCCEEDED: &str = "GitOperationSucceeded";
     pub const EMPTY_GIT_REPOSITORY: &str = "EmptyGitRepository";
     pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
+    pub const FEATURE_GATE_DISABLED: &str = "FeatureGateDisabled";
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
     pub const VERIFICATION_ERROR: &str = "VerificationError";
     pub const INVALID_VERIFICATION_MODE: &str = "InvalidVerificationMode";

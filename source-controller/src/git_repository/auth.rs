@@ -2,14 +2,21 @@
 
 use fluxide_git::ssh::{SshCredentials, SshCredentialsError};
 use fluxide_git::{Auth, ClientCertificate, Proxy, Remote, TlsSettings};
+use fluxide_runtime::Pass;
 use fluxide_runtime::secrets::{self, Secret};
 use fluxide_source_api::git_repository::{GitProvider, GitRepositorySpec};
 use kube::Client;
 
+use crate::identity::{Identities, IdentityError};
 use crate::source::{Problem, blocking, reason};
 
 /// The remote a spec describes, with its credentials.
-pub async fn remote(client: &Client, namespace: &str, spec: &GitRepositorySpec) -> Result<Remote, Problem> {
+pub async fn remote(
+    identities: &Identities,
+    pass: &Pass,
+    spec: &GitRepositorySpec,
+) -> Result<Remote, Problem> {
+    let (client, namespace) = (pass.client(), pass.key().namespace.as_str());
     let proxy = match &spec.proxy_secret_ref {
         Some(reference) => Some(proxy(client, namespace, &reference.name).await?),
         None => None,
@@ -20,44 +27,65 @@ pub async fn remote(client: &Client, namespace: &str, spec: &GitRepositorySpec) 
     })?;
     remote.proxy = proxy;
     let provider = spec.provider.clone().unwrap_or_default();
-    let Some(reference) = &spec.secret_ref else {
-        return match provider {
-            GitProvider::Github => Err(Problem::stall(
-                reason::INVALID_PROVIDER_CONFIGURATION,
-                "secretRef with github app data must be specified when provider is set to github",
-            )),
-            _ if remote.url().scheme() == "ssh" => {
-                Err(options_error("invalid 'ssh' auth option: 'identity' is required"))
-            }
-            _ => Ok(remote),
-        };
+    let secret = match &spec.secret_ref {
+        Some(reference) => Some(get(client, namespace, &reference.name).await?),
+        None => None,
     };
-    let secret = get(client, namespace, &reference.name).await?;
-    let app = secret
-        .github_app()
-        .map_err(|error| Problem::retry(reason::AUTHENTICATION_FAILED, error.to_string()))?;
-    match (&provider, &app) {
-        (GitProvider::Github, None) => {
-            return Err(Problem::retry(
-                reason::INVALID_PROVIDER_CONFIGURATION,
-                "secretRef with github app data must be specified when provider is set to github",
-            ));
+    let app = match &secret {
+        Some(secret) => secret
+            .github_app()
+            .map_err(|error| Problem::retry(reason::AUTHENTICATION_FAILED, error.to_string()))?,
+        None => None,
+    };
+    let is_ssh = remote.url().scheme() == "ssh";
+    match (&provider, &secret, &app) {
+        (GitProvider::Github, None, _) => {
+            return Err(Problem::stall(reason::INVALID_PROVIDER_CONFIGURATION, NO_APP));
         }
-        (GitProvider::Github, Some(_)) => {}
-        (_, Some(_)) => {
+        (GitProvider::Github, Some(_), None) => {
+            return Err(Problem::retry(reason::INVALID_PROVIDER_CONFIGURATION, NO_APP));
+        }
+        (GitProvider::Github, Some(_), Some(_)) => {}
+        (_, Some(secret), Some(_)) => {
             let name = secret.key();
             return Err(Problem::retry(
                 reason::INVALID_PROVIDER_CONFIGURATION,
                 format!("secretRef '{name}' has github app data but provider is not set to github"),
             ));
         }
-        (_, None) => {}
+        _ => {}
     }
-    match remote.url().scheme() {
-        "ssh" => ssh(&mut remote, &secret).await?,
-        _ => http(&mut remote, &secret)?,
+    match &secret {
+        Some(secret) if is_ssh => ssh(&mut remote, secret).await?,
+        Some(secret) => http(&mut remote, secret)?,
+        None if is_ssh => return Err(options_error("invalid 'ssh' auth option: 'identity' is required")),
+        None => {}
+    }
+    if is_ssh {
+        return Ok(remote);
+    }
+    let auth = match (provider, app) {
+        (GitProvider::Github, Some(app)) => Some(identities.github_app(pass, &remote, app).await),
+        (GitProvider::Azure, _) => Some(identities.azure(pass, &remote, account(spec)).await),
+        (GitProvider::Aws, _) => Some(identities.codecommit(pass, &remote, account(spec)).await),
+        _ => None,
+    };
+    match auth {
+        Some(Ok(auth)) => remote.auth = auth,
+        Some(Err(IdentityError::GateDisabled)) => {
+            let message = IdentityError::GateDisabled.to_string();
+            return Err(Problem::stall(reason::FEATURE_GATE_DISABLED, message));
+        }
+        Some(Err(error)) => return Err(options_error(&error.to_string())),
+        None => {}
     }
     Ok(remote)
+}
+
+const NO_APP: &str = "secretRef with github app data must be specified when provider is set to github";
+
+fn account(spec: &GitRepositorySpec) -> Option<&str> {
+    spec.service_account_name.as_deref().filter(|name| !name.is_empty())
 }
 
 fn http(remote: &mut Remote, secret: &Secret) -> Result<(), Problem> {

@@ -149,6 +149,12 @@ async fn mistakes_are_named_and_secrets_are_not() {
             "githubAppPrivateKey",
         ),
         (
+            "bad-app-key",
+            json!({"url": url, "provider": "github", "secretRef": secret("app")}),
+            "AuthenticationFailed",
+            "private key",
+        ),
+        (
             "bad-ssh-key",
             json!({"url": "ssh://git@127.0.0.1/app", "secretRef": secret("bad-key")}),
             "AuthenticationFailed",

@@ -4,6 +4,7 @@ mod bad_input;
 mod faults;
 #[path = "../../../shared/git/tests/support/mod.rs"]
 mod git;
+mod identities;
 mod recorded;
 mod takeover;
 mod world;

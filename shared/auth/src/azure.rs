@@ -1,0 +1,130 @@
+//! Azure: tokens of Entra ID for a workload.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::Client;
+use serde::{Deserialize, Deserializer};
+
+use crate::service_account::Account;
+use crate::{AuthError, Environment, Token, http};
+
+/// What Azure DevOps wants tokens for.
+pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
+
+/// Whom ServiceAccount tokens are for.
+pub const AUDIENCE: &str = "api://AzureADTokenExchange";
+
+const TENANT_ID: &str = "azure.workload.identity/tenant-id";
+const CLIENT_ID: &str = "azure.workload.identity/client-id";
+const AUTHORITY: &str = "https://login.microsoftonline.com/";
+const METADATA: &str = "http://169.254.169.254";
+
+/// Where Azure's services are.
+#[derive(Clone, Debug)]
+pub struct Azure {
+    environment: Environment,
+    metadata: String,
+}
+
+impl Azure {
+    /// As the environment says.
+    pub fn new(environment: Environment) -> Self {
+        Azure { environment, metadata: METADATA.to_owned() }
+    }
+
+    /// The same with another metadata service, for tests.
+    pub fn with_metadata(self, address: impl Into<String>) -> Self {
+        Azure { metadata: address.into(), ..self }
+    }
+
+    /// A token for a scope, of the account or else of the process: by its secret, its federated token or the machine's
+    /// managed identity, the first that the environment speaks of.
+    pub async fn token(
+        &self,
+        client: &Client,
+        account: Option<&Account>,
+        scope: &str,
+    ) -> Result<Token, AuthError> {
+        if let Some(account) = account {
+            let (tenant, id) = (account.annotation(TENANT_ID)?, account.annotation(CLIENT_ID)?);
+            let assertion = account.token(AUDIENCE).await?;
+            return self.by_assertion(client, tenant, id, &assertion, scope).await;
+        }
+        let (tenant, id) = (self.environment.get("AZURE_TENANT_ID"), self.environment.get("AZURE_CLIENT_ID"));
+        if let (Some(tenant), Some(id)) = (&tenant, &id) {
+            if let Some(secret) = self.environment.get("AZURE_CLIENT_SECRET") {
+                let form = [
+                    ("client_id", id.as_str()),
+                    ("scope", scope),
+                    ("client_secret", &secret),
+                    ("grant_type", "client_credentials"),
+                ];
+                return self.ask(client, tenant, &form).await;
+            }
+            if let Some(assertion) = self.environment.file("AZURE_FEDERATED_TOKEN_FILE")? {
+                return self.by_assertion(client, tenant, id, &assertion, scope).await;
+            }
+        }
+        let resource = scope.trim_end_matches("/.default");
+        let mut query = vec![("api-version", "2018-02-01"), ("resource", resource)];
+        query.extend(id.as_deref().map(|id| ("client_id", id)));
+        let url = format!("{}/metadata/identity/oauth2/token", self.metadata);
+        let request = client.get(url).header("Metadata", "true").query(&query);
+        http::json::<TokenAnswer>("the Azure metadata service", request).await.map(Token::from)
+    }
+
+    async fn by_assertion(
+        &self,
+        client: &Client,
+        tenant: &str,
+        id: &str,
+        assertion: &str,
+        scope: &str,
+    ) -> Result<Token, AuthError> {
+        let form = [
+            ("client_id", id),
+            ("scope", scope),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", assertion),
+            ("grant_type", "client_credentials"),
+        ];
+        self.ask(client, tenant, &form).await
+    }
+
+    async fn ask(&self, client: &Client, tenant: &str, form: &[(&str, &str)]) -> Result<Token, AuthError> {
+        if !tenant.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')) {
+            return Err(AuthError::Settings("the tenant id contains characters it cannot have".to_owned()));
+        }
+        let authority = self.environment.get("AZURE_AUTHORITY_HOST").unwrap_or_else(|| AUTHORITY.to_owned());
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
+        http::json::<TokenAnswer>("Entra ID", client.post(url).form(form)).await.map(Token::from)
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    #[serde(deserialize_with = "seconds")]
+    expires_in: u64,
+}
+
+impl From<TokenAnswer> for Token {
+    fn from(answer: TokenAnswer) -> Self {
+        let life = Duration::from_secs(answer.expires_in.min(7 * 24 * 3600));
+        Token { secret: answer.access_token, expires: SystemTime::now() + life }
+    }
+}
+
+/// The metadata service writes numbers as text.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u64),
+        Text(String),
+    }
+    match Either::deserialize(deserializer)? {
+        Either::Number(number) => Ok(number),
+        Either::Text(text) => text.parse().map_err(|_| serde::de::Error::custom("not a number of seconds")),
+    }
+}

@@ -1,0 +1,39 @@
+//! Identities at clouds and Git hosts.
+//!
+//! A controller that has no password for a service proves who it is in another way and gets a token that is good for a
+//! while: as a GitHub App ([`github_app`]), or as a workload at [`azure`] or [`aws`], with its own identity or with that
+//! of a ServiceAccount ([`service_account`]). [`TokenCache`] keeps tokens for most of their life.
+//!
+//! No program is ever started, and no token, key or assertion appears in an error or in `Debug`.
+
+pub mod aws;
+pub mod azure;
+mod cache;
+mod environment;
+mod error;
+pub mod github_app;
+mod http;
+pub mod service_account;
+
+pub use cache::{CacheEvents, CacheKey, TokenCache};
+pub use environment::Environment;
+pub use error::AuthError;
+pub use http::ClientSettings;
+
+use std::fmt;
+use std::time::SystemTime;
+
+/// Something that proves an identity for a while.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What to send.
+    pub secret: String,
+    /// When it ends.
+    pub expires: SystemTime,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Token").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! The identity of a ServiceAccount: what its annotations say, and tokens the API server makes for it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::{Api, PostParams};
+
+use crate::AuthError;
+
+/// A ServiceAccount of the cluster.
+#[derive(Clone)]
+pub struct Account {
+    client: Client,
+    namespace: String,
+    name: String,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Account {
+    /// Reads a ServiceAccount.
+    pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Self, AuthError> {
+        let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
+        let failed =
+            |reason: String| AuthError::ServiceAccount { account: format!("{namespace}/{name}"), reason };
+        let found = api.get_opt(name).await.map_err(|error| failed(error.to_string()))?;
+        let found = found.ok_or_else(|| failed("not found".to_owned()))?;
+        let annotations = found.metadata.annotations.unwrap_or_default();
+        Ok(Account {
+            client: client.clone(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            annotations,
+        })
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// An annotation that must be there.
+    pub fn annotation(&self, key: &str) -> Result<&str, AuthError> {
+        let value = self.annotations.get(key).map(String::as_str).filter(|value| !value.is_empty());
+        value.ok_or_else(|| self.failed(format!("the annotation '{key}' is missing")))
+    }
+
+    /// A token that names the account to whom trusts this cluster.
+    pub async fn token(&self, audience: &str) -> Result<String, AuthError> {
+        let api = Api::<ServiceAccount>::namespaced(self.client.clone(), &self.namespace);
+        let spec =
+            TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let made = api.create_token_request(&self.name, &PostParams::default(), &request).await;
+        let made = made.map_err(|error| self.failed(format!("cannot make a token: {error}")))?;
+        let token = made.status.and_then(|status| status.token).filter(|token| !token.is_empty());
+        token.ok_or_else(|| self.failed("the API server made no token".to_owned()))
+    }
+
+    pub(crate) fn failed(&self, reason: String) -> AuthError {
+        AuthError::ServiceAccount { account: format!("{}/{}", self.namespace, self.name), reason }
+    }
+}
