@@ -97,7 +97,7 @@ impl Allowance {
 }
 
 /// What greetings and lists of references may have together.
-const MAX_TALK: u64 = 128 << 20;
+const MAX_TALK: u64 = 64 << 20;
 
 /// A conversation after its handshake.
 pub(crate) struct Session {

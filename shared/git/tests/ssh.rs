@@ -186,3 +186,74 @@ async fn authorities_and_chosen_algorithms() {
     remote.ssh_algorithms.host_key = vec!["rot13".to_owned()];
     assert!(matches!(fetch(&remote).await, Err(GitError::Settings(_))));
 }
+
+/// A proxy for one kind of protocol that wants a password; gives its address and notes where it leads to.
+async fn proxy(scheme: &'static str) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("{scheme}://flux:p%40ss@{}", listener.local_addr().unwrap());
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let targets = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let targets = targets.clone();
+            tokio::spawn(async move {
+                let target = if scheme == "http" {
+                    let mut head = String::new();
+                    while !head.ends_with("\r\n\r\n") {
+                        head.push(char::from(client.read_u8().await.unwrap()));
+                    }
+                    assert!(head.contains(&support::basic("flux", "p@ss")), "{head}");
+                    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                    head.split(' ').nth(1).unwrap().to_owned()
+                } else {
+                    let mut hello = [0; 4];
+                    client.read_exact(&mut hello).await.unwrap();
+                    assert_eq!(hello, [5, 2, 0, 2]);
+                    client.write_all(&[5, 2]).await.unwrap();
+                    let mut login = [0; 11];
+                    client.read_exact(&mut login).await.unwrap();
+                    assert_eq!(&login, b"\x01\x04flux\x04p@ss");
+                    client.write_all(&[1, 0]).await.unwrap();
+                    let mut request = [0; 10];
+                    client.read_exact(&mut request).await.unwrap();
+                    assert_eq!(request[..4], [5, 1, 0, 1]);
+                    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+                    let port = u16::from_be_bytes([request[8], request[9]]);
+                    format!("{}.{}.{}.{}:{port}", request[4], request[5], request[6], request[7])
+                };
+                targets.lock().unwrap().push(target.clone());
+                let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_lead_to_the_server() {
+    let server = server!("");
+    let repositories = Repositories::new();
+    let repository = repositories.create("app.git");
+    repository.write("file", "x");
+    let commit = repository.commit("first");
+    for scheme in ["socks5", "http"] {
+        let (address, seen) = proxy(scheme).await;
+        let mut remote = remote(&server, &repository.path, "client", &server.known_hosts("ed25519"));
+        remote.proxy = Some(fluxide_git::Proxy { address, credentials: None });
+        assert_eq!(fetch(&remote).await.unwrap(), commit);
+        assert_eq!(*seen.lock().unwrap(), [format!("127.0.0.1:{}", server.port)]);
+    }
+    let mut remote = remote(&server, &repository.path, "client", &server.known_hosts("ed25519"));
+    let mut through = async |address: &str| {
+        remote.proxy = Some(fluxide_git::Proxy { address: address.to_owned(), credentials: None });
+        fetch(&remote).await.unwrap_err().to_string()
+    };
+    assert_eq!(
+        through("https://127.0.0.1:9").await,
+        "cannot use proxy: scheme 'https' is not supported for ssh: use socks5 or http"
+    );
+    let gone = through("socks5://user:secret@127.0.0.1:9").await;
+    assert!(gone.starts_with("proxy 127.0.0.1: Connection refused"), "{gone}");
+}
