@@ -20,7 +20,7 @@ use futures::FutureExt;
 use kube::{Api, Client, Resource, ResourceExt};
 use std::{
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 use tokio::{sync::Mutex, task::JoinSet};
@@ -74,10 +74,35 @@ impl<K: Kind> Watches<K> {
         self
     }
 
+    /// Makes objects due whenever the trigger says so.
+    pub fn triggered_by(mut self, trigger: &Trigger) -> Self {
+        let trigger = trigger.clone();
+        self.subscriptions.push(Box::new(move |queue, _| trigger.connect(queue)));
+        self
+    }
+
     /// Another number of workers than `--concurrent`.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
+    }
+}
+
+/// Makes objects due for reasons that are no change of a watched object. Cloning shares it.
+#[derive(Clone, Default)]
+pub struct Trigger(Arc<OnceLock<Queue>>);
+
+impl Trigger {
+    /// Makes an object due; nothing happens before the controller is set up.
+    pub fn fire(&self, key: Key) {
+        if let Some(queue) = self.0.get() {
+            queue.add(key, 0, None);
+        }
+    }
+
+    fn connect(&self, queue: &Queue) {
+        // A second controller would be a mistake in the code; the first one stays connected.
+        let _ = self.0.set(queue.clone());
     }
 }
 

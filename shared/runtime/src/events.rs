@@ -183,6 +183,20 @@ impl Recorder {
         self.emit(InvolvedObject::of(object), severity, reason, message.into(), metadata);
     }
 
+    /// Sends an event about an object to the notification controller, and not to Kubernetes.
+    pub fn notify<K: Kind>(
+        &self,
+        object: &K,
+        severity: Severity,
+        reason: &str,
+        message: impl Into<String>,
+        metadata: BTreeMap<String, String>,
+    ) {
+        let metadata = merge_metadata(&K::group(&()), metadata, object.meta().annotations.as_ref());
+        let event = self.new_event(InvolvedObject::of(object), severity, reason, message.into(), metadata);
+        self.send(&event, severity);
+    }
+
     /// Emits an event about any object, with its metadata as it is.
     pub fn emit(
         &self,
@@ -192,7 +206,22 @@ impl Recorder {
         message: String,
         metadata: BTreeMap<String, String>,
     ) {
-        let event = Arc::new(Event {
+        let event = self.new_event(involved_object, severity, reason, message, metadata);
+        self.send(&event, severity);
+        if self.kubernetes.try_send(Recorded { event, severity }).is_err() {
+            self.metrics.dropped_events.with_label_values(&["kubernetes"]).inc();
+        }
+    }
+
+    fn new_event(
+        &self,
+        involved_object: InvolvedObject,
+        severity: Severity,
+        reason: &str,
+        message: String,
+        metadata: BTreeMap<String, String>,
+    ) -> Arc<Event> {
+        Arc::new(Event {
             involved_object,
             severity: match severity {
                 Severity::Error => "error".to_owned(),
@@ -204,11 +233,15 @@ impl Recorder {
             metadata,
             reporting_controller: self.controller.to_owned(),
             reporting_instance: self.instance.clone(),
-        });
+        })
+    }
+
+    /// Logs an event and hands it to the notification controller.
+    fn send(&self, event: &Arc<Event>, severity: Severity) {
         tracing::trace!(
             logger = "events",
             r#type = if severity == Severity::Error { "Warning" } else { "Normal" },
-            reason,
+            reason = event.reason,
             object = %format_args!("{}/{}/{}", event.involved_object.kind, event.involved_object.namespace, event.involved_object.name),
             "{}",
             event.message
@@ -216,10 +249,7 @@ impl Recorder {
         if severity != Severity::Trace
             && let Some(notification) = &self.notification
         {
-            notification.send(Arc::clone(&event));
-        }
-        if self.kubernetes.try_send(Recorded { event, severity }).is_err() {
-            self.metrics.dropped_events.with_label_values(&["kubernetes"]).inc();
+            notification.send(Arc::clone(event));
         }
     }
 }

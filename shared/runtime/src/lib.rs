@@ -35,7 +35,7 @@ pub mod store;
 pub mod tls;
 pub mod traces;
 
-pub use controller::Watches;
+pub use controller::{Trigger, Watches};
 pub use events::{Recorder, Severity};
 pub use feature_gates::FeatureGates;
 pub use fluxide_meta::object::Object;

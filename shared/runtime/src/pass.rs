@@ -66,6 +66,19 @@ impl Pass {
         self.recorder.event(object, severity, reason, message, metadata);
     }
 
+    /// Tells the notification controller alone about the object: for what happens again and again
+    /// and is not worth a Kubernetes event each time.
+    pub fn notify<K: Kind>(
+        &self,
+        object: &K,
+        severity: Severity,
+        reason: &str,
+        message: impl Into<String>,
+        metadata: BTreeMap<String, String>,
+    ) {
+        self.recorder.notify(object, severity, reason, message, metadata);
+    }
+
     /// Notes the revision this pass is about in the trace of the pass.
     pub fn trace_revision(&self, revision: &str) {
         tracing::Span::current().record("gitops.revision", revision);
