@@ -12,7 +12,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::artifact_fs::{ArtifactFs, clean};
-use crate::reconciler::{KustomizationReconciler, Stop};
+use crate::reconciler::KustomizationReconciler;
+use crate::stop::Stop;
 use crate::substitute::{self, Variables};
 use crate::{generate, options};
 
@@ -88,16 +89,14 @@ pub(crate) async fn build(
     let variables = match &object.spec.post_build {
         Some(post_build) => {
             let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-            let variables = Variables::load(post_build, client, namespace).await;
-            Some(variables.map_err(|error| Stop::failed(reasons::BUILD_FAILED, error))?)
+            Some(Variables::load(post_build, client, namespace).await)
         }
         None => None,
     };
     let spec = object.spec.clone();
     let strict = reconciler.settings.gates.enabled(options::STRICT_SUBSTITUTIONS);
-    let task = tokio::task::spawn_blocking(move || {
-        build_directory(directory.path(), &spec, variables.as_ref(), strict)
-    });
+    let task =
+        tokio::task::spawn_blocking(move || build_directory(directory.path(), &spec, variables, strict));
     let built = match task.await {
         Ok(built) => built,
         Err(error) => {
@@ -114,11 +113,12 @@ pub(crate) async fn build(
     Ok(built)
 }
 
-/// Builds the manifests of an unpacked artifact as a Kustomization's spec says.
+/// Builds the manifests of an unpacked artifact as a Kustomization's spec says. That the variables
+/// could not be read is an error only if they are needed.
 pub fn build_directory(
     artifact: &std::path::Path,
     spec: &KustomizationSpec,
-    variables: Option<&Variables>,
+    mut variables: Option<Result<Variables, substitute::Error>>,
     strict: bool,
 ) -> Result<Built, Error> {
     let mut files = ArtifactFs::new(artifact)?;
@@ -145,9 +145,14 @@ pub fn build_directory(
     let mut objects = Vec::with_capacity(resources.len());
     for (index, resource) in resources.iter().enumerate() {
         check_complete(resource)?;
-        let substituted = match variables {
-            Some(variables) => substitute_resource(resource, variables, strict)?,
+        let substituted = match &variables {
             None => None,
+            Some(_) if substitute::is_disabled(&resource.to_json()?) => None,
+            Some(Ok(variables)) => substitute_resource(resource, variables, strict)?,
+            Some(Err(_)) => match variables.take() {
+                Some(Err(source)) => return Err(Error::Substitute { object: printed_id(resource), source }),
+                _ => None,
+            },
         };
         let (value, yaml) = match substituted {
             Some(substituted) => substituted,

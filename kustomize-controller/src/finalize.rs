@@ -14,7 +14,8 @@ use fluxide_runtime::{Failure, Key, Pass, Severity, conditions};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, ResourceExt as _};
 
-use crate::reconciler::{KustomizationReconciler, owner};
+use crate::prepare::owner;
+use crate::reconciler::KustomizationReconciler;
 use crate::status;
 
 /// Deletes the applied objects if the deletion policy says so.
@@ -43,11 +44,18 @@ pub async fn finalize(
         && let Some(account) = reconciler.targets.service_account(object)
         && !exists(pass, object, account).await?
     {
-        let subjects: Vec<String> = entries.iter().map(|entry| entry.id.subject()).collect();
-        event(Severity::Error, format!("unable to prune objects: \n{}", subjects.join("\n")));
+        event(Severity::Error, format!("unable to prune objects: \n{}", subjects(&entries)));
         return Ok(());
     }
-    let cluster = reconciler.targets.cluster(object).await?;
+    let cluster = match reconciler.targets.cluster(object, pass.client()).await {
+        Ok(cluster) => cluster,
+        Err(error) if is_overdue(object) => {
+            let message = format!("unable to prune objects: {error}\n{}", subjects(&entries));
+            event(Severity::Error, message);
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let outcome = prune::delete_all(&cluster, entries, &owner(object), &reconciler.protected(object)).await;
     if let Some(message) = outcome.error() {
         event(Severity::Error, "pruning for deleted resource failed".to_owned());
@@ -73,6 +81,19 @@ pub async fn finalize(
         }
     }
     Ok(())
+}
+
+fn subjects(entries: &[Entry]) -> String {
+    let subjects: Vec<String> = entries.iter().map(|entry| entry.id.subject()).collect();
+    subjects.join("\n")
+}
+
+/// True when the deletion has been waiting for longer than the timeout: a cluster that cannot be
+/// reached any more must not keep the object for ever.
+fn is_overdue(object: &Kustomization) -> bool {
+    let Some(asked) = &object.metadata.deletion_timestamp else { return false };
+    let waited = jiff::Timestamp::now().duration_since(asked.0).unsigned_abs();
+    waited > status::timeout(&object.spec)
 }
 
 /// True when the objects go with their Kustomization.

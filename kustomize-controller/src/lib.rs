@@ -3,12 +3,16 @@
 pub mod artifact_fs;
 pub mod build;
 mod dependency;
+mod drift;
 mod finalize;
 pub mod generate;
 pub mod options;
+mod prepare;
 pub mod reconciler;
+mod rollout;
 pub mod source;
 mod status;
+mod stop;
 pub mod substitute;
 pub mod target;
 mod watches;
@@ -21,12 +25,14 @@ use fluxide_artifact::fetch::FetchOptions;
 use fluxide_artifact::{ArtifactCache, CacheOptions, Fetcher};
 use fluxide_kustomize_api::Kustomization;
 use fluxide_kustomize_api::kustomization::VariablesKind;
-use fluxide_runtime::{CancellationToken, Error, Key, Manager};
+use fluxide_runtime::remote::RemotePolicy;
+use fluxide_runtime::{CancellationToken, Error, Key, Manager, Trigger};
 use fluxide_source_api::{Bucket, ExternalArtifact, GitRepository, OCIRepository};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 pub use options::{Options, PROFILE};
 
+use crate::drift::DriftWatch;
 use crate::reconciler::{KustomizationReconciler, Memories, Settings};
 use crate::source::Sources;
 use crate::target::Targets;
@@ -41,6 +47,8 @@ pub async fn run(options: Options, client: kube::Client, shutdown: CancellationT
 pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error> {
     let mut manager = Manager::new(&PROFILE, &options.common, client)?;
     let gates = Arc::new(manager.gates().clone());
+
+    let workload_identity = gates.enabled(fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY);
 
     let sources = Sources {
         git_repositories: manager.store::<GitRepository>(),
@@ -58,7 +66,6 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
 
     let settings = Settings {
         concurrent_ssa: options.concurrent_ssa,
-        override_managers: options.override_manager.clone(),
         custom_stage_kinds: parse_group_kinds(&options.custom_apply_stage_kinds),
         requeue_dependency: options.common.requeue_dependency.0,
         no_cross_namespace_refs: options.common.no_cross_namespace_refs,
@@ -66,16 +73,25 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         runtime_namespace: options.common.runtime_namespace.clone(),
         gates,
     };
+    let memories = Arc::new(Memories::new(&options.override_manager));
+    let trigger = Trigger::default();
+    let (live, drift_watch) = DriftWatch::new(memories.clone(), trigger.clone());
     let reconciler = KustomizationReconciler {
         settings,
         sources: sources.clone(),
         kustomizations: kustomizations.clone(),
         artifacts: artifacts(options)?,
-        targets: Targets::new(manager.client(), &options.common.default_service_account),
-        memories: Memories::default(),
+        targets: Targets::new(manager.client(), PROFILE.name, remote_policy(options, workload_identity)),
+        memories,
+        live,
     };
+    let manager = manager.service("drift-watch", |stop| async {
+        drift_watch.run(stop).await;
+        Ok::<(), Error>(())
+    });
     Ok(manager.controller(reconciler, |mut watches| {
         watches = watches
+            .triggered_by(&trigger)
             .on(&sources.git_repositories, |change, all| {
                 watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())
             })
@@ -105,6 +121,16 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         }
         watches
     }))
+}
+
+fn remote_policy(options: &Options, workload_identity: bool) -> RemotePolicy {
+    RemotePolicy {
+        allow_exec: options.insecure_kubeconfig_exec,
+        allow_insecure_tls: options.insecure_kubeconfig_tls,
+        default_service_account: options.common.default_service_account.clone(),
+        default_kubeconfig_service_account: options.default_kubeconfig_service_account.clone(),
+        object_level_workload_identity: workload_identity,
+    }
 }
 
 /// The cache of unpacked artifacts, in a directory of its own below the temporary one. The name is the

@@ -17,6 +17,8 @@ pub const FEATURE_GATES: &[(&str, bool)] = &[
     (DISABLE_CONFIG_WATCHERS, false),
     (DIRECT_SOURCE_FETCH, false),
     (MIGRATE_API_VERSION, false),
+    (LIVE_DRIFT_DETECTION, false),
+    (BUILT_IN_HEALTH_CHECKS, true),
 ];
 
 /// Keep Secrets and ConfigMaps in memory.
@@ -39,6 +41,11 @@ pub const DISABLE_CONFIG_WATCHERS: &str = "DisableConfigWatchers";
 pub const DIRECT_SOURCE_FETCH: &str = "DirectSourceFetch";
 /// Move field ownership of other managers to the applied API version.
 pub const MIGRATE_API_VERSION: &str = "MigrateAPIVersion";
+
+/// Watch applied objects and correct them as soon as they change.
+pub const LIVE_DRIFT_DETECTION: &str = "LiveDriftDetection";
+/// Judge well-known custom resources by rules that come with the controller.
+pub const BUILT_IN_HEALTH_CHECKS: &str = "BuiltInHealthChecks";
 
 /// What is special about this controller.
 pub const PROFILE: Profile = Profile { feature_gates: FEATURE_GATES, ..Profile::new("kustomize-controller") };

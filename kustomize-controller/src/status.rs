@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 const MIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A pass that takes longer than this shows what it is doing.
-const SHOW_AFTER: Duration = Duration::from_secs(1);
+pub const SHOW_AFTER: Duration = Duration::from_secs(1);
 
 /// What a pass is doing.
 ///
@@ -43,7 +43,7 @@ impl Progress {
         }
     }
 
-    /// A wait that may take long: always shown.
+    /// A wait that takes long: shown.
     pub async fn waiting(&mut self, object: &mut Kustomization, pass: &Pass, message: &str) {
         conditions::mark_unknown(object, HEALTHY, conditions::PROGRESSING, message);
         message.clone_into(&mut self.message);

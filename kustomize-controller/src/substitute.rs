@@ -81,16 +81,20 @@ impl Variables {
 
     /// True when the variables of an object are to be replaced.
     pub fn apply_to(&self, object: &Value) -> bool {
-        let disabled = ["labels", "annotations"].iter().any(|field| {
-            object.get("metadata").and_then(|m| m.get(field)?.get(KEY)?.as_str()) == Some("disabled")
-        });
-        !disabled && (self.always || !self.values.is_empty())
+        !is_disabled(object) && (self.always || !self.values.is_empty())
     }
 
     /// Replaces the variables in a text.
     pub fn substitute(&self, text: &str, strict: bool) -> Result<String, Error> {
         Ok(fluxide_envsubst::substitute(text, &self.values, strict)?)
     }
+}
+
+/// True when an object asks to be left as it is.
+pub fn is_disabled(object: &Value) -> bool {
+    ["labels", "annotations"].iter().any(|field| {
+        object.get("metadata").and_then(|m| m.get(field)?.get(KEY)?.as_str()) == Some("disabled")
+    })
 }
 
 /// The variables of one ConfigMap or Secret, `None` when it does not exist.

@@ -1,67 +1,152 @@
 //! The cluster that a Kustomization is applied to, seen by the identity that applies it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fluxide_apply::cluster::Cluster;
 use fluxide_kustomize_api::Kustomization;
+use fluxide_meta::KubeConfigReference;
 use fluxide_runtime::client;
-use kube::ResourceExt as _;
+use fluxide_runtime::remote::{self, RemotePolicy};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, ResourceExt as _};
 
-/// How many identities keep their client.
+/// How many identities and how many remote clusters keep their client.
 const MAX_CLIENTS: usize = 1000;
 
 /// Why there is no client for a Kustomization's cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service account cannot be impersonated.
-    #[error("{0}")]
+    #[error(transparent)]
     Client(#[from] client::Error),
+    /// The remote cluster cannot be reached as the kubeconfig says.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
 }
 
 /// Makes and keeps the clients of target clusters.
 pub struct Targets {
     local: Cluster,
-    default_service_account: String,
+    controller: String,
+    policy: RemotePolicy,
+    /// Clusters by namespace and service account.
     impersonating: Mutex<HashMap<(String, String), Cluster>>,
+    /// Remote clusters, as long as what describes them is the same.
+    remote: Mutex<HashMap<RemoteKey, (String, Cluster)>>,
+}
+
+/// Which description of a remote cluster, seen by whom.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct RemoteKey {
+    namespace: String,
+    secret: Option<(String, Option<String>)>,
+    config_map: Option<String>,
+    account: Option<String>,
 }
 
 impl Targets {
     /// Targets that are reached by a client of the controller's own cluster.
-    pub fn new(client: kube::Client, default_service_account: &str) -> Self {
+    pub fn new(client: kube::Client, controller: &str, policy: RemotePolicy) -> Self {
         Self {
             local: Cluster::new(client),
-            default_service_account: default_service_account.to_owned(),
+            controller: controller.to_owned(),
+            policy,
             impersonating: Mutex::default(),
+            remote: Mutex::default(),
         }
-    }
-
-    /// The controller's own cluster with its own identity.
-    pub fn local(&self) -> &Cluster {
-        &self.local
     }
 
     /// The service account on whose behalf a Kustomization is applied, if any.
     pub fn service_account<'a>(&'a self, kustomization: &'a Kustomization) -> Option<&'a str> {
-        let own = kustomization.spec.service_account_name.as_deref().filter(|name| !name.is_empty());
-        own.or(Some(&*self.default_service_account)).filter(|name| !name.is_empty())
+        remote::service_account(kustomization.spec.service_account_name.as_deref(), &self.policy)
     }
 
     /// The cluster of a Kustomization.
-    pub async fn cluster(&self, kustomization: &Kustomization) -> Result<Cluster, Error> {
+    pub async fn cluster(&self, kustomization: &Kustomization, own: &kube::Client) -> Result<Cluster, Error> {
+        match &kustomization.spec.kube_config {
+            Some(reference) => self.remote(kustomization, reference, own).await,
+            None => self.local(kustomization),
+        }
+    }
+
+    /// The controller's own cluster, seen by the identity that applies a Kustomization there.
+    pub fn local(&self, kustomization: &Kustomization) -> Result<Cluster, Error> {
         let Some(account) = self.service_account(kustomization) else { return Ok(self.local.clone()) };
         let namespace = kustomization.namespace().unwrap_or_default();
         let key = (namespace.clone(), account.to_owned());
-        let mut kept = self.impersonating.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.impersonating);
         if let Some(cluster) = kept.get(&key) {
             return Ok(cluster.clone());
         }
         let client = client::impersonating(self.local.client().clone(), &namespace, account)?;
-        let cluster = self.local.with_client(client);
+        let cluster = self.local.with_identity(client, &format!("{namespace}/{account}"));
         if kept.len() >= MAX_CLIENTS {
             kept.clear();
         }
         kept.insert(key, cluster.clone());
         Ok(cluster)
     }
+
+    /// A remote cluster. Its client and what it serves are kept until the Secret or ConfigMap that
+    /// describes it changes.
+    async fn remote(
+        &self,
+        kustomization: &Kustomization,
+        reference: &KubeConfigReference,
+        own: &kube::Client,
+    ) -> Result<Cluster, Error> {
+        let namespace = kustomization.namespace().unwrap_or_default();
+        let account = self.service_account(kustomization);
+        let key = RemoteKey {
+            namespace: namespace.clone(),
+            secret: reference.secret_ref.as_ref().map(|secret| (secret.name.clone(), secret.key.clone())),
+            config_map: reference.config_map_ref.as_ref().map(|config_map| config_map.name.clone()),
+            account: account.map(str::to_owned),
+        };
+        let version = version(reference, own, &namespace).await;
+        if let Some(version) = &version
+            && let Some((kept, cluster)) = lock(&self.remote).get(&key)
+            && kept == version
+        {
+            return Ok(cluster.clone());
+        }
+        let of_object = kustomization.spec.service_account_name.as_deref();
+        let client =
+            remote::client_for(own, &self.controller, &namespace, Some(reference), of_object, &self.policy);
+        let cluster = Cluster::new(client.await?);
+        let cluster = match account {
+            Some(account) => {
+                cluster.with_identity(cluster.client().clone(), &format!("{namespace}/{account}"))
+            }
+            None => cluster,
+        };
+        if let Some(version) = version {
+            let mut kept = lock(&self.remote);
+            if kept.len() >= MAX_CLIENTS {
+                kept.clear();
+            }
+            kept.insert(key, (version, cluster.clone()));
+        }
+        Ok(cluster)
+    }
+}
+
+/// The version of what describes a remote cluster; `None` when it cannot be read.
+async fn version(reference: &KubeConfigReference, own: &kube::Client, namespace: &str) -> Option<String> {
+    let metadata = if let Some(secret) = &reference.secret_ref {
+        Api::<Secret>::namespaced(own.clone(), namespace).get_metadata(&secret.name).await.ok()?.metadata
+    } else {
+        let config_map = reference.config_map_ref.as_ref()?;
+        Api::<ConfigMap>::namespaced(own.clone(), namespace)
+            .get_metadata(&config_map.name)
+            .await
+            .ok()?
+            .metadata
+    };
+    Some(format!("{}/{}", metadata.uid?, metadata.resource_version?))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

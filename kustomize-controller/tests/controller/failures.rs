@@ -127,42 +127,17 @@ async fn nothing_is_pruned_when_a_build_fails() {
     assert_eq!(inventory(&app).len(), 2);
     assert!(world.get("v1", "ConfigMap", "a").await.is_some());
     // What a failing apply has created is remembered.
-    let gadget = "apiVersion: unknown.test/v1\nkind: Gadget\nmetadata:\n  name: g\n";
+    let gadget = "apiVersion: unknown.test/v1\nkind: Gadget\nmetadata:\n  name: g\n  namespace: apps\n";
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: early\n";
-    world.publish("main@sha1:3", &[("n.yaml", namespace), ("g.yaml", gadget)]).await;
-    let app = world.until_failed("app", "ReconciliationFailed").await;
-    assert_eq!(inventory(&app), ["apps_a__ConfigMap", "apps_b__ConfigMap", "_early__Namespace"]);
-    world.publish("main@sha1:4", &[("a.yaml", &config_map("a", "1"))]).await;
-    world.until_applied("app", "main@sha1:4").await;
+    let map = config_map("c", "1").replace("name: c", "name: c\n  namespace: apps");
+    world.publish_as("other", "main@sha1:1", &[("n.yaml", namespace), ("g.yaml", gadget)]).await;
+    let other = json!({"targetNamespace": null, "sourceRef": {"kind": "GitRepository", "name": "other"}});
+    world.kustomization("other", other).await;
+    let other = world.until_failed("other", "ReconciliationFailed").await;
+    assert_eq!(inventory(&other), ["_early__Namespace"]);
+    world.publish_as("other", "main@sha1:2", &[("a.yaml", &map)]).await;
+    let other = world.until_applied("other", "main@sha1:2").await;
+    assert_eq!(inventory(&other), ["apps_c__ConfigMap"]);
     let namespaces = world.api("v1", "Namespace", None);
     world.until_gone(&namespaces, "early").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn impersonation_limits() {
-    let world = World::start().await;
-    world
-        .apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "weak", "namespace": "apps"}}))
-        .await;
-    world.publish("main@sha1:1", &[("a.yaml", &config_map("a", "1"))]).await;
-    world.kustomization("app", json!({"serviceAccountName": "weak"})).await;
-    let app = world.until_failed("app", "ReconciliationFailed").await;
-    let text = message(&app, "Ready");
-    assert!(text.contains("(Forbidden)") && text.contains("system:serviceaccount:apps:weak"), "{text}");
-    world
-        .apply(json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": {"name": "maps", "namespace": "apps"},
-            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}],
-        }))
-        .await;
-    world
-        .apply(json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": "maps", "namespace": "apps"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maps"},
-            "subjects": [{"kind": "ServiceAccount", "name": "weak", "namespace": "apps"}],
-        }))
-        .await;
-    world.until_applied("app", "main@sha1:1").await;
 }

@@ -108,7 +108,7 @@ async fn ready_expressions_decide() {
     assert_eq!(wrong["status"]["observedGeneration"], wrong["metadata"]["generation"]);
     assert!(message(&wrong, "Ready").contains("expected bool, got dyn"), "{}", message(&wrong, "Ready"));
     // A change of the spec gets it going again.
-    world.kustomization("wrong", depends("dep.spec.prune")).await;
+    world.kustomization("wrong", depends("dep.spec.prune == true")).await;
     let recovered = world.until_applied("wrong", "main@sha1:1").await;
     assert!(condition(&recovered, "Stalled").is_none());
 }

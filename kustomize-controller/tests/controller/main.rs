@@ -5,5 +5,6 @@ mod deletion;
 mod failures;
 mod health;
 mod lifecycle;
+mod live;
 mod requests;
 mod world;

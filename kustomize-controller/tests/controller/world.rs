@@ -270,6 +270,20 @@ impl World {
         self.until(name, "reconciled", |object| object["status"]["lastHandledReconcileAt"] == *now).await
     }
 
+    /// Waits until the controller sends no request for a while. Returns what it sent in that time, if
+    /// it never gets quiet.
+    pub async fn until_quiet(&self, quiet: Duration) -> Vec<(String, u64)> {
+        let end = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            self.server.request_log().reset();
+            tokio::time::sleep(quiet).await;
+            let sent = crate::requests::requests(self);
+            if sent.is_empty() || tokio::time::Instant::now() > end {
+                return sent;
+            }
+        }
+    }
+
     /// The events that were posted so far, about one Kustomization: reason and message.
     pub async fn events(&self, name: &str) -> Vec<(String, String)> {
         let events = self.files.events.lock().unwrap();

@@ -13,15 +13,16 @@ use crate::cluster::{self, Cluster, Resource};
 use crate::drift;
 use crate::ignore::{self, Pointer};
 use crate::inventory::{Entry, ObjectId};
+use crate::live::{Live, Sight};
 use crate::managed_fields::{self, TakeOver};
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, State};
 use crate::metadata::{Owner, drop_invalid_ca_bundle};
 use crate::object::Object;
 use crate::order::{self, GroupKind};
 use crate::wait::{self, Health};
 
 /// How objects are applied.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// On whose behalf; its labels and annotations steer single objects.
     pub owner: Owner,
@@ -43,6 +44,8 @@ pub struct Options {
     pub expected: HashSet<ObjectId>,
     /// What earlier passes found out.
     pub memory: Arc<Memory>,
+    /// What watches know of the objects.
+    pub live: Option<Live>,
 }
 
 /// What became of an object.
@@ -87,6 +90,8 @@ pub struct Change {
     pub action: Action,
     /// The object as the server answered last, when it did.
     pub object: Option<Arc<Object>>,
+    /// The state of an object that is unchanged without having been read.
+    pub state: Option<State>,
 }
 
 /// What an apply did, in the order in which it was done.
@@ -269,6 +274,7 @@ async fn wait_for_stage(
     let wait = wait::Options {
         timeout: options.timeout,
         interval: Duration::from_millis(500),
+        label: Some(options.owner.name_label()),
         fail_fast: false,
         concurrency: options.concurrency,
     };
@@ -316,9 +322,19 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
     let attempt = Attempt { cluster, resource: &resource, object: &object, subject: &subject, options };
 
     let id = ObjectId::of(&object);
+    let sight = attempt.sight();
+    if let Some(Sight::At(state)) = &sight
+        && options.memory.is_known(&id, state, &payload)
+        && !options.owner.is_ignored(&object)
+    {
+        let entry = Entry { id, version: object.version().to_owned() };
+        let change = Change { entry, action: Action::Unchanged, object: None, state: Some(state.clone()) };
+        return Ok(Plan { change, write: None, payload });
+    }
     let mut live = None;
     let mut dry_run = None;
-    if options.expected.contains(&id) || options.owner.is_ignored(&object) {
+    let expected = options.expected.contains(&id) && sight != Some(Sight::Absent);
+    if expected || options.owner.is_ignored(&object) {
         live = attempt.read().await?;
     } else {
         // Most likely it does not exist: try first, and read it only if it does.
@@ -339,18 +355,24 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
 
     if is_skipped(&object, live.as_ref(), &options.owner) {
         let entry = Entry::of(live.as_ref().unwrap_or(&object));
-        let change = Change { entry, action: Action::Skipped, object: live.map(Arc::new) };
+        options.memory.forget(&id);
+        let change = Change { entry, action: Action::Skipped, object: live.map(Arc::new), state: None };
         return Ok(Plan { change, write: None, payload });
     }
     if let Some(current) = &live
         && options.memory.is_unchanged(&id, current, &payload)
     {
-        let change =
-            Change { entry: Entry::of(current), action: Action::Unchanged, object: live.map(Arc::new) };
+        let change = Change {
+            entry: Entry::of(current),
+            action: Action::Unchanged,
+            object: live.map(Arc::new),
+            state: None,
+        };
         return Ok(Plan { change, write: None, payload });
     }
 
     let mut patched = false;
+    let mut taken_over = false;
     if options.migrate_api_version
         && let Some(current) = live.as_ref()
     {
@@ -384,6 +406,7 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
         if !operations.is_empty() {
             live = Some(attempt.patch(current, &operations).await?);
             patched = true;
+            taken_over = true;
         }
     }
 
@@ -395,14 +418,14 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
     };
     let entry = Entry::of(&dry_run);
     if action == Action::Unchanged {
-        let change = Change { entry, action, object: live.map(Arc::new) };
+        let change = Change { entry, action, object: live.map(Arc::new), state: None };
         return Ok(Plan { change, write: None, payload });
     }
     if let Some(live) = &live {
         let manager = &options.take_over.field_manager;
-        ignore::leave_alone(&mut object, live, &dry_run, manager, &ignored);
+        ignore::leave_alone(&mut object, live, &dry_run, manager, &ignored, taken_over);
     }
-    let change = Change { entry, action, object: Some(Arc::new(dry_run)) };
+    let change = Change { entry, action, object: Some(Arc::new(dry_run)), state: None };
     Ok(Plan { change, write: Some((object, resource)), payload })
 }
 
@@ -441,6 +464,12 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// What the watches know of the object.
+    fn sight(&self) -> Option<Sight> {
+        let live = self.options.live.as_ref()?;
+        Some(live.sight(self.cluster, self.resource, self.object.namespace(), self.object.name()))
+    }
+
     async fn read(&self) -> Result<Option<Object>, Error> {
         let read = self.cluster.get(self.resource, self.object.namespace(), self.object.name()).await;
         read.map_err(|source| Error::Query { subject: self.subject.to_owned(), source })

@@ -10,6 +10,7 @@ use kube::core::Request;
 use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
 
+use crate::follow::{Followed, Follows};
 use crate::object::{Object, split_api_version};
 
 /// What can go wrong when talking to the API server.
@@ -94,7 +95,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    fn path(&self, namespace: &str) -> String {
+    pub(crate) fn path(&self, namespace: &str) -> String {
         let root = match split_api_version(&self.api_version) {
             ("", version) => format!("/api/{version}"),
             (group, version) => format!("/apis/{group}/{version}"),
@@ -107,11 +108,14 @@ impl Resource {
     }
 }
 
+/// Resources by kind.
+type Kinds = HashMap<String, Arc<Resource>>;
+
 /// Which resources a cluster serves, remembered until something asked for is missing.
 #[derive(Default)]
 pub struct Discovery {
     /// Kinds by `apiVersion`.
-    kinds: RwLock<HashMap<String, Arc<HashMap<String, Arc<Resource>>>>>,
+    kinds: RwLock<HashMap<String, Arc<Kinds>>>,
     /// Versions by group, the preferred one first.
     versions: RwLock<Arc<HashMap<String, Vec<String>>>>,
     /// One fetch at a time; the others find its result.
@@ -122,18 +126,46 @@ pub struct Discovery {
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    identity: Arc<str>,
     discovery: Arc<Discovery>,
+    follows: Arc<Follows>,
 }
 
 impl Cluster {
     /// A cluster nobody has talked to yet.
     pub fn new(client: kube::Client) -> Self {
-        Self { client, discovery: Arc::default() }
+        Self { client, identity: "".into(), discovery: Arc::default(), follows: Arc::default() }
     }
 
-    /// The same cluster seen by another identity.
-    pub fn with_client(&self, client: kube::Client) -> Self {
-        Self { client, discovery: self.discovery.clone() }
+    /// The same cluster seen by another identity, which may be limited to namespaces.
+    pub fn with_identity(&self, client: kube::Client, identity: &str) -> Self {
+        Self {
+            client,
+            identity: identity.into(),
+            discovery: self.discovery.clone(),
+            follows: self.follows.clone(),
+        }
+    }
+
+    /// Who sees the cluster; empty for the identity of the first client.
+    pub fn identity(&self) -> &Arc<str> {
+        &self.identity
+    }
+
+    /// True for another identity than that of the first client: it may be limited to namespaces.
+    pub fn is_limited(&self) -> bool {
+        !self.identity.is_empty()
+    }
+
+    /// Follows the objects of a kind that have a label, from a resource version on.
+    pub(crate) fn follow(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        label: &str,
+        since: u64,
+    ) -> Arc<Followed> {
+        self.follows.follow(self, resource, namespace, label, since)
     }
 
     /// The client that requests go through.
@@ -185,14 +217,14 @@ impl Cluster {
         self.discovery.kinds.read().await.get(api_version)?.get(kind).cloned()
     }
 
-    async fn fetch_kinds(&self, api_version: &str) -> Result<HashMap<String, Arc<Resource>>, Error> {
+    async fn fetch_kinds(&self, api_version: &str) -> Result<Kinds, Error> {
         let fetched = if api_version.contains('/') {
             self.client.list_api_group_resources(api_version).await
         } else {
             self.client.list_core_api_resources(api_version).await
         };
         let list = match fetched {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(HashMap::new()),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Kinds::new()),
             other => other?,
         };
         let resources = list.resources.into_iter().filter(|resource| !resource.name.contains('/'));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::known_kinds;
 use crate::kstatus::{Status, Verdict};
 use crate::object::{Object, split_api_version};
 use fluxide_cel::{self as cel, Expression};
@@ -15,6 +16,9 @@ pub struct RuleText {
     pub api_version: String,
     /// Kind of the objects; every kind of the group when empty.
     pub kind: String,
+    /// For which objects of any kind the rule is, instead of for a kind or group; empty in rules of
+    /// users.
+    pub when: String,
     /// True while an object is not yet where it should be.
     pub in_progress: String,
     /// True when an object has failed.
@@ -58,6 +62,8 @@ pub enum Error {
 
 /// One parsed rule.
 pub struct Rule {
+    /// Evaluates with empty maps where spec and status are missing.
+    fills_gaps: bool,
     in_progress: Option<Expression>,
     failed: Option<Expression>,
     current: Expression,
@@ -73,6 +79,8 @@ impl Rule {
         {
             return Ok(verdict(Status::InProgress));
         }
+        let filled = self.fills_gaps.then(|| known_kinds::with_spec_and_status(object.fields()));
+        let fields = filled.as_ref().unwrap_or(object.fields());
         let checks = [
             (self.in_progress.as_ref(), Status::InProgress),
             (self.failed.as_ref(), Status::Failed),
@@ -80,7 +88,7 @@ impl Rule {
         ];
         for (expression, status) in checks {
             if let Some(expression) = expression
-                && expression.evaluate_bool(object.fields())?
+                && expression.evaluate_bool(fields)?
             {
                 return Ok(verdict(status));
             }
@@ -97,20 +105,39 @@ fn verdict(status: Status) -> Verdict {
 #[derive(Default)]
 pub struct Rules {
     by_kind: HashMap<(String, String), Rule>,
+    /// Rules for whatever objects their expression is true.
+    by_content: Vec<(Expression, Rule)>,
 }
 
 impl Rules {
     /// Parses rules. Types are not checked: objects can be anything.
     pub fn parse(texts: &[RuleText]) -> Result<Self, Error> {
+        Self::parse_all(texts, false)
+    }
+
+    /// Parses rules that come with the program: in their expressions spec and status are never
+    /// missing.
+    pub fn known(texts: &[RuleText]) -> Result<Self, Error> {
+        Self::parse_all(texts, true)
+    }
+
+    fn parse_all(texts: &[RuleText], fills_gaps: bool) -> Result<Self, Error> {
         let mut rules = Self::default();
         for (index, text) in texts.iter().enumerate() {
+            let rule = parse_rule(text, index, fills_gaps)?;
+            if !text.when.is_empty() {
+                let when = Expression::parse(&text.when);
+                let when = when.map_err(|source| Error::Expression { index, which: "When", source })?;
+                rules.by_content.push((when, rule));
+                continue;
+            }
             let group = split_api_version(&text.api_version).0.to_owned();
             let key = (group, text.kind.clone());
             if rules.by_kind.contains_key(&key) {
                 let group_kind = if key.0.is_empty() { key.1 } else { format!("{}.{}", key.1, key.0) };
                 return Err(Error::Duplicate { group_kind, index });
             }
-            rules.by_kind.insert(key, parse_rule(text, index)?);
+            rules.by_kind.insert(key, rule);
         }
         Ok(rules)
     }
@@ -118,11 +145,21 @@ impl Rules {
     /// The rule for an object: that of its kind, or of its whole group.
     pub fn find(&self, object: &Object) -> Option<&Rule> {
         let key = |kind: &str| (object.group().to_owned(), kind.to_owned());
-        self.by_kind.get(&key(object.kind())).or_else(|| self.by_kind.get(&key("")))
+        let by_kind = self.by_kind.get(&key(object.kind())).or_else(|| self.by_kind.get(&key("")));
+        by_kind.or_else(|| self.find_by_content(object))
+    }
+
+    fn find_by_content(&self, object: &Object) -> Option<&Rule> {
+        if self.by_content.is_empty() {
+            return None;
+        }
+        let fields = known_kinds::with_spec_and_status(object.fields());
+        let fits = |when: &Expression| when.evaluate_bool(&fields).unwrap_or(false);
+        self.by_content.iter().find(|(when, _)| fits(when)).map(|(_, rule)| rule)
     }
 }
 
-fn parse_rule(text: &RuleText, index: usize) -> Result<Rule, Error> {
+fn parse_rule(text: &RuleText, index: usize, fills_gaps: bool) -> Result<Rule, Error> {
     let parse = |which, text: &str| {
         Expression::parse(text).map_err(|source| Error::Expression { index, which, source })
     };
@@ -133,7 +170,7 @@ fn parse_rule(text: &RuleText, index: usize) -> Result<Rule, Error> {
     let current = parse("Current", &text.current)?;
     let in_progress = optional("InProgress", &text.in_progress)?;
     let failed = optional("Failed", &text.failed)?;
-    Ok(Rule { in_progress, failed, current })
+    Ok(Rule { fills_gaps, in_progress, failed, current })
 }
 
 /// True when `dep` is ready for `own`, by an expression that was parsed for these names.

@@ -69,17 +69,20 @@ pub fn without(object: &Object, pointers: &[Pointer]) -> Object {
 /// Changes a payload so that applying it leaves fields as they are in the cluster.
 ///
 /// A field that another manager has applied is left out: it is that manager's from now on. Any other
-/// field gets the value that it has in the cluster, so that it stays ours and keeps that value.
+/// field gets the value that it has in the cluster, so that it stays ours and keeps that value; also
+/// when the payload would not change it, if the fields of others were taken over since: what is ours
+/// and not in the payload would go.
 pub fn leave_alone(
     payload: &mut Object,
     live: &Object,
     dry_run: &Object,
     field_manager: &str,
     pointers: &[Pointer],
+    was_taken_over: bool,
 ) {
     for pointer in pointers {
         let (in_cluster, applied) = (find(live.fields(), pointer), find(dry_run.fields(), pointer));
-        if in_cluster == applied {
+        if in_cluster == applied && !was_taken_over {
             continue;
         }
         match in_cluster {
@@ -235,7 +238,7 @@ mod tests {
         let mut payload = dry_run.clone();
         let pointers =
             ["/spec/replicas", "/spec/paused", "/spec/containers/0/image", "/spec/gone"].map(pointer);
-        leave_alone(&mut payload, &live, &dry_run, "kustomize-controller", &pointers);
+        leave_alone(&mut payload, &live, &dry_run, "kustomize-controller", &pointers, false);
         assert_eq!(payload.into_value(), json!({"spec": {"paused": true, "containers": [{"name": "c"}]}}));
     }
 }

@@ -4,15 +4,18 @@
 //!
 //! Deciding is kept apart from doing. The modules [`object`], [`order`], [`inventory`],
 //! [`metadata`], [`managed_fields`], [`drift`] and [`kstatus`] are plain functions on plain data;
-//! [`cluster`], [`apply`], [`prune`] and [`wait`] talk to an API server.
+//! [`cluster`], [`apply`], [`prune`], [`wait`], [`follow`] and [`live`] talk to an API server.
 
 pub mod apply;
 pub mod cluster;
 pub mod drift;
+pub mod follow;
 pub mod health;
 pub mod ignore;
 pub mod inventory;
+pub mod known_kinds;
 pub mod kstatus;
+pub mod live;
 pub mod managed_fields;
 pub mod memory;
 pub mod metadata;

@@ -17,7 +17,7 @@ const LEFTOVER_ANNOTATIONS: [&str; 3] = [
 const LEFTOVER_LABELS: [&str; 1] = ["fluxcd.io/sync-gc-mark"];
 
 /// Whose fields are taken over.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakeOver {
     /// Our field manager.
     pub field_manager: String,
@@ -96,7 +96,8 @@ fn take_over_entries(entries: &[Value], rules: &TakeOver) -> Option<Vec<Value>> 
     Some(kept)
 }
 
-fn is_taken_over(entry: &Value, rules: &TakeOver) -> bool {
+/// True when the fields of a manager become ours.
+pub(crate) fn is_taken_over(entry: &Value, rules: &TakeOver) -> bool {
     let (name, operation) = (manager(entry), operation(entry));
     name.starts_with("kubectl")
         || (operation == "Update" && (name == "before-first-apply" || name == rules.field_manager))

@@ -26,6 +26,11 @@ impl Owner {
         object.set_label(&self.key("namespace"), &self.namespace);
     }
 
+    /// The label that has our name.
+    pub fn name_label(&self) -> String {
+        self.key("name")
+    }
+
     /// True when the labels of an object name us.
     pub fn owns(&self, object: &Object) -> bool {
         object.label(&self.key("name")) == Some(&self.name)

@@ -92,7 +92,7 @@ async fn delete(
     protected: &[String],
 ) -> Result<Change, Error> {
     let ObjectId { namespace, name, kind, .. } = &entry.id;
-    let change = |action, object| Change { entry: entry.clone(), action, object };
+    let change = |action, object| Change { entry: entry.clone(), action, object, state: None };
     let query_failed = |source| Error::Query { subject: entry.id.subject(), source };
     let resource = match cluster.resource(&entry.api_version(), kind).await {
         Ok(resource) => resource,

@@ -179,6 +179,7 @@ fn health_expressions() {
         let text = |key: &str| exprs[key].as_str().unwrap_or_default().to_owned();
         let object = Object::new(case["in"]["object"].clone()).expect("object");
         let rule = RuleText {
+            when: String::new(),
             api_version: object.api_version().to_owned(),
             kind: object.kind().to_owned(),
             in_progress: text("inProgress"),
