@@ -1,14 +1,17 @@
 //! The server's state without its transport: store, catalog, clock, settings. What tests use in process.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
+use crate::auth::tokens::SigningKey;
 use crate::clock::Clock;
 use crate::controllers::workloads::Switch;
 use crate::faults::Faults;
 use crate::kinds::Reservations;
 use crate::object;
+use crate::pod_logs::PodLogs;
 use crate::registry::{Catalog, Resource};
 use crate::request_log::RequestLog;
 use crate::store::{HistoryLimits, ObjectKey, Store, Stored};
@@ -16,7 +19,8 @@ use crate::store::{HistoryLimits, ObjectKey, Store, Stored};
 /// Settings that the handlers read.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub authentication: bool,
+    /// The administrator's token; without one every request is the administrator's.
+    pub admin_token: Option<String>,
     pub simulate_workloads: bool,
     pub issuer: String,
 }
@@ -28,21 +32,31 @@ pub(crate) struct Core {
     pub settings: Settings,
     pub faults: Faults,
     pub log: RequestLog,
+    pub logs: PodLogs,
     pub ca_pem: String,
+    pub signing_key: SigningKey,
     pub reservations: Reservations,
     pub simulator: Switch,
     catalog: RwLock<Arc<Catalog>>,
 }
 
 impl Core {
-    pub fn new(settings: Settings, clock: Arc<Clock>, history: usize, ca_pem: String) -> Self {
+    pub fn new(
+        settings: Settings,
+        clock: Arc<Clock>,
+        history: usize,
+        ca_pem: String,
+        state: Option<&Path>,
+    ) -> Self {
         Core {
             store: Store::new(HistoryLimits { changes: history }),
             clock,
             settings,
             faults: Faults::default(),
             log: RequestLog::default(),
+            logs: PodLogs::default(),
             ca_pem,
+            signing_key: SigningKey::new(state),
             reservations: Reservations::default(),
             simulator: Switch::default(),
             catalog: RwLock::new(Arc::new(Catalog::new(Vec::new()))),

@@ -5,6 +5,7 @@
 
 mod admission;
 pub mod api_error;
+mod auth;
 mod clock;
 pub mod command;
 mod controllers;
@@ -16,8 +17,11 @@ mod faults;
 mod handlers;
 mod kinds;
 mod object;
+mod openapi;
 mod output;
 mod patching;
+mod pod_logs;
+mod protobuf;
 mod registry;
 mod request;
 mod request_log;

@@ -1,8 +1,11 @@
 //! The objects that a fresh server has.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::core::Core;
+use crate::object;
+use crate::registry::Catalog;
+use crate::store::ObjectKey;
 
 /// Creates the nodes and the StorageClass that simulated workloads run on.
 pub(crate) fn seed_simulation(core: &Core) {
@@ -73,4 +76,119 @@ pub(crate) fn seed(core: &Core) {
             );
         }
     }
+    bootstrap(core, &catalog);
+    if let Some(r) = catalog.find("", "v1", "services") {
+        core.seed(
+            r,
+            json!({
+                "kind": "Service", "apiVersion": "v1",
+                "metadata": {
+                    "name": "kubernetes", "namespace": "default",
+                    "labels": {"component": "apiserver", "provider": "kubernetes"},
+                },
+                "spec": {
+                    "type": "ClusterIP", "clusterIP": FIRST_ADDRESS, "clusterIPs": [FIRST_ADDRESS],
+                    "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
+                    "sessionAffinity": "None",
+                    "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}],
+                },
+                "status": {"loadBalancer": {}},
+            }),
+        );
+    }
+    sync_api_services(core);
+}
+
+const FIRST_ADDRESS: &str = "10.96.0.1";
+const BOOTSTRAP: &str = include_str!("../data/kubernetes-1.36-bootstrap.json");
+const API_SERVICES: &str = "apiservices.apiregistration.k8s.io";
+
+/// Creates the roles, bindings, priorities and flow rules of a new cluster.
+fn bootstrap(core: &Core, catalog: &Catalog) {
+    let objects: Vec<Value> = serde_json::from_str(BOOTSTRAP).unwrap_or_default();
+    let now = core.clock.now_text();
+    for v in objects {
+        let kind = object::text(&v, &["kind"]);
+        let Some(resource) = catalog.by_kind(object::text(&v, &["apiVersion"]), kind) else { continue };
+        let key = ObjectKey::new(object::namespace(&v), object::name(&v));
+        if core.store.get(&resource.table, &key).is_some() {
+            continue;
+        }
+        core.seed(resource, crate::typing::record_update(resource, "", None, &v, "kube-apiserver", &now));
+    }
+}
+
+/// Keeps one APIService for each served version of each group.
+pub(crate) fn sync_api_services(core: &Core) {
+    let catalog = core.catalog();
+    let Some(resource) = catalog.find("apiregistration.k8s.io", "v1", "apiservices") else { return };
+    let mut wanted = Vec::new();
+    for (group, facts) in &catalog.groups {
+        for version in &facts.versions {
+            wanted.push(format!("{version}.{group}"));
+            let (minimum, priority, managed) = priorities(group, version, facts.builtin);
+            let mut spec =
+                json!({"version": version, "groupPriorityMinimum": minimum, "versionPriority": priority});
+            if !group.is_empty() {
+                spec["group"] = group.as_str().into();
+            }
+            let name = format!("{version}.{group}");
+            if core.store.get(API_SERVICES, &ObjectKey::new("", &name)).is_some() {
+                continue;
+            }
+            core.seed(
+                resource,
+                json!({
+                    "kind": "APIService", "apiVersion": "apiregistration.k8s.io/v1",
+                    "metadata": {"name": name, "labels": {"kube-aggregator.kubernetes.io/automanaged": managed}},
+                    "spec": spec,
+                    "status": {"conditions": [{
+                        "type": "Available", "status": "True", "reason": "Local",
+                        "message": "Local APIServices are always available",
+                        "lastTransitionTime": core.clock.now_text(),
+                    }]},
+                }),
+            );
+        }
+    }
+    for stored in core.store.list(API_SERVICES, None).objects {
+        let name = object::name(&stored.value);
+        let labels = &stored.value["metadata"]["labels"];
+        if labels["kube-aggregator.kubernetes.io/automanaged"] == "true" && !wanted.iter().any(|w| w == name)
+        {
+            let key = ObjectKey::new("", name);
+            let _ = core.store.delete(API_SERVICES, &key, stored.revision, stored.value.clone());
+        }
+    }
+}
+
+/// Priorities of group and version, and how the APIService is managed.
+fn priorities(group: &str, version: &str, builtin: bool) -> (i64, i64, &'static str) {
+    let minimum = match group {
+        _ if !builtin => return (1000, 100, "true"),
+        "" => return (18000, 1, "onstart"),
+        "apps" => 17800,
+        "events.k8s.io" => 17750,
+        "authentication.k8s.io" => 17700,
+        "authorization.k8s.io" => 17600,
+        "autoscaling" => 17500,
+        "batch" => 17400,
+        "certificates.k8s.io" => 17300,
+        "networking.k8s.io" => 17200,
+        "policy" => 17100,
+        "rbac.authorization.k8s.io" => 17000,
+        "storage.k8s.io" => 16800,
+        "apiextensions.k8s.io" | "admissionregistration.k8s.io" => 16700,
+        "scheduling.k8s.io" => 16600,
+        "coordination.k8s.io" => 16500,
+        "node.k8s.io" => 16300,
+        "flowcontrol.apiserver.k8s.io" => 16100,
+        _ => 16200,
+    };
+    let priority = match (group, version) {
+        ("autoscaling", "v2") => 30,
+        ("flowcontrol.apiserver.k8s.io" | "resource.k8s.io", _) => 21,
+        _ => 15,
+    };
+    (minimum, priority, "onstart")
 }

@@ -16,6 +16,9 @@ pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, _stored: &Store
     if *resource.table == *establish::TABLE {
         establish::reconcile(core);
     }
+    if *resource.table == *crate::auth::aggregation::TABLE {
+        crate::auth::aggregation::reconcile(core);
+    }
 }
 
 /// Runs the controllers until the server stops.

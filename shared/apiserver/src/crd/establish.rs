@@ -35,6 +35,7 @@ pub(crate) fn refresh_catalog(core: &Core) {
         .flat_map(|s| super::resources_of(&s.value))
         .collect();
     core.set_catalog(Catalog::new(custom));
+    crate::seed::sync_api_services(core);
 }
 
 fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], now: &str) {

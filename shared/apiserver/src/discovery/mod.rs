@@ -144,7 +144,7 @@ fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Value {
                     json!({"version": v, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
-            let mut meta = json!({"creationTimestamp": null});
+            let mut meta = if g.builtin { json!({"creationTimestamp": null}) } else { json!({}) };
             if !name.is_empty() {
                 crate::object::members(&mut meta).insert("name".into(), name.as_str().into());
             }
@@ -183,6 +183,7 @@ fn aggregated_resource(r: &Resource) -> Value {
             .iter()
             .map(|s| {
                 let response = match &s.response {
+                    Some((g, _, k)) if g.is_empty() => json!({"group": "", "version": "", "kind": k}),
                     Some((g, v, k)) => json!({"group": g, "version": v, "kind": k}),
                     None => own(custom),
                 };

@@ -58,7 +58,12 @@ impl Answer {
         if e.plain {
             return Self::text(e.code, &e.message).with_header("X-Content-Type-Options", "nosniff");
         }
-        let mut a = Self::json(e.code, &e.to_status());
+        Self::error_as(e, Accepted::JSON)
+    }
+
+    /// An error in the syntax that the client accepts.
+    pub fn error_as(e: &ApiError, accepted: Accepted) -> Self {
+        let mut a = Self::document(e.code, &e.to_status(), accepted);
         if let Some(s) = e.details.as_ref().and_then(|d| d["retryAfterSeconds"].as_u64()) {
             a.headers.push(("Retry-After", s.to_string()));
         }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Context;
 use crate::api_error::{ApiError, ApiResult};
+use crate::protobuf;
 
 /// How a request wants unknown and duplicate fields treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,9 @@ pub(crate) fn object(ctx: &Context) -> ApiResult<Decoded> {
     let decoded = match media_type(ctx) {
         "" | "application/json" => json(body),
         "application/yaml" => yaml(body),
+        protobuf::MEDIA_TYPE if ctx.resource.custom.is_none() => protobuf::decode(body)
+            .map(|value| Decoded { value, problems: Vec::new() })
+            .map_err(|e| e.to_string()),
         other => {
             return Err(ApiError::unsupported_media_type(format!(
                 "the body of the request was in an unknown format - accepted media types include: application/json, \
@@ -69,7 +73,7 @@ pub(crate) fn object(ctx: &Context) -> ApiResult<Decoded> {
         }
     };
     let decoded = decoded.map_err(|e| match media_type(ctx) {
-        "application/yaml" => unrecognized(ctx, &e),
+        "application/yaml" | protobuf::MEDIA_TYPE => unrecognized(ctx, &e),
         _ => unrecognized(ctx, &format!("couldn't get version/kind; json parse error: {e}")),
     })?;
     if !decoded.value.is_object() {
@@ -290,6 +294,9 @@ pub(crate) fn options(ctx: &Context) -> ApiResult<Value> {
     let body = &ctx.request.body;
     let decoded = match media_type(ctx) {
         "application/yaml" => yaml(body),
+        protobuf::MEDIA_TYPE => protobuf::decode(body)
+            .map(|value| Decoded { value, problems: Vec::new() })
+            .map_err(|e| e.to_string()),
         _ => json(body),
     };
     match decoded {

@@ -46,6 +46,14 @@ pub(crate) fn delete(ctx: &mut Context) -> ApiResult<Answer> {
     Ok(Answer::document(200, &status, ctx.accepted))
 }
 
+/// Deletes the object of the request with these `DeleteOptions`, for subresources that delete.
+pub(crate) fn delete_with(ctx: &mut Context, options: &Value) -> ApiResult<()> {
+    let options = read_options(Options { dry_run: ctx.dry_run()?, ..Options::default() }, options)?;
+    let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
+    let stored = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&key.name))?;
+    delete_object(ctx, &key, stored, &options).map(|_| ())
+}
+
 /// Deletes everything that the selectors match.
 pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
     let options = options(ctx)?;
@@ -104,7 +112,14 @@ fn options(ctx: &Context) -> ApiResult<Options> {
     o.policy = query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned);
     o.orphan = query.optional_flag("orphanDependents");
     if ctx.request.body.iter().any(|b| !b.is_ascii_whitespace()) {
-        let v = decode::options(ctx)?;
+        return read_options(o, &decode::options(ctx)?);
+    }
+    check_options(o)
+}
+
+/// Adds the options of a body to those of the query.
+fn read_options(mut o: Options, v: &Value) -> ApiResult<Options> {
+    if v.is_object() {
         o.grace_seconds = v["gracePeriodSeconds"].as_i64().or(o.grace_seconds);
         o.policy = v["propagationPolicy"].as_str().map(str::to_owned).or(o.policy);
         o.orphan = v["orphanDependents"].as_bool().or(o.orphan);
@@ -118,6 +133,10 @@ fn options(ctx: &Context) -> ApiResult<Options> {
             o.dry_run |= !runs.is_empty();
         }
     }
+    check_options(o)
+}
+
+fn check_options(o: Options) -> ApiResult<Options> {
     if let Some(p) = &o.policy
         && !matches!(p.as_str(), "Foreground" | "Background" | "Orphan")
     {
@@ -193,7 +212,7 @@ fn again(ctx: &Context, key: &ObjectKey) -> ApiResult<Arc<Stored>> {
 
 fn check_preconditions(resource: &Resource, v: &Value, options: &Options) -> ApiResult<()> {
     let conflict =
-        |why: String| Err(ApiError::conflict(&resource.group, &resource.plural, object::name(v), &why));
+        |why: String| Err(ApiError::conflict(&resource.group, &resource.kind, object::name(v), &why));
     if let Some(uid) = &options.uid
         && uid != object::uid(v)
     {

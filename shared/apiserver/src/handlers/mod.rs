@@ -7,6 +7,7 @@ mod go_json;
 mod nonresource;
 pub(crate) mod options;
 pub(crate) mod patch;
+mod pods;
 mod read;
 mod scale;
 mod watch;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::api_error::{ApiError, ApiResult};
+use crate::auth::{self, User};
 use crate::core::Core;
 use crate::faults::Fault;
 use crate::output::{self, Accepted};
@@ -33,6 +35,8 @@ pub(crate) struct Request {
     pub query: Query,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// The user of the connection's client certificate.
+    pub certificate: Option<Arc<User>>,
 }
 
 impl Request {
@@ -46,6 +50,7 @@ pub(crate) struct Context<'a> {
     pub core: &'a Arc<Core>,
     pub request: &'a Request,
     pub target: &'a Target,
+    pub user: &'a User,
     pub resource: &'a Arc<Resource>,
     pub accepted: Accepted,
     pub warnings: Vec<String>,
@@ -91,7 +96,14 @@ pub(crate) async fn serve(core: &Arc<Core>, request: Request) -> Answer {
     let result = route(core, &request, &target);
     match result {
         Ok(a) => a,
-        Err(e) => Answer::error(&e),
+        Err(e) if e.plain => Answer::error(&e),
+        Err(e) => {
+            let accepted = output::negotiate(request.header("accept"), false);
+            Answer::error_as(
+                &e,
+                Accepted { form: output::Form::Object, ..accepted.unwrap_or(Accepted::JSON) },
+            )
+        }
     }
 }
 
@@ -123,6 +135,8 @@ fn reason_of(code: u16) -> &'static str {
 }
 
 fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answer> {
+    let user = auth::identify(core, request, target)?;
+    auth::authorize(core, &user, target)?;
     if !target.is_resource {
         return nonresource::serve(core, request);
     }
@@ -134,16 +148,32 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
     if !resource.namespaced && !target.namespace.is_empty() && target.resource != "namespaces" {
         return Err(ApiError::unknown_resource());
     }
+    if resource.namespaced && target.namespace.is_empty() {
+        if !target.name.is_empty() {
+            return Err(ApiError::unknown_resource());
+        }
+        if !matches!(target.verb, "list" | "watch") {
+            return Err(ApiError::method_not_allowed());
+        }
+    }
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
     let accepted = output::negotiate(request.header("accept"), transforms)?;
-    let mut ctx = Context { core, request, target, resource, accepted, warnings: Vec::new() };
+    let mut ctx = Context { core, request, target, user: &user, resource, accepted, warnings: Vec::new() };
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
         ctx.warnings.push(d);
     }
     let mut answer = if target.subresource.is_empty() {
         if !resource.has_verb(target.verb) {
             return Err(ApiError::method_not_allowed());
+        }
+        if target.verb == "create"
+            && let Some(answer) = auth::reviews::create(&mut ctx)
+        {
+            return answer.map(|mut a| {
+                a.warnings.append(&mut ctx.warnings);
+                a
+            });
         }
         match target.verb {
             "get" => read::get(&ctx),
@@ -162,6 +192,10 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
             return Err(ApiError::method_not_allowed());
         }
         match (target.subresource.as_str(), target.verb) {
+            ("token", "create") => auth::token_requests::create(&mut ctx),
+            ("eviction", "create") => pods::evict(&mut ctx),
+            ("binding", "create") => pods::bind(&mut ctx),
+            ("log", "get") => pods::log(&ctx),
             ("status", "get") => read::get(&ctx),
             ("status" | "finalize", "update") => write::update(&mut ctx),
             ("status", "patch") => patch::patch(&mut ctx),

@@ -9,13 +9,18 @@ use super::answer::Answer;
 use crate::api_error::{ApiError, ApiResult};
 use crate::core::Core;
 use crate::discovery::{self, AGGREGATED, Document};
+use crate::openapi;
 
 pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
     let catalog = core.catalog();
     let path = request.path.trim_end_matches('/');
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match segments.as_slice() {
+        [""] => Ok(Answer::json(200, &json!({"paths": root_paths(&catalog)}))),
         ["api" | "apis"] => {
+            if !wants_aggregated(request.header("accept")) {
+                crate::output::negotiate(request.header("accept"), false)?;
+            }
             let documents = discovery::documents(&catalog);
             let (plain, aggregated) = match segments[0] {
                 "api" => (&documents.core, &documents.core_aggregated),
@@ -27,7 +32,7 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
             Ok(document(request, plain, "application/json", false).with_header("Vary", "Accept"))
         }
         ["api", version] => {
-            let v = discovery::resource_list(&catalog, "", version).ok_or_else(ApiError::unknown_path)?;
+            let v = discovery::resource_list(&catalog, "", version).ok_or_else(ApiError::unknown_resource)?;
             Ok(Answer::json(200, &v))
         }
         ["apis", group] => {
@@ -35,10 +40,52 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
             Ok(Answer::json(200, &discovery::group_document(&catalog, group)))
         }
         ["apis", group, version] => {
-            let v = discovery::resource_list(&catalog, group, version).ok_or_else(ApiError::unknown_path)?;
+            let known = catalog.group(group).is_some_and(|g| g.builtin);
+            let missing = if known { ApiError::unknown_resource } else { ApiError::unknown_path };
+            let v = discovery::resource_list(&catalog, group, version).ok_or_else(missing)?;
             Ok(Answer::json(200, &v))
         }
-        ["healthz" | "livez" | "readyz", ..] => Ok(Answer::text(200, "ok")),
+        ["openapi", "v2"] => {
+            let protobuf = request.header("accept").contains("proto-openapi.spec.v2");
+            let (bytes, hash) = openapi::version_2(&catalog, protobuf);
+            let content_type = if protobuf { V2_PROTOBUF } else { "application/json" };
+            Ok(tagged(request, bytes, &hash, content_type))
+        }
+        ["openapi", "v3"] => {
+            let index = openapi::index(&catalog).to_string();
+            Ok(Answer::text(200, &index))
+        }
+        ["openapi", "v3", rest @ ..] => {
+            let path = rest.join("/");
+            let (bytes, hash) = openapi::version_3(&catalog, &path).ok_or_else(ApiError::unknown_path)?;
+            let asked = request.query.text("hash");
+            if !asked.is_empty() && asked != hash {
+                let location = format!("/openapi/v3/{path}?hash={hash}");
+                return Ok(Answer::text(301, "").with_header("Location", location));
+            }
+            Ok(tagged(request, bytes, &hash, "application/json"))
+        }
+        ["healthz" | "livez" | "readyz"] if request.query.get("verbose").is_some() => Ok(Answer::text(
+            200,
+            &format!("[+]ping ok\n[+]log ok\n[+]etcd ok\n{} check passed\n", segments[0]),
+        )),
+        ["healthz" | "livez" | "readyz"] | ["healthz" | "livez" | "readyz", "ping" | "log" | "etcd"] => {
+            Ok(Answer::text(200, "ok"))
+        }
+        [".well-known", "openid-configuration"] => Ok(Answer::json(
+            200,
+            &json!({
+                "issuer": core.settings.issuer,
+                "jwks_uri": format!("https://{}/openid/v1/jwks", request.header("host")),
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }),
+        )),
+        ["openid", "v1", "jwks"] => {
+            let keys = core.signing_key.key_set().map_err(|e| ApiError::internal(e.to_string()))?;
+            Ok(Answer::bytes(200, "application/jwk-set+json", keys.to_string().into()))
+        }
         ["version"] => Ok(Answer::json(
             200,
             &json!({
@@ -50,6 +97,33 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
         )),
         _ => Err(ApiError::unknown_path()),
     }
+}
+
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// A document with its entity tag, or 304 when the client has it.
+fn tagged(request: &Request, bytes: bytes::Bytes, hash: &str, content_type: &str) -> Answer {
+    let tag = format!("\"{hash}\"");
+    if request.header("if-none-match").split(',').any(|t| t.trim() == tag) {
+        let mut a = Answer::bytes(304, "", bytes::Bytes::new());
+        a.headers.push(("ETag", tag));
+        return a;
+    }
+    Answer::bytes(200, content_type, bytes).with_header("ETag", tag).with_header("Vary", "Accept")
+}
+
+/// What is served apart from objects.
+fn root_paths(catalog: &crate::registry::Catalog) -> Vec<String> {
+    let fixed = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez"];
+    let mut paths: Vec<String> = fixed.iter().map(|p| (*p).to_owned()).collect();
+    for (group, facts) in catalog.groups.iter().filter(|(group, _)| !group.is_empty()) {
+        paths.push(format!("/apis/{group}"));
+        paths.extend(facts.versions.iter().map(|version| format!("/apis/{group}/{version}")));
+    }
+    let more = ["/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    paths.extend(more.iter().map(|p| (*p).to_owned()));
+    paths.sort();
+    paths
 }
 
 fn wants_aggregated(accept: &str) -> bool {

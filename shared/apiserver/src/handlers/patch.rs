@@ -184,7 +184,7 @@ fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, Dec
 }
 
 /// The Go package of a group's internal types.
-fn internal_package(group: &str) -> &str {
+pub(super) fn internal_package(group: &str) -> &str {
     match group.split('.').next().unwrap_or_default() {
         "" => "core",
         first => first,

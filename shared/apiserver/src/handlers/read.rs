@@ -16,8 +16,9 @@ use crate::store::{Listing, ObjectKey, Stored, TooOld};
 
 /// Answers one object.
 pub(crate) fn get(ctx: &Context) -> ApiResult<Answer> {
+    refuse_list_form(ctx, false)?;
     if let Some(rv) = ctx.request.query.get("resourceVersion") {
-        check_not_future(ctx, parse_revision(rv)?)?;
+        check_not_future(ctx, parse_revision(rv).map_err(ApiError::internal_text)?)?;
     }
     let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
     let stored = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&key.name))?;
@@ -39,7 +40,7 @@ pub(crate) fn single(ctx: &Context, status: u16, stored: &Stored) -> ApiResult<A
 pub(crate) fn one(ctx: &Context, status: u16, v: &Value) -> ApiResult<Answer> {
     let v = match ctx.accepted.form {
         Form::Object => return Ok(Answer::document(status, v, ctx.accepted)),
-        Form::PartialMetadata => output::partial_metadata(v),
+        Form::PartialMetadata | Form::PartialMetadataList => output::partial_metadata(v),
         Form::Table => {
             let include = IncludeObject::parse(ctx.request.query.text("includeObject"))?;
             let meta = json!({"resourceVersion": crate::object::resource_version(v)});
@@ -89,10 +90,10 @@ impl Selection {
 
 /// Answers a list.
 pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
-    let query = &ctx.request.query;
+    let limit = limit(ctx)?;
     let selection = Selection::parse(ctx)?;
     check_list_options(ctx)?;
-    let limit = query.number("limit").filter(|n| *n > 0).map(|n| n as usize);
+    refuse_list_form(ctx, true)?;
     let (listing, after) = listing(ctx)?;
     let mut objects = listing.objects;
     if let Some(after) = &after {
@@ -125,6 +126,10 @@ fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult
     let r = ctx.resource;
     match ctx.accepted.form {
         Form::Object => {
+            let mut meta = meta;
+            if r.custom.is_some() {
+                crate::object::members(&mut meta).entry("continue").or_insert_with(|| "".into());
+            }
             if !ctx.accepted.yaml {
                 return Ok(fast_list(ctx, objects, &meta));
             }
@@ -133,8 +138,9 @@ fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult
                 json!({"kind": r.list_kind, "apiVersion": r.api_version(), "metadata": meta, "items": items});
             Ok(Answer::document(200, &v, ctx.accepted))
         }
-        Form::PartialMetadata => {
+        Form::PartialMetadata | Form::PartialMetadataList => {
             let items: Vec<Value> = objects.iter().map(|s| output::partial_metadata(&s.value)).collect();
+            let items = if items.is_empty() { Value::Null } else { Value::Array(items) };
             let v = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items,
             });
@@ -213,7 +219,13 @@ fn listing(ctx: &Context) -> ApiResult<(Listing, Option<ObjectKey>)> {
     let table = &ctx.resource.table;
     let token = query.text("continue");
     if !token.is_empty() {
-        let (revision, after) = parse_continue(token)?;
+        let (revision, after) = parse_continue(token)
+            .map_err(|why| ApiError::bad_request(format!("invalid continue token: {why}")))?;
+        if !matches!(query.text("resourceVersion"), "" | "0") {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
         let listing = store.list_at(table, namespace, revision).map_err(|_| {
             let mut e = ApiError::expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new list \
@@ -226,7 +238,7 @@ fn listing(ctx: &Context) -> ApiResult<(Listing, Option<ObjectKey>)> {
         })?;
         return Ok((listing, Some(after)));
     }
-    let revision = parse_revision(query.text("resourceVersion"))?;
+    let revision = parse_list_revision(query.text("resourceVersion"))?;
     check_not_future(ctx, revision)?;
     if query.text("resourceVersionMatch") == "Exact" {
         let listing = store.list_at(table, namespace, revision).map_err(|e| too_old(revision, e))?;
@@ -243,20 +255,17 @@ fn check_list_options(ctx: &Context) -> ApiResult<()> {
     let query = &ctx.request.query;
     let (rv, matching) = (query.text("resourceVersion"), query.text("resourceVersionMatch"));
     let mut errors = Vec::new();
-    if query.get("sendInitialEvents").is_some() {
-        errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-    }
     if !matching.is_empty() {
-        if !query.text("continue").is_empty() {
-            errors.push(FieldError::forbidden(
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden when continue is provided",
-            ));
-        }
         if rv.is_empty() {
             errors.push(FieldError::forbidden(
                 "resourceVersionMatch",
                 "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
+        }
+        if !query.text("continue").is_empty() {
+            errors.push(FieldError::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden when continue is provided",
             ));
         }
         if !matches!(matching, "Exact" | "NotOlderThan") {
@@ -273,18 +282,62 @@ fn check_list_options(ctx: &Context) -> ApiResult<()> {
             ));
         }
     }
+    if query.get("sendInitialEvents").is_some() {
+        errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
 }
 
-pub(crate) fn parse_revision(rv: &str) -> ApiResult<u64> {
+/// The most objects that an answer may hold. Lists from the cache ignore it, as the server's do.
+fn limit(ctx: &Context) -> ApiResult<Option<usize>> {
+    let query = &ctx.request.query;
+    let limit = query.integer("limit").map_err(ApiError::bad_request)?.filter(|n| *n > 0);
+    query.integer("timeoutSeconds").map_err(ApiError::bad_request)?;
+    if query.text("resourceVersion") == "0" && query.text("continue").is_empty() {
+        return Ok(None);
+    }
+    Ok(limit.and_then(|n| usize::try_from(n).ok()))
+}
+
+/// Refuses the form of one object for a list, and that of a list for one object.
+fn refuse_list_form(ctx: &Context, is_list: bool) -> ApiResult<()> {
+    let (asked, why) = match (ctx.accepted.form, is_list) {
+        (Form::PartialMetadata, true) => ("PartialObjectMetadata", "is a list"),
+        (Form::PartialMetadataList, false) => ("PartialObjectMetadataList", "is not a list"),
+        _ => return Ok(()),
+    };
+    let suffix = if is_list { "List" } else { "" };
+    let go_type = match &ctx.resource.custom {
+        Some(_) => format!("unstructured.Unstructured{suffix}"),
+        None => {
+            format!("{}.{}{suffix}", super::patch::internal_package(&ctx.resource.group), ctx.resource.kind)
+        }
+    };
+    Err(ApiError::new(
+        406,
+        "NotAcceptable",
+        format!("you requested {asked}, but the requested object {why} (*{go_type})"),
+    ))
+}
+
+/// A resourceVersion of a list or get; the error is the one of the cache.
+fn parse_list_revision(rv: &str) -> ApiResult<u64> {
+    parse_revision(rv).map_err(|why| ApiError::bad_request(format!("invalid resource version: {why}")))
+}
+
+pub(crate) fn parse_revision(rv: &str) -> Result<u64, String> {
     if rv.is_empty() {
         return Ok(0);
     }
-    rv.parse().map_err(|_| {
-        ApiError::bad_request(format!(
-            "invalid resource version \"{rv}\": strconv.ParseUint: parsing \"{rv}\": invalid syntax"
-        ))
-    })
+    if !rv.starts_with('+')
+        && let Ok(revision) = rv.parse()
+    {
+        return Ok(revision);
+    }
+    let quoted = crate::api_error::go_quote(rv);
+    let digits = rv.bytes().all(|b| b.is_ascii_digit());
+    let why = if digits { "value out of range" } else { "invalid syntax" };
+    Err(format!("resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: {why}"))
 }
 
 fn check_not_future(ctx: &Context, revision: u64) -> ApiResult<()> {
@@ -292,7 +345,7 @@ fn check_not_future(ctx: &Context, revision: u64) -> ApiResult<()> {
     if revision <= current {
         return Ok(());
     }
-    let message = format!("Too large resource version: {revision}, current: {current}");
+    let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
     let mut e = ApiError::new(504, "Timeout", message);
     e.details = Some(json!({
         "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
@@ -301,17 +354,46 @@ fn check_not_future(ctx: &Context, revision: u64) -> ApiResult<()> {
     Err(e)
 }
 
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+
 fn continue_token(revision: u64, last: &Value) -> String {
-    let start = json!([crate::object::namespace(last), crate::object::name(last)]);
-    let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start});
+    let start = format!("{}/{}\u{0}", crate::object::namespace(last), crate::object::name(last));
+    let token = json!({"v": TOKEN_VERSION, "rv": revision, "start": start});
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
-fn parse_continue(token: &str) -> ApiResult<(u64, ObjectKey)> {
-    let bad = || ApiError::bad_request("continue key is not valid: illegal base64 data at input byte 0");
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
-    let v: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
-    let revision = v["rv"].as_u64().ok_or_else(bad)?;
-    let text = |i: usize| v["start"][i].as_str().unwrap_or_default();
-    Ok((revision, ObjectKey::new(text(0), text(1))))
+fn parse_continue(token: &str) -> Result<(u64, ObjectKey), String> {
+    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &base64::alphabet::URL_SAFE,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+    );
+    let invalid = |why: &str| format!("continue key is not valid: {why}");
+    let bytes = LENIENT.decode(token).map_err(|e| {
+        let at = match e {
+            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+            _ => token.len(),
+        };
+        invalid(&format!("illegal base64 data at input byte {at}"))
+    })?;
+    let parsed: Result<Value, _> = serde_json::from_slice(&bytes);
+    let v = parsed
+        .map_err(|e| invalid(&super::go_json::syntax_error(&bytes).unwrap_or_else(|| e.to_string())))?;
+    if v["v"] != TOKEN_VERSION {
+        let version = crate::api_error::go_quote(v["v"].as_str().unwrap_or_default());
+        return Err(invalid(&format!("server does not recognize this encoded version {version}")));
+    }
+    let revision = v["rv"].as_u64().filter(|rv| *rv > 0).ok_or_else(|| {
+        invalid(&format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"))
+    })?;
+    let start = v["start"].as_str().unwrap_or_default();
+    let Some((namespace, name)) = start.trim_end_matches('\0').split_once('/') else {
+        return Err(invalid(&format!("encoded start key empty (version {TOKEN_VERSION})")));
+    };
+    if name.contains('/') || name == ".." || namespace == ".." {
+        return Err(invalid(start));
+    }
+    Ok((revision, ObjectKey::new(namespace, name)))
 }

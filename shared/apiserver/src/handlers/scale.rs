@@ -12,8 +12,9 @@ use super::patch::{DecodeFailure, Edit, PatchKind};
 use super::read::{namespace_of, presented};
 use super::write::{Proposed, Recorded, report, update_object};
 use crate::api_error::{ApiError, ApiResult, FieldError};
-use crate::object::{self, text};
+use crate::object;
 use crate::registry::Resource;
+use crate::selectors::selector_text;
 use crate::store::ObjectKey;
 use crate::{schema, typing};
 
@@ -174,7 +175,7 @@ fn scale_of(resource: &Resource, v: &Value) -> ApiResult<Value> {
             let selector = scale.selector.as_ref().and_then(|path| at(v, path)).and_then(Value::as_str);
             (scale.status.clone(), selector.unwrap_or_default().to_owned())
         }
-        None => (names(&["status", "replicas"]), selector_text(resource, &v["spec"]["selector"])),
+        None => (names(&["status", "replicas"]), pod_selector(resource, &v["spec"]["selector"])),
     };
     let mut metadata = Map::new();
     for member in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -197,32 +198,12 @@ fn scale_of(resource: &Resource, v: &Value) -> ApiResult<Value> {
     )
 }
 
-/// A selector in the text form of the list parameter.
-fn selector_text(resource: &Resource, selector: &Value) -> String {
-    let labels = if resource.is("", "replicationcontrollers") { selector } else { &selector["matchLabels"] };
-    let mut requirements: Vec<(String, String)> = labels
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())))
-        .collect();
-    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
-        let key = text(expression, &["key"]);
-        let mut values: Vec<&str> =
-            expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        values.sort_unstable();
-        let values = values.join(",");
-        let requirement = match text(expression, &["operator"]) {
-            "In" => format!("{key} in ({values})"),
-            "NotIn" => format!("{key} notin ({values})"),
-            "DoesNotExist" => format!("!{key}"),
-            _ => key.to_owned(),
-        };
-        requirements.push((key.to_owned(), requirement));
+/// What a resource selects its pods by, as text.
+fn pod_selector(resource: &Resource, selector: &Value) -> String {
+    if resource.is("", "replicationcontrollers") {
+        return selector_text(&json!({"matchLabels": selector}));
     }
-    requirements.sort();
-    let requirements: Vec<String> = requirements.into_iter().map(|(_, requirement)| requirement).collect();
-    requirements.join(",")
+    selector_text(selector)
 }
 
 /// Where each version of the resource keeps its replicas.

@@ -28,13 +28,8 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
     let selection = Selection::parse(ctx)?;
     check_options(ctx)?;
     let rv = query.text("resourceVersion");
-    let revision = parse_revision(rv).map_err(|e| ApiError {
-        code: 500,
-        reason: None,
-        message: e.message.clone(),
-        details: None,
-        plain: false,
-    })?;
+    query.integer("timeoutSeconds").map_err(ApiError::bad_request)?;
+    let revision = parse_revision(rv).map_err(ApiError::internal_text)?;
     let include = IncludeObject::parse(query.text("includeObject"))?;
     let seconds = query.number("timeoutSeconds").filter(|s| *s > 0).map(|s| Duration::from_secs(s as u64));
     let bookmarks = query.flag("allowWatchBookmarks");
@@ -64,19 +59,7 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
         done: false,
         core,
     };
-    if revision > w.core.store.revision() {
-        let current = w.core.store.revision();
-        let mut e = ApiError::new(
-            504,
-            "Timeout",
-            format!("Too large resource version: {revision}, current: {current}"),
-        );
-        e.details = Some(json!({
-            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-            "retryAfterSeconds": 1,
-        }));
-        w.push_error(&e);
-    } else if initial {
+    if initial {
         w.send_initial(end_mark);
     } else if revision == 0 {
         w.at = w.core.store.revision();
@@ -247,7 +230,7 @@ impl Watcher {
             Form::Object => {
                 let _ = serde_json::to_writer(&mut self.pending, &presented(r, &s.value));
             }
-            Form::PartialMetadata => {
+            Form::PartialMetadata | Form::PartialMetadataList => {
                 let _ = serde_json::to_writer(&mut self.pending, &output::partial_metadata(&s.value));
             }
             Form::Table => {
@@ -263,7 +246,7 @@ impl Watcher {
 
     fn bookmark(&mut self, initial_end: bool) {
         let r = &self.view.resource;
-        let mut meta = json!({"resourceVersion": self.at.to_string(), "creationTimestamp": null});
+        let mut meta = json!({"resourceVersion": self.at.to_string()});
         if initial_end {
             crate::object::members(&mut meta)
                 .insert("annotations".into(), json!({"k8s.io/initial-events-end": "true"}));
@@ -271,13 +254,11 @@ impl Watcher {
         let mut o = json!({"kind": r.kind, "apiVersion": r.api_version(), "metadata": meta});
         match self.view.form {
             Form::Object => {
-                if r.custom.is_some() {
-                    crate::object::metadata(&mut o).remove("creationTimestamp");
-                } else {
+                if r.custom.is_none() {
                     crate::kinds::complete_empty(r, &mut o);
                 }
             }
-            Form::PartialMetadata => o = output::partial_metadata(&o),
+            Form::PartialMetadata | Form::PartialMetadataList => o = output::partial_metadata(&o),
             Form::Table => {
                 let m = json!({"resourceVersion": self.at.to_string()});
                 o = table(r, &[&o], m, self.view.include, self.header, self.core.clock.now());

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::decode::{self, FieldValidation};
 use super::read::{namespace_of, one, presented};
 use crate::api_error::{ApiError, ApiResult, FieldError};
+use crate::auth::escalation;
 use crate::object::{self, text};
 use crate::registry::Resource;
 use crate::store::{ObjectKey, Stored, WriteError};
@@ -60,6 +61,7 @@ pub(crate) fn create_object(
             v = typing::record_update(&resource, "", None, &v, manager, &ctx.core.clock.now_text());
         }
         admission::create(ctx, &mut v)?;
+        escalation::check(ctx, &v, None)?;
         ctx.core.stamp_new(&mut v, &resource);
         strategy::prepare_create(ctx.core, &resource, &mut v)?;
         validate_create(ctx, &v)?;
@@ -111,7 +113,8 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
     }
     if object::resource_version(&new).is_empty() && strategy::update_needs_version(&resource) {
         let e = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-        return Err(ApiError::invalid(&resource.group, &resource.kind, &name, vec![e]));
+        let kind = if resource.custom.is_some() { &resource.kind } else { &resource.plural };
+        return Err(ApiError::invalid(&resource.group, kind, &name, vec![e]));
     }
     let v = update_object(ctx, &key, dry_run, |_, live| {
         Ok(Proposed {
@@ -158,7 +161,7 @@ pub(crate) fn update_object(
             return Ok(presented(&resource, &new));
         }
         let result = if gone {
-            ctx.core.store.delete(&resource.table, key, stored.revision, new.clone()).map(|s| {
+            ctx.core.store.delete(&resource.table, key, stored.revision, stored.value.clone()).map(|s| {
                 after_write(ctx, &s);
                 new
             })
@@ -206,6 +209,7 @@ fn finish_update(
         );
     }
     admission::update(ctx, &mut new, live)?;
+    escalation::check(ctx, &new, Some(live))?;
     strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
     fluxide_structured_merge::keep_times(live, &mut new);
     validate_update(ctx, &new, live)?;
@@ -284,6 +288,34 @@ fn body_object(ctx: &mut Context) -> ApiResult<Value> {
     Ok(v)
 }
 
+/// Decodes a body of a kind that is answered and not stored.
+pub(crate) fn review_body(ctx: &mut Context, group: &str, kind: &str) -> ApiResult<Value> {
+    let validation = FieldValidation::of(ctx)?;
+    let decoded = decode::object(ctx)?;
+    let (mut v, mut problems) = (decoded.value, decoded.problems);
+    let api_version = crate::registry::group_version(group, "v1");
+    let (sent_version, sent_kind) = (text(&v, &["apiVersion"]).to_owned(), text(&v, &["kind"]).to_owned());
+    let fits = |sent: &str, own: &str| sent.is_empty() || sent == own;
+    if !fits(&sent_kind, kind) || !fits(&sent_version, &api_version) {
+        return Err(ApiError::bad_request(format!(
+            "{sent_kind} in version \"{}\" cannot be handled as a {kind}: no kind \"{sent_kind}\" is registered for version \
+             \"{sent_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            crate::registry::split_group_version(&sent_version).1
+        )));
+    }
+    let m = object::members(&mut v);
+    m.insert("kind".into(), kind.into());
+    m.insert("apiVersion".into(), api_version.into());
+    if let Some(ty) = crate::schema::builtin().kind(group, "v1", kind) {
+        let unknown = crate::schema::decode(&mut v, ty).map_err(|e| {
+            ApiError::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}"))
+        })?;
+        problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    }
+    report(ctx, validation, &problems)?;
+    Ok(v)
+}
+
 /// Turns unknown and duplicate fields into warnings or an error.
 pub(crate) fn report(ctx: &mut Context, validation: FieldValidation, problems: &[String]) -> ApiResult<()> {
     if problems.is_empty() {
@@ -322,6 +354,19 @@ fn check_kind(resource: &Resource, v: &mut Value) -> ApiResult<()> {
         && (api_version == resource.api_version() || api_version.is_empty() && resource.custom.is_none())
     {
         return Ok(());
+    }
+    if !kind_ok
+        && resource.custom.is_none()
+        && let (group, version) = crate::registry::split_group_version(&api_version)
+        && crate::schema::builtin().kind(group, version, &kind).is_some()
+    {
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {}: converting ({version}.{kind}) to ({}.{}): unknown \
+             conversion",
+            resource.kind,
+            super::patch::internal_package(&resource.group),
+            resource.kind
+        )));
     }
     if !kind_ok || resource.custom.is_some() && kind != resource.kind {
         return Err(ApiError::bad_request(format!(

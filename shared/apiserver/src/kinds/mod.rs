@@ -51,6 +51,9 @@ pub(crate) fn prepare_update(
     new: &mut Value,
     live: &Value,
 ) -> ApiResult<()> {
+    if resource.is("", "pods") && subresource == "status" {
+        pods::complete_addresses(new);
+    }
     if !subresource.is_empty() {
         return Ok(());
     }
@@ -79,6 +82,11 @@ pub(crate) fn prepare_update(
 pub(crate) fn complete_empty(resource: &Resource, v: &mut Value) {
     if let Some(ty) = crate::schema::builtin().kind(&resource.group, &resource.version, &resource.kind) {
         let _ = crate::schema::decode(v, ty);
+    }
+    if resource.group == "apps"
+        && matches!(resource.plural.as_str(), "deployments" | "replicasets" | "statefulsets")
+    {
+        object::child(v, "spec").insert("replicas".into(), 0.into());
     }
 }
 

@@ -54,3 +54,18 @@ fn amounts(list: &Value) -> Map<String, Value> {
         .map(|(k, q)| (k.clone(), q.clone()))
         .collect()
 }
+
+/// The one address of old clients and the list of addresses say the same.
+pub(super) fn complete_addresses(v: &mut Value) {
+    let status = crate::object::child(v, "status");
+    let first = status.get("podIPs").and_then(|ips| ips[0]["ip"].as_str()).unwrap_or_default().to_owned();
+    match status.get("podIP").and_then(Value::as_str).unwrap_or_default().to_owned() {
+        ip if ip.is_empty() && !first.is_empty() => {
+            status.insert("podIP".into(), first.into());
+        }
+        ip if !ip.is_empty() && ip != first => {
+            status.insert("podIPs".into(), serde_json::json!([{"ip": ip}]));
+        }
+        _ => {}
+    }
+}

@@ -1,5 +1,6 @@
 //! The form of answers: which representation a client accepts, and how objects, lists and events become it.
 
+pub(crate) mod cells;
 pub(crate) mod columns;
 pub(crate) mod printing;
 pub(crate) mod table;
@@ -13,8 +14,10 @@ use crate::api_error::{ApiError, ApiResult};
 pub(crate) enum Form {
     /// The object itself.
     Object,
-    /// `PartialObjectMetadata` or `PartialObjectMetadataList`.
+    /// `PartialObjectMetadata`.
     PartialMetadata,
+    /// `PartialObjectMetadataList`.
+    PartialMetadataList,
     /// `meta.k8s.io/v1` `Table`.
     Table,
 }
@@ -60,7 +63,8 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
         let meta = transforms && group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
         let form = match target {
             "" => Form::Object,
-            "PartialObjectMetadata" | "PartialObjectMetadataList" if meta => Form::PartialMetadata,
+            "PartialObjectMetadata" if meta => Form::PartialMetadata,
+            "PartialObjectMetadataList" if meta => Form::PartialMetadataList,
             "Table" if meta => Form::Table,
             _ => continue,
         };
@@ -70,13 +74,30 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
         406,
         "NotAcceptable",
         "only the following media types are accepted: application/json, application/yaml, \
-         application/vnd.kubernetes.protobuf, application/cbor",
+         application/vnd.kubernetes.protobuf",
     ))
 }
 
 /// `PartialObjectMetadata` of an object.
 pub(crate) fn partial_metadata(v: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": v["metadata"]})
+    let mut out =
+        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": v["metadata"]});
+    if v["kind"] == "DaemonSet" && v["apiVersion"] == "apps/v1" {
+        hide_template_generation(&mut out);
+    }
+    out
+}
+
+/// The generation of a DaemonSet's template is an annotation only of the whole object.
+fn hide_template_generation(v: &mut Value) {
+    let annotations = v["metadata"]["annotations"].as_object_mut();
+    let left = annotations.map(|a| {
+        a.remove("deprecated.daemonset.template.generation");
+        a.len()
+    });
+    if left == Some(0) {
+        crate::object::metadata(v).remove("annotations");
+    }
 }
 
 /// Bytes of a JSON value in the accepted syntax, with the newline that the server ends answers with.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::columns::{ColumnDefinition, columns_of};
+use super::columns::{Column, columns_of, row_of};
 use crate::api_error::{ApiError, ApiResult};
 use crate::object;
 use crate::registry::Resource;
@@ -23,7 +23,11 @@ impl IncludeObject {
             "" | "Metadata" => Ok(Self::Metadata),
             "None" => Ok(Self::None),
             "Object" => Ok(Self::Object),
-            other => Err(ApiError::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+            other => Err(ApiError::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', \
+                 'None', or empty",
+                crate::api_error::go_quote(other)
+            ))),
         }
     }
 }
@@ -42,9 +46,12 @@ pub(crate) fn table(
     let rows: Vec<Value> = objects
         .iter()
         .map(|o| {
-            let cells: Vec<Value> = columns.iter().map(|c| (c.cell)(o, now)).collect();
-            let mut row = json!({"cells": cells});
+            let shown = row_of(resource, o, now);
+            let mut row = json!({"cells": shown.cells});
             let m = object::members(&mut row);
+            if let Some(conditions) = shown.conditions {
+                m.insert("conditions".into(), conditions);
+            }
             match include {
                 IncludeObject::None => {
                     m.insert("object".into(), Value::Null);
@@ -68,6 +75,6 @@ pub(crate) fn table(
     })
 }
 
-fn definition(c: &ColumnDefinition) -> Value {
+fn definition(c: &Column) -> Value {
     json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority})
 }

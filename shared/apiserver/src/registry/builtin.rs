@@ -57,7 +57,10 @@ fn parse() -> Vec<Resource> {
         let key = (group.to_owned(), version.to_owned(), plural.to_owned());
         let draft = drafts.entry(key).or_default();
         draft.namespaced |= namespaced;
-        let verbs: Vec<&'static str> = fact.actions.iter().filter_map(|a| verb(a)).collect();
+        let mut verbs: Vec<&'static str> = fact.actions.iter().filter_map(|a| verb(a)).collect();
+        if fact.actions.iter().any(|a| a == "connect") {
+            verbs.extend(connecting(parts.last().copied().unwrap_or_default()));
+        }
         match parts.as_slice() {
             [_] | [_, "{name}"] if watch => push(&mut draft.verbs, &["watch"]),
             [_] | [_, "{name}"] => {
@@ -150,9 +153,16 @@ fn verb(action: &str) -> Option<&'static str> {
         "delete" => "delete",
         "deletecollection" => "deletecollection",
         "get" => "get",
-        "connect" => "get",
         _ => return None,
     })
+}
+
+/// The verbs of subresources that connect to what runs.
+fn connecting(subresource: &str) -> &'static [&'static str] {
+    match subresource {
+        "proxy" => &["create", "delete", "get", "patch", "update"],
+        _ => &["create", "get"],
+    }
 }
 
 fn push(verbs: &mut Vec<&'static str>, more: &[&'static str]) {

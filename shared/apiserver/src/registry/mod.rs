@@ -89,6 +89,7 @@ pub(crate) struct Catalog {
     pub groups: Vec<(String, Group)>,
     /// Rendered documents, computed once per catalog.
     pub documents: OnceLock<crate::discovery::Documents>,
+    pub openapi: crate::openapi::Cache,
 }
 
 impl Catalog {

@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub namespace: String,
     pub resource: String,
     pub name: String,
+    /// The one name that the field selector of a list or watch allows.
+    pub selected_name: String,
     pub subresource: String,
 }
 
@@ -55,13 +57,7 @@ impl Target {
                     "list"
                 }
             }
-            http::Method::GET | http::Method::HEAD => {
-                if query.flag("watch") && t.subresource.is_empty() {
-                    "watch"
-                } else {
-                    "get"
-                }
-            }
+            http::Method::GET | http::Method::HEAD => "get",
             http::Method::POST => "create",
             http::Method::PUT => "update",
             http::Method::PATCH => "patch",
@@ -69,8 +65,18 @@ impl Target {
             http::Method::DELETE => "delete",
             _ => "",
         };
+        if matches!(t.verb, "list" | "watch") {
+            t.selected_name = selected_name(query.text("fieldSelector")).to_owned();
+        }
         t
     }
+}
+
+/// The name that a field selector asks for, when it asks for one.
+fn selected_name(selector: &str) -> &str {
+    let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
+    let name = terms.find(|(field, _)| *field == "metadata.name").map(|(_, name)| name);
+    name.map(|name| name.trim_start_matches('=')).unwrap_or_default()
 }
 
 fn plain_verb(method: &http::Method) -> &'static str {

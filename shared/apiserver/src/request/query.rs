@@ -23,11 +23,6 @@ impl Query {
         self.get(key).unwrap_or_default()
     }
 
-    /// All values of a key.
-    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
-    }
-
     /// A boolean the way API machinery reads it: `false` and `0` are false, any other value (even an empty one) is true.
     pub fn flag(&self, key: &str) -> bool {
         self.optional_flag(key).unwrap_or(false)
@@ -35,6 +30,19 @@ impl Query {
 
     pub fn optional_flag(&self, key: &str) -> Option<bool> {
         self.get(key).map(|v| !(v == "0" || v.eq_ignore_ascii_case("false")))
+    }
+
+    /// A number, refused in Go's words when it is none.
+    pub fn integer(&self, key: &str) -> Result<Option<i64>, String> {
+        let Some(text) = self.get(key).filter(|t| !t.is_empty()) else { return Ok(None) };
+        text.parse().map(Some).map_err(|e: std::num::ParseIntError| {
+            use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+            let why = match e.kind() {
+                PosOverflow | NegOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            format!("strconv.ParseInt: parsing {}: {why}", crate::api_error::go_quote(text))
+        })
     }
 
     pub fn number(&self, key: &str) -> Option<i64> {

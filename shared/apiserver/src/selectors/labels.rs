@@ -316,6 +316,34 @@ fn validate(r: &Requirement) -> Result<(), String> {
     Ok(())
 }
 
+/// A `LabelSelector` object in the text form of the list parameter.
+pub(crate) fn selector_text(selector: &Value) -> String {
+    let text = |v: &Value, key: &str| v.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut requirements: Vec<(String, String)> = selector["matchLabels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())))
+        .collect();
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = text(expression, "key");
+        let mut values: Vec<&str> =
+            expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        let requirement = match text(expression, "operator").as_str() {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.clone(),
+        };
+        requirements.push((key, requirement));
+    }
+    requirements.sort();
+    let requirements: Vec<String> = requirements.into_iter().map(|(_, requirement)| requirement).collect();
+    requirements.join(",")
+}
+
 /// What is wrong with a label value, if anything.
 pub(crate) fn validate_label_value(v: &str) -> Option<String> {
     if v.len() > 63 {

@@ -4,4 +4,4 @@ mod fields;
 mod labels;
 
 pub(crate) use fields::{FieldSelector, field_selector};
-pub(crate) use labels::{LabelSelector, validate_label_value};
+pub(crate) use labels::{LabelSelector, selector_text, validate_label_value};

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
@@ -15,6 +18,7 @@ pub(super) struct Certificates {
     pub admin_token: String,
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
+    ca_key_pem: String,
     ca: CertificateDer<'static>,
 }
 
@@ -49,8 +53,26 @@ impl Certificates {
             admin_token,
             certificate: certificate.der().clone(),
             key: key.serialize_der(),
+            ca_key_pem,
             ca,
         })
+    }
+
+    /// A certificate of the CA for a client, and its key, both in PEM.
+    pub fn client(&self, user: &str, groups: &[&str]) -> Result<(String, String), ServerError> {
+        let fail = |e: rcgen::Error| ServerError::Certificates(e.to_string());
+        let ca_key = KeyPair::from_pem(&self.ca_key_pem).map_err(fail)?;
+        let issuer = Issuer::new(authority_params()?, ca_key);
+        let mut params = CertificateParams::new(Vec::new()).map_err(fail)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, user);
+        for group in groups {
+            params.distinguished_name.push(DnType::OrganizationName, *group);
+        }
+        let key = KeyPair::generate().map_err(fail)?;
+        let certificate = params.signed_by(&key, &issuer).map_err(fail)?;
+        Ok((certificate.pem(), key.serialize_pem()))
     }
 
     /// The TLS side of a listener. Client certificates of the CA are accepted, and not demanded.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api_error::ApiError;
+use crate::auth::{self, User};
 use crate::core::Core;
 use crate::handlers::answer::{Answer, Payload};
 use crate::handlers::{self, Request};
@@ -55,19 +56,22 @@ async fn serve_connection(stream: TcpStream, tls: Option<TlsAcceptor>, core: Arc
             let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await else {
                 return;
             };
-            serve_http(stream, core).await;
+            let certificates = stream.get_ref().1.peer_certificates();
+            let first = certificates.and_then(|chain| chain.first());
+            let user = first.and_then(|certificate| auth::certificate::user_of(certificate)).map(Arc::new);
+            serve_http(stream, core, user).await;
         }
-        None => serve_http(stream, core).await,
+        None => serve_http(stream, core, None).await,
     }
 }
 
-async fn serve_http<S>(stream: S, core: Arc<Core>)
+async fn serve_http<S>(stream: S, core: Arc<Core>, user: Option<Arc<User>>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| {
-        let core = core.clone();
-        async move { answer(core, request).await }
+        let (core, user) = (core.clone(), user.clone());
+        async move { answer(core, user, request).await }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -86,6 +90,7 @@ struct ResetRequested;
 
 async fn answer(
     core: Arc<Core>,
+    certificate: Option<Arc<User>>,
     request: http::Request<Incoming>,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, ResetRequested> {
     let (parts, body) = request.into_parts();
@@ -107,6 +112,7 @@ async fn answer(
         method: parts.method,
         headers: parts.headers,
         body,
+        certificate,
     };
     let answer = handlers::serve(&core, request).await;
     if matches!(answer.body, Payload::Reset) {

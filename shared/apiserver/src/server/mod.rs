@@ -136,16 +136,23 @@ impl ServerBuilder {
         let scheme = if self.tls { "https" } else { "http" };
         let url = format!("{scheme}://127.0.0.1:{port}");
         let settings = Settings {
-            authentication: self.authentication,
+            admin_token: self.authentication.then(|| certificates.admin_token.clone()),
             simulate_workloads: self.simulate_workloads,
-            issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            issuer: "https://kubernetes.default.svc".to_owned(),
         };
-        let core = Arc::new(Core::new(settings, self.clock, self.history, certificates.ca_pem.clone()));
+        let state = self.state.as_deref();
+        let core = Core::new(settings, self.clock, self.history, certificates.ca_pem.clone(), state);
+        let core = Arc::new(core);
+        if let Some(directory) = state {
+            core.store
+                .persist_in(directory)
+                .map_err(|e| ServerError::State { path: directory.to_owned(), reason: e.to_string() })?;
+        }
+        crate::crd::establish::refresh_catalog(&core);
         crate::seed::seed(&core);
         if self.simulate_workloads {
             crate::seed::seed_simulation(&core);
         }
-        crate::crd::establish::refresh_catalog(&core);
         crate::controllers::namespaces::sync(&core);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = crate::controllers::start(&core);
@@ -203,6 +210,11 @@ impl RunningServer {
         &self.core.faults
     }
 
+    /// A client certificate for a user, signed by the server's CA: certificate and key in PEM.
+    pub fn client_certificate(&self, user: &str, groups: &[&str]) -> Result<(String, String), ServerError> {
+        self.certificates.client(user, groups)
+    }
+
     /// Counts of requests.
     pub fn request_log(&self) -> &RequestLog {
         &self.core.log
@@ -211,6 +223,11 @@ impl RunningServer {
     /// Forgets the history, so that watches from the past and old continue tokens answer Expired.
     pub fn forget_history(&self) {
         self.core.store.forget_history();
+    }
+
+    /// Adds to what the log of a pod shows.
+    pub fn append_pod_log(&self, namespace: &str, pod: &str, text: &str) {
+        self.core.logs.append(namespace, pod, text);
     }
 
     /// Stops the simulated workloads where they are.

@@ -4,12 +4,15 @@
 //! watches can start in the past and lists can be answered as they were. Nothing here knows HTTP, schemas or time.
 
 mod history;
+mod journal;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 pub(crate) use history::{Change, ChangeKind};
@@ -93,14 +96,11 @@ pub(crate) struct Store {
     inner: RwLock<Inner>,
     any: watch::Sender<u64>,
     limits: HistoryLimits,
-    journal: OnceLock<tokio::sync::mpsc::UnboundedSender<JournalEntry>>,
+    journal: Mutex<Option<journal::Journal>>,
 }
 
 /// Revisions start here, so that the low numbers clients like to try are in the forgotten past.
 const FIRST_REVISION: u64 = 100;
-
-/// One change to be persisted: table, key, and the object unless it was deleted.
-pub(crate) type JournalEntry = (Arc<str>, ObjectKey, u64, Option<Arc<Stored>>);
 
 /// How much history a table keeps.
 #[derive(Debug, Clone, Copy)]
@@ -114,13 +114,33 @@ impl Store {
             inner: RwLock::new(Inner { revision: FIRST_REVISION, ..Inner::default() }),
             any: watch::channel(FIRST_REVISION).0,
             limits,
-            journal: OnceLock::new(),
+            journal: Mutex::new(None),
         }
     }
 
-    /// Sends every later change to `journal`.
-    pub fn record_to(&self, journal: tokio::sync::mpsc::UnboundedSender<JournalEntry>) {
-        let _ = self.journal.set(journal);
+    /// Takes back what an earlier run kept in this directory, and keeps every later change there.
+    pub fn persist_in(&self, directory: &Path) -> std::io::Result<()> {
+        let mut objects: HashMap<(String, ObjectKey), (Value, u64)> = HashMap::new();
+        let mut last = 0;
+        let journal = journal::Journal::open(directory, |entry| {
+            last = last.max(entry.revision);
+            let key = (entry.table, ObjectKey { namespace: entry.namespace, name: entry.name });
+            match entry.object {
+                Some(object) => objects.insert(key, (object, entry.revision)),
+                None => objects.remove(&key),
+            };
+        })?;
+        let mut inner = self.write();
+        for ((table, key), (object, revision)) in objects {
+            restore(&mut inner, &table, key, object, revision);
+        }
+        inner.revision = inner.revision.max(last);
+        let now = inner.revision;
+        for table in inner.tables.values_mut() {
+            table.history.forget_to(now);
+        }
+        *self.journal.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal);
+        Ok(())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -188,11 +208,6 @@ impl Store {
         Ok(Listing { objects: in_namespace(&objects, namespace), revision })
     }
 
-    /// Number of objects in a table.
-    pub fn count(&self, table: &str) -> usize {
-        self.read().tables.get(table).map_or(0, |t| t.objects.len())
-    }
-
     pub fn create(&self, table: &str, key: &ObjectKey, value: Value) -> Result<Arc<Stored>, WriteError> {
         self.change(table, key, None, Some(value))
     }
@@ -235,7 +250,7 @@ impl Store {
         t.history.push(Change::deleted(key.clone(), gone.clone(), old), self.limits.changes);
         t.changed.send_replace(*revision);
         self.any.send_replace(*revision);
-        self.journal(table, key, *revision, None);
+        self.record(&inner, &table, key, None);
         Ok(gone)
     }
 
@@ -272,36 +287,36 @@ impl Store {
         t.history.push(Change::written(key.clone(), stored.clone(), old), self.limits.changes);
         t.changed.send_replace(next);
         self.any.send_replace(next);
-        self.journal(table, key, next, Some(stored.clone()));
+        self.record(&inner, &table, key, Some(&stored));
         Ok(stored)
     }
 
-    fn journal(&self, table: Arc<str>, key: &ObjectKey, revision: u64, stored: Option<Arc<Stored>>) {
-        if let Some(j) = self.journal.get() {
-            let _ = j.send((table, key.clone(), revision, stored));
+    /// Writes the last change down before anyone hears of it.
+    fn record(&self, inner: &Inner, table: &str, key: &ObjectKey, stored: Option<&Arc<Stored>>) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(journal) = journal.as_mut() else { return };
+        let outcome = with_line(table, key, inner.revision, stored, |line| journal.append(line));
+        if let Err(e) = outcome {
+            tracing::error!("cannot keep a change of {table} in the state directory: {e}");
         }
-    }
-
-    /// Puts back an object that was persisted, at its own revision, without a change for watches.
-    pub fn restore(&self, table: &str, key: ObjectKey, value: Value, at: u64) {
-        let mut inner = self.write();
-        let Inner { revision, tables, by_uid, dependents } = &mut *inner;
-        *revision = (*revision).max(at);
-        let table: Arc<str> = table.into();
-        let location = (table.clone(), key.clone());
-        link(dependents, &value, &location);
-        by_uid.insert(object::uid(&value).to_owned(), location);
-        let t = tables.entry(table).or_insert_with(Table::new);
-        t.history.forget_to(at);
-        t.objects.insert(key, Arc::new(Stored::new(value, at)));
-    }
-
-    /// The revision that the next change must exceed, when it was persisted without an object.
-    pub fn restore_revision(&self, at: u64) {
-        let mut inner = self.write();
-        inner.revision = inner.revision.max(at);
-        for t in inner.tables.values_mut() {
-            t.history.forget_to(at);
+        if !journal.wants_snapshot() {
+            return;
+        }
+        match journal.rotate() {
+            Ok(snapshot) => {
+                let objects = inner.all();
+                std::thread::spawn(move || {
+                    let lines = objects.into_iter().filter_map(|(table, key, stored)| {
+                        let revision = stored.revision;
+                        with_line(&table, &key, revision, Some(&stored), |line| Ok(serde_json::to_vec(line)?))
+                            .ok()
+                    });
+                    if let Err(e) = snapshot.write(lines) {
+                        tracing::error!("cannot write a snapshot into the state directory: {e}");
+                    }
+                });
+            }
+            Err(e) => tracing::error!("cannot begin a new log in the state directory: {e}"),
         }
     }
 
@@ -349,6 +364,41 @@ impl Table {
             changed: watch::channel(0).0,
         }
     }
+}
+
+impl Inner {
+    fn all(&self) -> Vec<(Arc<str>, ObjectKey, Arc<Stored>)> {
+        let objects =
+            self.tables.iter().flat_map(|(name, t)| t.objects.iter().map(move |(k, s)| (name, k, s)));
+        objects.map(|(name, key, stored)| (name.clone(), key.clone(), stored.clone())).collect()
+    }
+}
+
+/// Calls `write` with the line of the journal for a change.
+fn with_line<T>(
+    table: &str,
+    key: &ObjectKey,
+    revision: u64,
+    stored: Option<&Arc<Stored>>,
+    write: impl FnOnce(&journal::Line) -> std::io::Result<T>,
+) -> std::io::Result<T> {
+    let json = stored.map(|s| s.json());
+    let object = match &json {
+        Some(bytes) => Some(serde_json::from_slice::<&RawValue>(bytes)?),
+        None => None,
+    };
+    write(&journal::Line { t: table, n: &key.namespace, k: &key.name, r: revision, o: object })
+}
+
+/// Puts back an object that was persisted, at its own revision, without a change for watches.
+fn restore(inner: &mut Inner, table: &str, key: ObjectKey, value: Value, at: u64) {
+    let Inner { revision, tables, by_uid, dependents } = inner;
+    *revision = (*revision).max(at);
+    let table: Arc<str> = table.into();
+    let location = (table.clone(), key.clone());
+    link(dependents, &value, &location);
+    by_uid.insert(object::uid(&value).to_owned(), location);
+    tables.entry(table).or_insert_with(Table::new).objects.insert(key, Arc::new(Stored::new(value, at)));
 }
 
 fn in_namespace(objects: &BTreeMap<ObjectKey, Arc<Stored>>, namespace: Option<&str>) -> Vec<Arc<Stored>> {

@@ -13,8 +13,7 @@ fn regex(pattern: &str) -> Regex {
 
 static UUID: LazyLock<Regex> =
     LazyLock::new(|| regex("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
-static STAMP: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"));
+static STAMP: LazyLock<Regex> = LazyLock::new(|| regex(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"));
 static AGE: LazyLock<Regex> = LazyLock::new(|| regex(r"^(\d+[smhdy])+$"));
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex(r"^[\d.]+$|^[0-9a-f:]+$"));
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| regex(r"\{([a-z][a-z0-9]*)\}"));
@@ -169,14 +168,7 @@ impl Names {
     }
 
     /// The members with rules of their own.
-    fn member(
-        &mut self,
-        key: &str,
-        x: &Value,
-        p: &str,
-        in_list: bool,
-        ignore: &[String],
-    ) -> Option<Value> {
+    fn member(&mut self, key: &str, x: &Value, p: &str, in_list: bool, ignore: &[String]) -> Option<Value> {
         Some(match (key, x) {
             ("resourceVersion", Value::String(s)) if is_digits(s) && s != "0" => {
                 if in_list && p == "metadata.resourceVersion" {
@@ -193,9 +185,7 @@ impl Names {
             ("clusterIPs", Value::Array(a)) => a
                 .iter()
                 .map(|i| match i.as_str() {
-                    Some(s) if s != "None" && !self.source.contains(s) => {
-                        self.number("cluster-ip", s).into()
-                    }
+                    Some(s) if s != "None" && !self.source.contains(s) => self.number("cluster-ip", s).into(),
                     _ => i.clone(),
                 })
                 .collect(),

@@ -82,8 +82,7 @@ impl Run<'_> {
     async fn must(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(), String> {
         let headers = [("content-type".to_owned(), "application/json".to_owned())];
         let body = body.map(|b| b.to_string().into_bytes());
-        let answer =
-            self.client.request(method, path, &headers, body).await.map_err(|e| e.to_string())?;
+        let answer = self.client.request(method, path, &headers, body).await.map_err(|e| e.to_string())?;
         if matches!(answer.status, 200 | 201) {
             return Ok(());
         }
@@ -131,12 +130,7 @@ impl Run<'_> {
     }
 
     /// Sends the request, again until its conditions hold.
-    async fn send(
-        &self,
-        step: &Value,
-        target: &str,
-        headers: &[(String, String)],
-    ) -> Result<Answer, String> {
+    async fn send(&self, step: &Value, target: &str, headers: &[(String, String)]) -> Result<Answer, String> {
         let method = step["method"].as_str().unwrap_or_default();
         let body = self.body(step)?;
         let seconds = step["timeout"].as_f64().unwrap_or(20.0).min(20.0);
@@ -196,7 +190,8 @@ impl Run<'_> {
             .flatten()
             .map(|(k, v)| (k.clone(), self.names.fill(&plain(v))))
             .collect();
-        if step.get("body").is_some() && !headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("content-type")) {
+        if step.get("body").is_some() && !headers.iter().any(|(k, _)| k.eq_ignore_ascii_case("content-type"))
+        {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         headers
@@ -284,7 +279,12 @@ impl Run<'_> {
         got
     }
 
-    async fn watch_answer(&mut self, watch: &mut Watch, step: &Value, limits: &Value) -> Result<Value, String> {
+    async fn watch_answer(
+        &mut self,
+        watch: &mut Watch,
+        step: &Value,
+        limits: &Value,
+    ) -> Result<Value, String> {
         let count = limits["count"].as_u64().unwrap_or(0) as usize;
         let timeout = Duration::from_secs_f64(limits["timeout"].as_f64().unwrap_or(10.0));
         let (lines, ended) = watch.read(count, timeout).await;

@@ -1,0 +1,139 @@
+//! The subresources of pods that are more than a part of the object: eviction, binding, log.
+
+use serde_json::{Value, json};
+
+use super::Context;
+use super::answer::Answer;
+use super::write::{Proposed, Recorded, review_body, update_object};
+use crate::api_error::{ApiError, ApiResult};
+use crate::object::{self, text};
+use crate::selectors::LabelSelector;
+use crate::store::ObjectKey;
+
+/// Evicts a pod: deletes it unless a disruption budget forbids that.
+pub(crate) fn evict(ctx: &mut Context) -> ApiResult<Answer> {
+    let eviction = review_body(ctx, "policy", "Eviction")?;
+    let name = ctx.target.name.clone();
+    if !object::name(&eviction).is_empty() && object::name(&eviction) != name {
+        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let key = ObjectKey::new(&ctx.target.namespace, &name);
+    let pod = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&name))?;
+    let finished = matches!(text(&pod.value, &["status", "phase"]), "Succeeded" | "Failed" | "Pending");
+    if !finished && !object::is_deleting(&pod.value) {
+        check_budgets(ctx, &pod.value)?;
+    }
+    super::delete::delete_with(ctx, &eviction["deleteOptions"])?;
+    Ok(Answer::document(201, &success(201), ctx.accepted))
+}
+
+fn success(code: u16) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code})
+}
+
+fn check_budgets(ctx: &Context, pod: &Value) -> ApiResult<()> {
+    let budgets = ctx.core.store.list("poddisruptionbudgets.policy", Some(&ctx.target.namespace)).objects;
+    let selecting: Vec<_> = budgets
+        .iter()
+        .filter(|b| LabelSelector::from_object(b.value["spec"].get("selector")).matches(pod))
+        .collect();
+    let refuse = |code, reason, message: &str| Err(ApiError::new(code, reason, message));
+    match selecting.as_slice() {
+        [] => Ok(()),
+        [budget] => {
+            let (name, status) = (object::name(&budget.value), &budget.value["status"]);
+            if status["disruptionsAllowed"].as_i64().unwrap_or(0) > 0 {
+                return Ok(());
+            }
+            let mut e = ApiError::new(
+                429,
+                "TooManyRequests",
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+            );
+            let message = format!(
+                "The disruption budget {name} needs {} healthy pods and has {} currently",
+                status["desiredHealthy"].as_i64().unwrap_or(0),
+                status["currentHealthy"].as_i64().unwrap_or(0)
+            );
+            e.details = Some(json!({"causes": [{"reason": "DisruptionBudget", "message": message}]}));
+            Err(e)
+        }
+        _ => refuse(
+            500,
+            "InternalError",
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+        ),
+    }
+}
+
+/// Binds a pod to a node, as a scheduler does.
+pub(crate) fn bind(ctx: &mut Context) -> ApiResult<Answer> {
+    let dry_run = ctx.dry_run()?;
+    let binding = review_body(ctx, "", "Binding")?;
+    let node = text(&binding, &["target", "name"]).to_owned();
+    if node.is_empty() {
+        return Err(ApiError::bad_request("a binding must name its node in target.name"));
+    }
+    let name = ctx.target.name.clone();
+    let key = ObjectKey::new(&ctx.target.namespace, &name);
+    let (group, plural) = (ctx.resource.group.clone(), ctx.resource.plural.clone());
+    let manager = ctx.manager();
+    let now = ctx.core.clock.now_text();
+    update_object(ctx, &key, dry_run, |_, live| {
+        let bound = text(live, &["spec", "nodeName"]);
+        if !bound.is_empty() {
+            let why = format!("pod {name} is already assigned to node \"{bound}\"");
+            return Err(ApiError::conflict(&group, &plural, &name, &why));
+        }
+        let mut value = live.clone();
+        object::set_at(&mut value, &["spec", "nodeName"], node.clone().into());
+        let scheduled = json!({
+            "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now,
+        });
+        let conditions = object::child(&mut value, "status").entry("conditions").or_insert_with(|| json!([]));
+        if let Some(list) = conditions.as_array_mut() {
+            list.retain(|c| c["type"] != "PodScheduled");
+            list.push(scheduled);
+        }
+        Ok(Proposed { value, recorded: Recorded::ByUpdate, manager: manager.clone(), live: live.clone() })
+    })?;
+    Ok(Answer::document(201, &success(201), ctx.accepted))
+}
+
+/// The log of a container: what was appended for the pod, or one line that says that nothing runs.
+pub(crate) fn log(ctx: &Context) -> ApiResult<Answer> {
+    let (namespace, name) = (&ctx.target.namespace, &ctx.target.name);
+    let key = ObjectKey::new(namespace, name);
+    let pod = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(name))?;
+    let containers: Vec<&str> = ["initContainers", "containers"]
+        .into_iter()
+        .flat_map(|member| pod.value["spec"][member].as_array().into_iter().flatten())
+        .map(|c| text(c, &["name"]))
+        .collect();
+    let asked = ctx.request.query.text("container");
+    if asked.is_empty() && containers.len() > 1 {
+        return Err(ApiError::bad_request(format!(
+            "a container name must be specified for pod {name}, choose one of: [{}]",
+            containers.join(" ")
+        )));
+    }
+    if !asked.is_empty() && !containers.contains(&asked) {
+        return Err(ApiError::bad_request(format!("container {asked} is not valid for pod {name}")));
+    }
+    if text(&pod.value, &["spec", "nodeName"]).is_empty() {
+        return Ok(Answer::text(200, ""));
+    }
+    let text = ctx.core.logs.read(namespace, name).unwrap_or_else(|| {
+        let container =
+            if asked.is_empty() { containers.first().copied().unwrap_or_default() } else { asked };
+        format!("{container} of pod {name} runs in the simulator\n")
+    });
+    let text = match ctx.request.query.number("tailLines") {
+        Some(lines) => {
+            let all: Vec<&str> = text.split_inclusive('\n').collect();
+            all[all.len().saturating_sub(usize::try_from(lines).unwrap_or(0))..].concat()
+        }
+        None => text,
+    };
+    Ok(Answer::bytes(200, "text/plain", text.into()))
+}
