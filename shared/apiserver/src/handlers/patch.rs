@@ -146,12 +146,7 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
         }
         check_identity(ctx, &mut new)?;
         check_uid(&resource, &new, live)?;
-        Ok(Proposed {
-            value: new,
-            recorded: Recorded::ByUpdate,
-            manager: manager.clone(),
-            live: live.clone(),
-        })
+        Ok(Proposed { value: new, recorded: Recorded::ByUpdate, manager: manager.clone() })
     })?;
     one(ctx, 200, &v)
 }
@@ -272,7 +267,7 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
         }
         check_identity(ctx, &mut new)?;
         check_uid(&resource, &new, live)?;
-        Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone(), live: live.clone() })
+        Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone() })
     })?;
     one(ctx, 200, &v)
 }

@@ -95,7 +95,7 @@ pub(crate) fn bind(ctx: &mut Context) -> ApiResult<Answer> {
             list.retain(|c| c["type"] != "PodScheduled");
             list.push(scheduled);
         }
-        Ok(Proposed { value, recorded: Recorded::ByUpdate, manager: manager.clone(), live: live.clone() })
+        Ok(Proposed { value, recorded: Recorded::ByUpdate, manager: manager.clone() })
     })?;
     Ok(Answer::document(201, &success(201), ctx.accepted))
 }

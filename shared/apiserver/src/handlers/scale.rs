@@ -155,7 +155,7 @@ fn write(
         }
         let after = Managers::of_object(&scale);
         to_parent(&parent, &after, &resource.api_version(), &paths).write_to(&mut new);
-        Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone(), live: live.clone() })
+        Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone() })
     })?;
     Ok(Answer::document(200, &scale_of(ctx.resource, &v)?, ctx.accepted))
 }

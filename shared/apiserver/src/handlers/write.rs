@@ -116,13 +116,8 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
         let kind = if resource.custom.is_some() { &resource.kind } else { &resource.plural };
         return Err(ApiError::invalid(&resource.group, kind, &name, vec![e]));
     }
-    let v = update_object(ctx, &key, dry_run, |_, live| {
-        Ok(Proposed {
-            value: new.clone(),
-            recorded: Recorded::ByUpdate,
-            manager: manager.clone(),
-            live: live.clone(),
-        })
+    let v = update_object(ctx, &key, dry_run, |_, _| {
+        Ok(Proposed { value: new.clone(), recorded: Recorded::ByUpdate, manager: manager.clone() })
     })?;
     one(ctx, 200, &v)
 }
@@ -132,8 +127,6 @@ pub(crate) struct Proposed {
     pub value: Value,
     pub recorded: Recorded,
     pub manager: String,
-    /// The object that the proposal was made from, in the served version.
-    pub live: Value,
 }
 
 /// Applies a change to the current object, again when it changed meanwhile, and stores the result.
@@ -195,7 +188,7 @@ fn finish_update(
     proposed: Proposed,
     live: &Value,
 ) -> ApiResult<Value> {
-    let Proposed { value: mut new, recorded, manager, .. } = proposed;
+    let Proposed { value: mut new, recorded, manager } = proposed;
     strategy::default_object(resource, &mut new);
     strategy::keep_system_metadata(&mut new, live);
     if recorded == Recorded::ByUpdate {

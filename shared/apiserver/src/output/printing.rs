@@ -173,7 +173,7 @@ fn filter(v: &Value, expression: &str) -> bool {
             let have = json_path(v, left.trim().trim_start_matches('@')).into_iter().next();
             let equal = have.is_some_and(|h| match h {
                 Value::String(s) => s == want,
-                other => other.to_string() == want,
+                other => format!("{other}") == want,
             });
             return equal == (op == "==") && (op == "==" || have.is_some());
         }

@@ -41,7 +41,7 @@ impl Target {
         }
         if let ["namespaces", ns, more @ ..] = rest {
             t.namespace = (*ns).to_owned();
-            if !more.is_empty() && !(more.len() == 1 && matches!(more[0], "status" | "finalize")) {
+            if !matches!(more, [] | ["status" | "finalize"]) {
                 rest = more;
             }
         }

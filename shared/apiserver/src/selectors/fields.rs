@@ -43,11 +43,6 @@ impl FieldSelector {
         self.terms.is_empty()
     }
 
-    /// The name that the selector asks for, when it asks for exactly one.
-    pub fn name(&self) -> Option<&str> {
-        self.terms.iter().find(|t| t.field == "metadata.name" && t.equal).map(|t| t.value.as_str())
-    }
-
     pub fn matches(&self, object: &Value) -> bool {
         self.terms.iter().all(|t| (field_value(object, &t.field) == t.value) == t.equal)
     }
