@@ -270,9 +270,11 @@ fn rights(k: &Kubectl) {
 
 fn custom_resources(k: &Kubectl) {
     let widget = |size: i64| {
-        format!(
-            "{{apiVersion: example.com/v1, kind: Widget, metadata: {{name: one}}, spec: {{size: {size}, replicas: 1}}}}"
-        )
+        serde_json::json!({
+            "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "one"},
+            "spec": {"size": size, "replicas": 1},
+        })
+        .to_string()
     };
     k.ok("apply -f crd.yaml");
     k.says("wait --for=condition=Established crd/widgets.example.com --timeout=20s", "condition met");

@@ -59,20 +59,15 @@ pub(crate) fn collect(core: &Core) -> bool {
 /// Takes the collector's finalizers from owners that have nothing left to wait for.
 fn finish_owners(core: &Core) -> bool {
     let mut changed = false;
-    for table in core.store.tables() {
-        for owner in core.store.list(&table, None).objects {
-            if !object::is_deleting(&owner.value) {
-                continue;
-            }
-            let finalizers = object::finalizers(&owner.value);
-            let uid = object::uid(&owner.value);
-            if finalizers.contains(&"orphan") && core.store.dependents(uid).is_empty() {
-                changed |= remove_finalizer(core, &table, &owner, "orphan");
-            } else if finalizers.contains(&"foregroundDeletion") {
-                let blocking = core.store.dependents(uid).iter().any(|(_, d)| blocks(&d.value, uid));
-                if !blocking {
-                    changed |= remove_finalizer(core, &table, &owner, "foregroundDeletion");
-                }
+    for ((table, _), owner) in core.store.deleting() {
+        let finalizers = object::finalizers(&owner.value);
+        let uid = object::uid(&owner.value);
+        if finalizers.contains(&"orphan") && core.store.dependents(uid).is_empty() {
+            changed |= remove_finalizer(core, &table, &owner, "orphan");
+        } else if finalizers.contains(&"foregroundDeletion") {
+            let blocking = core.store.dependents(uid).iter().any(|(_, d)| blocks(&d.value, uid));
+            if !blocking {
+                changed |= remove_finalizer(core, &table, &owner, "foregroundDeletion");
             }
         }
     }

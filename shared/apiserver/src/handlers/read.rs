@@ -170,7 +170,9 @@ fn item(resource: &Resource, stored: &Value) -> Value {
 /// A list written straight into its bytes.
 fn fast_list(ctx: &Context, objects: &[Arc<Stored>], meta: &Value) -> Answer {
     let r = ctx.resource;
-    let mut out = Vec::with_capacity(256 + objects.len() * 1024);
+    let size: usize =
+        if is_plain(r) { objects.iter().map(|s| s.item().len() + 1).sum() } else { objects.len() * 1024 };
+    let mut out = Vec::with_capacity(256 + size);
     let head = format!(
         "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
         Value::from(r.list_kind.as_str()),
@@ -184,31 +186,15 @@ fn fast_list(ctx: &Context, objects: &[Arc<Stored>], meta: &Value) -> Answer {
             out.push(b',');
         }
         if is_plain(r) {
-            write_item(&s.value, &mut out);
+            out.extend_from_slice(s.item());
         } else if plain_custom && crate::versions::needs_nothing(r, &s.value) {
-            out.extend_from_slice(&s.json());
+            s.write_json(&mut out);
         } else {
             let _ = serde_json::to_writer(&mut out, &item(r, &s.value));
         }
     }
     out.extend_from_slice(b"]}\n");
     Answer::bytes(200, "application/json", out.into())
-}
-
-fn write_item(v: &Value, out: &mut Vec<u8>) {
-    let Some(m) = v.as_object() else { return };
-    out.push(b'{');
-    let mut first = true;
-    for (k, v) in m.iter().filter(|(k, _)| !matches!(k.as_str(), "kind" | "apiVersion")) {
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        let _ = serde_json::to_writer(&mut *out, k);
-        out.push(b':');
-        let _ = serde_json::to_writer(&mut *out, v);
-    }
-    out.push(b'}');
 }
 
 /// The objects to answer from and the key after which to start.

@@ -19,7 +19,9 @@ use crate::registry::Resource;
 use crate::store::{Change, ChangeKind, ObjectKey, Stored};
 
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
-const BATCH: usize = 256;
+/// Watches of a quiet namespace keep up with the history of the others at least this often.
+const REFRESH_EVERY: Duration = Duration::from_secs(5);
+const BATCH: usize = 1024;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// Opens a watch.
@@ -41,7 +43,7 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
     let core = ctx.core.clone();
     let now = Instant::now();
     let mut w = Watcher {
-        changed: core.store.subscribe(&ctx.resource.table),
+        changed: core.store.subscribe(&ctx.resource.table, namespace_filter(ctx)),
         view: View {
             resource: ctx.resource.clone(),
             namespace: ctx.target.namespace.clone(),
@@ -63,7 +65,7 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
         w.send_initial(end_mark);
     } else if revision == 0 {
         w.at = w.core.store.revision();
-    } else if let Err(e) = w.core.store.changes_after(&w.view.resource.table, revision, 1) {
+    } else if let Err(e) = w.core.store.changes_after(&w.view.resource.table, None, revision, 1) {
         w.push_error(&too_old(revision, e));
     }
     let stream = futures::stream::unfold(w, |mut w| async move {
@@ -77,6 +79,12 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
         warnings: Vec::new(),
         body: Payload::Stream(stream.boxed()),
     })
+}
+
+/// The namespace that a request is about; none when it is about all.
+fn namespace_filter<'a>(ctx: &'a Context) -> Option<&'a str> {
+    let namespace = ctx.target.namespace.as_str();
+    (ctx.resource.namespaced && !namespace.is_empty()).then_some(namespace)
 }
 
 fn check_options(ctx: &Context) -> ApiResult<()> {
@@ -148,12 +156,13 @@ impl Watcher {
             if !self.pending.is_empty() || self.done {
                 continue;
             }
-            let wake = self.next_bookmark.min(self.deadline);
+            let wake = self.next_bookmark.min(self.deadline).min(Instant::now() + REFRESH_EVERY);
             let outcome = tokio::time::timeout_at(wake, self.changed.changed()).await;
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return None,
                 Err(_) if Instant::now() >= self.deadline => return None,
+                Err(_) if Instant::now() < self.next_bookmark => {}
                 Err(_) => {
                     self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
                     if self.bookmarks {
@@ -166,16 +175,26 @@ impl Watcher {
     }
 
     fn catch_up(&mut self) {
-        match self.core.store.changes_after(&self.view.resource.table, self.at, BATCH) {
-            Ok((changes, complete)) => {
-                for c in changes {
-                    self.push_change(&c);
+        let core = self.core.clone();
+        let namespace = self.view.namespace_filter().map(str::to_owned);
+        loop {
+            let table = &self.view.resource.table;
+            match core.store.changes_after(table, namespace.as_deref(), self.at, BATCH) {
+                Ok((changes, complete)) => {
+                    let more = complete > self.at && complete < core.store.revision();
+                    for c in changes {
+                        self.push_change(&c);
+                    }
+                    self.at = self.at.max(complete);
+                    if !more || !self.pending.is_empty() {
+                        return;
+                    }
                 }
-                self.at = self.at.max(complete);
-            }
-            Err(e) => {
-                let at = self.at;
-                self.push_error(&too_old(at, e));
+                Err(e) => {
+                    let at = self.at;
+                    self.push_error(&too_old(at, e));
+                    return;
+                }
             }
         }
     }
@@ -226,7 +245,7 @@ impl Watcher {
         self.pending.extend_from_slice(kind.as_bytes());
         self.pending.extend_from_slice(b"\",\"object\":");
         match self.view.form {
-            Form::Object if plain => self.pending.extend_from_slice(&s.json()),
+            Form::Object if plain => s.write_json(&mut self.pending),
             Form::Object => {
                 let _ = serde_json::to_writer(&mut self.pending, &presented(r, &s.value));
             }
@@ -278,6 +297,10 @@ impl Watcher {
 }
 
 impl View {
+    fn namespace_filter(&self) -> Option<&str> {
+        (self.resource.namespaced && !self.namespace.is_empty()).then_some(self.namespace.as_str())
+    }
+
     fn covers(&self, key: &ObjectKey) -> bool {
         (self.namespace.is_empty() || self.namespace == key.namespace || !self.resource.namespaced)
             && (self.name.is_empty() || self.name == key.name)

@@ -12,7 +12,7 @@ use super::{MAGIC, ProtobufError};
 use crate::clock::{micros_text, seconds_text};
 
 const FIELDS: &str = include_str!("../../data/kubernetes-1.36-protobuf.json");
-const DEEPEST: usize = 100;
+const DEEPEST: usize = 64;
 const JSON_SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// The fields of one message, by number.
@@ -289,8 +289,8 @@ fn raw(bytes: &[u8], depth: usize) -> Result<Value, ProtobufError> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    if bytes.starts_with(&MAGIC) && depth < DEEPEST {
-        return super::decode(bytes);
+    if bytes.starts_with(&MAGIC) {
+        return super::decode_at(bytes, depth + 1);
     }
     serde_json::from_slice(bytes).map_err(|e| ProtobufError::Json(e.to_string()))
 }

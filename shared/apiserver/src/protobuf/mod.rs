@@ -43,6 +43,10 @@ pub(crate) enum ProtobufError {
 
 /// Decodes an object with its envelope.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Value, ProtobufError> {
+    decode_at(bytes, 0)
+}
+
+fn decode_at(bytes: &[u8], depth: usize) -> Result<Value, ProtobufError> {
     let envelope = bytes.strip_prefix(&MAGIC).ok_or(ProtobufError::Prefix)?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     let mut reader = Reader::new(envelope);
@@ -69,7 +73,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, ProtobufError> {
         .and_then(|ty| types.definition_name(ty))
         .and_then(messages::find)
         .ok_or_else(|| ProtobufError::Kind { kind: kind.clone(), api_version: api_version.clone() })?;
-    let mut value = messages::decode(message, raw, 0)?;
+    let mut value = messages::decode(message, raw, depth)?;
     let members = object::members(&mut value);
     members.insert("apiVersion".into(), json!(api_version));
     members.insert("kind".into(), json!(kind));

@@ -59,7 +59,7 @@ impl Certificates {
     }
 
     /// A certificate of the CA for a client, and its key, both in PEM.
-    pub fn client(&self, user: &str, groups: &[&str]) -> Result<(String, String), ServerError> {
+    pub fn client(&self, user: &str, group: &str) -> Result<(String, String), ServerError> {
         let fail = |e: rcgen::Error| ServerError::Certificates(e.to_string());
         let ca_key = KeyPair::from_pem(&self.ca_key_pem).map_err(fail)?;
         let issuer = Issuer::new(authority_params()?, ca_key);
@@ -67,8 +67,8 @@ impl Certificates {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, user);
-        for group in groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
+        if !group.is_empty() {
+            params.distinguished_name.push(DnType::OrganizationName, group);
         }
         let key = KeyPair::generate().map_err(fail)?;
         let certificate = params.signed_by(&key, &issuer).map_err(fail)?;

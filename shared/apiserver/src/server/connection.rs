@@ -26,6 +26,7 @@ use crate::request::{Query, query};
 
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Accepts connections until told to stop.
 pub(super) async fn accept(
@@ -95,7 +96,8 @@ async fn answer(
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, ResetRequested> {
     let (parts, body) = request.into_parts();
     let head_only = parts.method == http::Method::HEAD;
-    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await;
+    let body = match collected.map_err(|_| ResetRequested)? {
         Ok(b) => b.to_bytes(),
         Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => {
             let message = format!("Request entity too large: limit is {BODY_LIMIT}");

@@ -210,9 +210,9 @@ impl RunningServer {
         &self.core.faults
     }
 
-    /// A client certificate for a user, signed by the server's CA: certificate and key in PEM.
-    pub fn client_certificate(&self, user: &str, groups: &[&str]) -> Result<(String, String), ServerError> {
-        self.certificates.client(user, groups)
+    /// A client certificate for a user in a group (empty: in none), signed by the server's CA: certificate and key in PEM.
+    pub fn client_certificate(&self, user: &str, group: &str) -> Result<(String, String), ServerError> {
+        self.certificates.client(user, group)
     }
 
     /// Counts of requests.

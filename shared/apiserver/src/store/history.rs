@@ -65,13 +65,13 @@ impl History {
         }
     }
 
-    /// Up to `max` changes after `revision`.
-    pub fn after(&self, revision: u64, max: usize) -> Result<Vec<Arc<Change>>, TooOld> {
+    /// The changes after `revision`.
+    pub fn after(&self, revision: u64) -> Result<impl Iterator<Item = &Arc<Change>>, TooOld> {
         if revision < self.forgotten {
             return Err(TooOld { oldest: self.forgotten });
         }
         let start = self.changes.partition_point(|c| c.revision() <= revision);
-        Ok(self.changes.iter().skip(start).take(max).cloned().collect())
+        Ok(self.changes.range(start..))
     }
 
     /// The objects as they were at `revision`: the present with the later changes undone.

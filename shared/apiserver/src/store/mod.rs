@@ -37,17 +37,62 @@ impl ObjectKey {
 pub(crate) struct Stored {
     pub value: Value,
     pub revision: u64,
-    json: OnceLock<Bytes>,
+    item: OnceLock<Bytes>,
 }
 
 impl Stored {
     pub(crate) fn new(value: Value, revision: u64) -> Self {
-        Stored { value, revision, json: OnceLock::new() }
+        Stored { value, revision, item: OnceLock::new() }
     }
 
-    /// The object's JSON, serialised once.
+    /// The object's JSON without `kind` and `apiVersion`, as the items of lists are written; serialised once.
+    pub fn item(&self) -> &Bytes {
+        self.item.get_or_init(|| {
+            let mut out = Vec::with_capacity(512);
+            out.push(b'{');
+            let members = self.value.as_object().into_iter().flatten();
+            for (key, value) in members.filter(|(k, _)| !matches!(k.as_str(), "kind" | "apiVersion")) {
+                if out.len() > 1 {
+                    out.push(b',');
+                }
+                let _ = serde_json::to_writer(&mut out, key);
+                out.push(b':');
+                let _ = serde_json::to_writer(&mut out, value);
+            }
+            out.push(b'}');
+            out.into()
+        })
+    }
+
+    /// Adds the object's JSON to `out`.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let item = self.item();
+        let mut separator = b'{';
+        for key in ["kind", "apiVersion"] {
+            if let Some(value) = self.value.get(key) {
+                out.push(separator);
+                separator = b',';
+                out.extend_from_slice(b"\"");
+                out.extend_from_slice(key.as_bytes());
+                out.extend_from_slice(b"\":");
+                let _ = serde_json::to_writer(&mut *out, value);
+            }
+        }
+        if item.len() > 2 {
+            out.push(separator);
+            out.extend_from_slice(&item[1..]);
+        } else if separator == b'{' {
+            out.extend_from_slice(item);
+        } else {
+            out.push(b'}');
+        }
+    }
+
+    /// The object's JSON.
     pub fn json(&self) -> Bytes {
-        self.json.get_or_init(|| Bytes::from(serde_json::to_vec(&self.value).unwrap_or_default())).clone()
+        let mut out = Vec::with_capacity(self.item().len() + 64);
+        self.write_json(&mut out);
+        out.into()
     }
 }
 
@@ -81,6 +126,8 @@ struct Table {
     objects: BTreeMap<ObjectKey, Arc<Stored>>,
     history: history::History,
     changed: watch::Sender<u64>,
+    /// Wakes those who follow one namespace only.
+    changed_in: HashMap<String, watch::Sender<u64>>,
 }
 
 #[derive(Default)]
@@ -89,6 +136,7 @@ struct Inner {
     tables: HashMap<Arc<str>, Table>,
     by_uid: HashMap<String, Location>,
     dependents: HashMap<String, HashSet<Location>>,
+    deleting: HashSet<Location>,
 }
 
 /// All objects of the server.
@@ -187,6 +235,16 @@ impl Store {
         self.read().dependents.keys().cloned().collect()
     }
 
+    /// Every object whose deletion has begun.
+    pub fn deleting(&self) -> Vec<(Location, Arc<Stored>)> {
+        let inner = self.read();
+        inner
+            .deleting
+            .iter()
+            .filter_map(|l| Some((l.clone(), inner.tables.get(&l.0)?.objects.get(&l.1)?.clone())))
+            .collect()
+    }
+
     /// Names of the tables that hold at least one object.
     pub fn tables(&self) -> Vec<Arc<str>> {
         self.read().tables.iter().filter(|(_, t)| !t.objects.is_empty()).map(|(k, _)| k.clone()).collect()
@@ -233,7 +291,7 @@ impl Store {
         last: Value,
     ) -> Result<Arc<Stored>, WriteError> {
         let mut inner = self.write();
-        let Inner { revision, tables, by_uid, dependents } = &mut *inner;
+        let Inner { revision, tables, by_uid, dependents, deleting } = &mut *inner;
         let t = tables.get_mut(table).ok_or(WriteError::Missing)?;
         let old = t.objects.get(key).ok_or(WriteError::Missing)?.clone();
         if old.revision != expected {
@@ -246,9 +304,11 @@ impl Store {
         t.objects.remove(key);
         by_uid.remove(object::uid(&old.value));
         let table: Arc<str> = table.into();
-        unlink(dependents, &old.value, &(table.clone(), key.clone()));
+        let location = (table.clone(), key.clone());
+        unlink(dependents, &old.value, &location);
+        deleting.remove(&location);
         t.history.push(Change::deleted(key.clone(), gone.clone(), old), self.limits.changes);
-        t.changed.send_replace(*revision);
+        t.wake(&key.namespace, *revision);
         self.any.send_replace(*revision);
         self.record(&inner, &table, key, None);
         Ok(gone)
@@ -266,7 +326,7 @@ impl Store {
         let next = inner.revision + 1;
         object::metadata(&mut value).insert("resourceVersion".into(), next.to_string().into());
         let table: Arc<str> = table.into();
-        let Inner { revision, tables, by_uid, dependents } = &mut *inner;
+        let Inner { revision, tables, by_uid, dependents, deleting } = &mut *inner;
         let t = tables.entry(table.clone()).or_insert_with(Table::new);
         let old = t.objects.get(key).cloned();
         match (&old, expected) {
@@ -283,9 +343,12 @@ impl Store {
             unlink(dependents, &old.value, &location);
         }
         link(dependents, &stored.value, &location);
+        if object::is_deleting(&stored.value) {
+            deleting.insert(location.clone());
+        }
         by_uid.insert(object::uid(&stored.value).to_owned(), location);
         t.history.push(Change::written(key.clone(), stored.clone(), old), self.limits.changes);
-        t.changed.send_replace(next);
+        t.wake(&key.namespace, next);
         self.any.send_replace(next);
         self.record(&inner, &table, key, Some(&stored));
         Ok(stored)
@@ -320,30 +383,41 @@ impl Store {
         }
     }
 
-    /// Changes of a table after `revision`, oldest first, and the revision up to which they are complete.
+    /// Changes of a table, of one namespace or of all, after `revision`, oldest first, and the revision up to which they
+    /// are complete. At most `max` changes are looked at.
     pub fn changes_after(
         &self,
         table: &str,
+        namespace: Option<&str>,
         revision: u64,
         max: usize,
     ) -> Result<(Vec<Arc<Change>>, u64), TooOld> {
         let inner = self.read();
         let Some(t) = inner.tables.get(table) else { return Ok((Vec::new(), inner.revision)) };
-        let changes = t.history.after(revision, max)?;
-        let complete = if changes.len() == max {
-            changes.last().map_or(revision, |c| c.revision())
-        } else {
-            inner.revision
-        };
+        let mut complete = inner.revision;
+        let mut changes = Vec::new();
+        for (seen, change) in t.history.after(revision)?.enumerate() {
+            if seen == max {
+                break;
+            }
+            if seen + 1 == max {
+                complete = change.revision();
+            }
+            if namespace.is_none_or(|n| n == change.key.namespace) {
+                changes.push(change.clone());
+            }
+        }
         Ok((changes, complete))
     }
 
-    /// A receiver that wakes on changes of one table.
-    pub fn subscribe(&self, table: &str) -> watch::Receiver<u64> {
-        if let Some(t) = self.read().tables.get(table) {
-            return t.changed.subscribe();
+    /// A receiver that wakes on changes of one table, in one namespace or in all.
+    pub fn subscribe(&self, table: &str, namespace: Option<&str>) -> watch::Receiver<u64> {
+        let mut inner = self.write();
+        let t = inner.tables.entry(table.into()).or_insert_with(Table::new);
+        match namespace {
+            None => t.changed.subscribe(),
+            Some(n) => t.changed_in.entry(n.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe(),
         }
-        self.write().tables.entry(table.into()).or_insert_with(Table::new).changed.subscribe()
     }
 
     /// Drops all history, so that watches and lists of the past answer Expired.
@@ -362,6 +436,19 @@ impl Table {
             objects: BTreeMap::new(),
             history: history::History::starting_at(FIRST_REVISION),
             changed: watch::channel(0).0,
+            changed_in: HashMap::new(),
+        }
+    }
+
+    /// Tells those who wait that something changed, and forgets namespaces that nobody follows.
+    fn wake(&mut self, namespace: &str, revision: u64) {
+        self.changed.send_replace(revision);
+        if let Some(sender) = self.changed_in.get(namespace) {
+            if sender.receiver_count() == 0 {
+                self.changed_in.remove(namespace);
+            } else {
+                sender.send_replace(revision);
+            }
         }
     }
 }
@@ -392,11 +479,14 @@ fn with_line<T>(
 
 /// Puts back an object that was persisted, at its own revision, without a change for watches.
 fn restore(inner: &mut Inner, table: &str, key: ObjectKey, value: Value, at: u64) {
-    let Inner { revision, tables, by_uid, dependents } = inner;
+    let Inner { revision, tables, by_uid, dependents, deleting } = inner;
     *revision = (*revision).max(at);
     let table: Arc<str> = table.into();
     let location = (table.clone(), key.clone());
     link(dependents, &value, &location);
+    if object::is_deleting(&value) {
+        deleting.insert(location.clone());
+    }
     by_uid.insert(object::uid(&value).to_owned(), location);
     tables.entry(table).or_insert_with(Table::new).objects.insert(key, Arc::new(Stored::new(value, at)));
 }

@@ -154,7 +154,7 @@ impl Queue {
     fn behind(&self, core: &Core) -> bool {
         KINDS.iter().any(|(table, _)| {
             let seen = self.seen.get(table).copied().unwrap_or(0);
-            core.store.changes_after(table, seen, 1).map_or(true, |(c, _)| !c.is_empty())
+            core.store.changes_after(table, None, seen, 1).map_or(true, |(c, _)| !c.is_empty())
         })
     }
 
@@ -162,7 +162,7 @@ impl Queue {
         let now = Instant::now();
         for (table, _) in KINDS {
             let seen = self.seen.get(table).copied().unwrap_or(0);
-            match core.store.changes_after(table, seen, BATCH) {
+            match core.store.changes_after(table, None, seen, BATCH) {
                 Ok((changes, complete)) => {
                     for c in changes {
                         self.add((table, c.key.clone()), now);
