@@ -14,6 +14,8 @@ mod crd;
 mod defaulting;
 mod discovery;
 mod faults;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handlers;
 mod kinds;
 mod object;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::core::Core;
 use crate::object;
-use crate::registry::Catalog;
+use crate::registry::{Catalog, Priorities, priorities};
 use crate::store::ObjectKey;
 
 /// Creates the nodes and the StorageClass that simulated workloads run on.
@@ -114,7 +114,21 @@ fn bootstrap(core: &Core, catalog: &Catalog) {
         if core.store.get(&resource.table, &key).is_some() {
             continue;
         }
-        core.seed(resource, crate::typing::record_update(resource, "", None, &v, "kube-apiserver", &now));
+        let mut v = crate::typing::record_update(resource, "", None, &v, "kube-apiserver", &now);
+        match resource.plural.as_str() {
+            "flowschemas" => {
+                let level = v["spec"]["priorityLevelConfiguration"]["name"].clone();
+                v["status"] = json!({"conditions": [{
+                    "type": "Dangling", "status": "False", "reason": "Found", "lastTransitionTime": now,
+                    "message": format!(
+                        "This FlowSchema references the PriorityLevelConfiguration object named {level} and it exists"
+                    ),
+                }]});
+            }
+            "prioritylevelconfigurations" => v["status"] = json!({}),
+            _ => {}
+        }
+        core.seed(resource, v);
     }
 }
 
@@ -126,7 +140,11 @@ pub(crate) fn sync_api_services(core: &Core) {
     for (group, facts) in &catalog.groups {
         for version in &facts.versions {
             wanted.push(format!("{version}.{group}"));
-            let (minimum, priority, managed) = priorities(group, version, facts.builtin);
+            if group == "apiregistration.k8s.io" {
+                continue;
+            }
+            let Priorities { group: minimum, version: priority } = priorities(group, version, facts.builtin);
+            let managed = if facts.builtin { "onstart" } else { "true" };
             let mut spec =
                 json!({"version": version, "groupPriorityMinimum": minimum, "versionPriority": priority});
             if !group.is_empty() {
@@ -160,35 +178,4 @@ pub(crate) fn sync_api_services(core: &Core) {
             let _ = core.store.delete(API_SERVICES, &key, stored.revision, stored.value.clone());
         }
     }
-}
-
-/// Priorities of group and version, and how the APIService is managed.
-fn priorities(group: &str, version: &str, builtin: bool) -> (i64, i64, &'static str) {
-    let minimum = match group {
-        _ if !builtin => return (1000, 100, "true"),
-        "" => return (18000, 1, "onstart"),
-        "apps" => 17800,
-        "events.k8s.io" => 17750,
-        "authentication.k8s.io" => 17700,
-        "authorization.k8s.io" => 17600,
-        "autoscaling" => 17500,
-        "batch" => 17400,
-        "certificates.k8s.io" => 17300,
-        "networking.k8s.io" => 17200,
-        "policy" => 17100,
-        "rbac.authorization.k8s.io" => 17000,
-        "storage.k8s.io" => 16800,
-        "apiextensions.k8s.io" | "admissionregistration.k8s.io" => 16700,
-        "scheduling.k8s.io" => 16600,
-        "coordination.k8s.io" => 16500,
-        "node.k8s.io" => 16300,
-        "flowcontrol.apiserver.k8s.io" => 16100,
-        _ => 16200,
-    };
-    let priority = match (group, version) {
-        ("autoscaling", "v2") => 30,
-        ("flowcontrol.apiserver.k8s.io" | "resource.k8s.io", _) => 21,
-        _ => 15,
-    };
-    (minimum, priority, "onstart")
 }

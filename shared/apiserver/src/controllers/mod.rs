@@ -1,5 +1,6 @@
 //! What the server does by itself: establishing definitions, filling and emptying namespaces, collecting garbage.
 
+pub(crate) mod expiry;
 pub(crate) mod garbage;
 pub(crate) mod namespaces;
 pub(crate) mod workloads;
@@ -23,8 +24,11 @@ pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, _stored: &Store
 
 /// Runs the controllers until the server stops.
 pub(crate) fn start(core: &Arc<Core>) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut tasks =
-        vec![tokio::spawn(namespaces::run(core.clone())), tokio::spawn(garbage::run(core.clone()))];
+    let mut tasks = vec![
+        tokio::spawn(namespaces::run(core.clone())),
+        tokio::spawn(garbage::run(core.clone())),
+        tokio::spawn(expiry::run(core.clone())),
+    ];
     if core.settings.simulate_workloads {
         tasks.push(tokio::spawn(workloads::run(core.clone())));
     }

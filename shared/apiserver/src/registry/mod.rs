@@ -104,6 +104,10 @@ impl Catalog {
         for r in custom {
             catalog.add(r, false);
         }
+        catalog.groups.sort_by_cached_key(|(name, g)| {
+            let version = g.versions.first().map(String::as_str).unwrap_or_default();
+            (-priorities(name, version, g.builtin).group, name.clone())
+        });
         for (_, g) in &mut catalog.groups {
             g.versions.sort_by(|a, b| version_priority(b).cmp(&version_priority(a)).then(a.cmp(b)));
             for list in g.resources.values_mut() {
@@ -172,4 +176,43 @@ pub(crate) fn version_priority(v: &str) -> (u8, u32, u32) {
     } else {
         (0, 0, 0)
     }
+}
+
+/// Where discovery lists a group among others, and a version in its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Priorities {
+    pub group: i64,
+    pub version: i64,
+}
+
+/// The priorities that a group and version are registered with.
+pub(crate) fn priorities(group: &str, version: &str, builtin: bool) -> Priorities {
+    let minimum = match group {
+        _ if !builtin => return Priorities { group: 1000, version: 100 },
+        "" => return Priorities { group: 18000, version: 1 },
+        "apiregistration.k8s.io" => 17900,
+        "apps" => 17800,
+        "events.k8s.io" => 17750,
+        "authentication.k8s.io" => 17700,
+        "authorization.k8s.io" => 17600,
+        "autoscaling" => 17500,
+        "batch" => 17400,
+        "certificates.k8s.io" => 17300,
+        "networking.k8s.io" => 17200,
+        "policy" => 17100,
+        "rbac.authorization.k8s.io" => 17000,
+        "storage.k8s.io" => 16800,
+        "apiextensions.k8s.io" | "admissionregistration.k8s.io" => 16700,
+        "scheduling.k8s.io" => 16600,
+        "coordination.k8s.io" => 16500,
+        "node.k8s.io" => 16300,
+        "flowcontrol.apiserver.k8s.io" => 16100,
+        _ => 16200,
+    };
+    let priority = match (group, version) {
+        ("autoscaling", "v2") => 30,
+        ("flowcontrol.apiserver.k8s.io" | "resource.k8s.io", _) => 21,
+        _ => 15,
+    };
+    Priorities { group: minimum, version: priority }
 }
