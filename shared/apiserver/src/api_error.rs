@@ -329,7 +329,8 @@ impl FieldError {
 
     /// `field: Too many: actual: must have at most max items`.
     pub fn too_many(field: impl Into<String>, actual: usize, max: usize) -> Self {
-        let detail = format!("must have at most {max} items");
+        let noun = if max == 1 { "item" } else { "items" };
+        let detail = format!("must have at most {max} {noun}");
         FieldError { kind: FieldErrorKind::TooMany, field: field.into(), value: Some(actual.into()), detail }
     }
 

@@ -6,6 +6,7 @@
 mod admission;
 pub mod api_error;
 mod auth;
+mod cel;
 mod clock;
 pub mod command;
 mod controllers;

@@ -11,10 +11,26 @@ use crate::{schema, validation};
 /// Brings a decoded body into the form of its kind: unknown fields go, and are reported.
 pub(crate) fn decode(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> {
     let removed = match &resource.custom {
-        Some(c) => c.schema.prune_object(v),
+        Some(c) => {
+            let mut removed = decode_metadata(resource, v)?;
+            crate::crd::structural::write_whole_numbers(v);
+            removed.extend(c.schema.prune_object(v));
+            removed.sort();
+            removed
+        }
         None => decode_builtin(resource, v)?,
     };
     Ok(removed.into_iter().map(|p| format!("unknown field \"{p}\"")).collect())
+}
+
+/// The metadata of a custom resource is typed like any other.
+fn decode_metadata(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> {
+    let Some(meta) = v.get_mut("metadata").filter(|m| !m.is_null()) else { return Ok(Vec::new()) };
+    let removed = crate::crd::structural::decode_metadata(meta).map_err(|e| {
+        let (kind, version) = (&resource.kind, &resource.version);
+        ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {e}"))
+    })?;
+    Ok(removed.into_iter().map(|path| format!("metadata.{path}")).collect())
 }
 
 fn decode_builtin(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> {
@@ -119,7 +135,11 @@ pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Valu
     }
     let changed = match &resource.custom {
         Some(c) => relevant(new, c.has_status) != relevant(live, c.has_status),
-        None => new.get("spec") != live.get("spec"),
+        None => {
+            let annotations = |v: &Value| object::at(v, &["metadata", "annotations"]).cloned();
+            new.get("spec") != live.get("spec")
+                || resource.is("apps", "deployments") && annotations(new) != annotations(live)
+        }
     };
     if changed {
         let generation = object::at(live, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
@@ -139,25 +159,39 @@ fn relevant(v: &Value, has_status: bool) -> Map<String, Value> {
 
 /// Everything that is wrong with a new object.
 pub(crate) fn validate_create(resource: &Resource, v: &Value) -> Vec<FieldError> {
-    let mut errors = validation::metadata::validate(resource, v);
-    if let Some(c) = &resource.custom {
-        errors.extend(crate::crd::value_validation::validate(&c.schema, v));
+    match &resource.custom {
+        None => validation::builtin::validate_create(resource, v),
+        Some(c) => {
+            let mut errors = validation::metadata::validate(resource, v);
+            errors.extend(crate::crd::custom_validation::validate(c, v, None, false));
+            errors
+        }
     }
-    errors
 }
 
 /// Everything that is wrong with a changed object.
 pub(crate) fn validate_update(
     resource: &Resource,
-    _subresource: &str,
+    subresource: &str,
     v: &Value,
     live: &Value,
 ) -> Vec<FieldError> {
-    let mut errors = validation::metadata::validate_update(resource, v, live);
-    if let Some(c) = &resource.custom {
-        errors.extend(crate::crd::value_validation::validate(&c.schema, v));
+    match &resource.custom {
+        None => validation::builtin::validate_update(resource, subresource, v, live),
+        Some(c) => {
+            let mut errors = validation::metadata::validate_update(resource, v, live);
+            errors.extend(crate::crd::custom_validation::validate(c, v, Some(live), subresource == "status"));
+            errors
+        }
     }
-    errors
+}
+
+/// What a client should know about a valid object that it created, or changed from `old`.
+pub(crate) fn warnings(resource: &Resource, v: &Value, old: Option<&Value>) -> Vec<String> {
+    match &resource.custom {
+        None => validation::builtin::warnings::of(resource, v, old),
+        Some(_) => validation::builtin::warnings::of_custom(v, old),
+    }
 }
 
 /// Whether PUT on a name that does not exist creates the object.

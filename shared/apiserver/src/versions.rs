@@ -19,6 +19,14 @@ pub(crate) fn convert_builtin(v: &Value, api_version: &str) -> Value {
         ("v1", "events.k8s.io/v1") => events::to_events_group(&mut v),
         _ => {}
     }
+    let (group, version) = crate::registry::split_group_version(api_version);
+    let kind = object::text(&v, &["kind"]).to_owned();
+    if from != api_version
+        && let Some(ty) = crate::schema::builtin().kind(group, version, &kind)
+    {
+        // What was read from a typed object converts into one; nothing is left to refuse.
+        let _ = crate::schema::decode(&mut v, ty);
+    }
     object::members(&mut v).insert("apiVersion".into(), api_version.into());
     v
 }
@@ -35,6 +43,7 @@ pub(crate) fn to_served(resource: &Resource, stored: &Value) -> Value {
         }
     }
     if let Some(c) = &resource.custom {
+        c.schema.prune_object(&mut v);
         c.schema.default_object(&mut v);
     }
     v
@@ -44,7 +53,10 @@ pub(crate) fn to_served(resource: &Resource, stored: &Value) -> Value {
 pub(crate) fn to_stored(resource: &Resource, mut v: Value) -> Value {
     if resource.api_version() != resource.storage_version {
         if resource.custom.is_none() {
-            return convert_builtin(&v, &resource.storage_version);
+            let mut stored = convert_builtin(&v, &resource.storage_version);
+            let (group, version) = crate::registry::split_group_version(&resource.storage_version);
+            crate::defaulting::default_builtin(group, version, &resource.kind, &mut stored);
+            return stored;
         }
         object::members(&mut v).insert("apiVersion".into(), resource.storage_version.clone().into());
     }
@@ -56,6 +68,7 @@ pub(crate) fn needs_nothing(resource: &Resource, stored: &Value) -> bool {
     match &resource.custom {
         Some(c) if resource.api_version() == resource.storage_version => {
             let mut v = stored.clone();
+            c.schema.prune_object(&mut v);
             c.schema.default_object(&mut v);
             v == *stored
         }

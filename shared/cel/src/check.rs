@@ -1,14 +1,18 @@
 //! The static types of expressions, for those that must be certain to be true or false before they
 //! are used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 
+/// Functions with their overloads.
+pub type Overloads = &'static [(&'static str, &'static [&'static str])];
+
 /// Overloads: name, and `arguments->result` where capital letters stand for any one type. A name
 /// that starts with a dot is called on its first argument.
-const OVERLOADS: &[(&str, &[&str])] = &[
+const OVERLOADS: Overloads = &[
     ("!_", &["bool->bool"]),
     ("_&&_", &["bool,bool->bool"]),
     ("_||_", &["bool,bool->bool"]),
@@ -141,15 +145,21 @@ const NUMBERS: [&str; 3] = ["int", "uint", "double"];
 
 /// The type of an expression.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Type {
+pub enum Type {
+    /// True or false.
     Bool,
     /// Known only when it is evaluated.
     Dyn,
+    /// A list of items of one type.
     List(Box<Type>),
+    /// A map from keys of one type to values of one type.
     Map(Box<Type>, Box<Type>),
+    /// A value that may be missing.
     Optional(Box<Type>),
     /// Any other type, by its name.
     Simple(&'static str),
+    /// An object with these fields and no others.
+    Object(Arc<BTreeMap<String, Type>>),
 }
 
 impl fmt::Display for Type {
@@ -161,6 +171,7 @@ impl fmt::Display for Type {
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Optional(value) => write!(f, "optional_type({value})"),
             Self::Simple(name) => f.write_str(name),
+            Self::Object(_) => f.write_str("object"),
         }
     }
 }
@@ -170,21 +181,44 @@ impl fmt::Display for Type {
 pub(super) fn type_of(expression: &IdedExpr, names: &[&str]) -> Result<Type, String> {
     let map = Type::Map(Box::new(Type::Simple("string")), Box::new(Type::Dyn));
     let scope = names.iter().map(|name| ((*name).to_owned(), map.clone())).collect();
-    Checker { scope }.check(expression)
+    Checker { scope, added: &[], failed_at: None }.check(expression)
+}
+
+/// The type of an expression about variables of these types, with functions beside the usual ones; an error says where
+/// the expression is wrong.
+pub(super) fn type_with(
+    expression: &IdedExpr,
+    variables: &[(&str, Type)],
+    added: Overloads,
+) -> Result<Type, (u64, String)> {
+    let scope = variables.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect();
+    let mut checker = Checker { scope, added, failed_at: None };
+    checker.check(expression).map_err(|why| (checker.failed_at.unwrap_or(expression.id), why))
 }
 
 struct Checker {
     scope: Vec<(String, Type)>,
+    added: Overloads,
+    /// The innermost expression that is wrong.
+    failed_at: Option<u64>,
 }
 
 impl Checker {
     fn check(&mut self, expression: &IdedExpr) -> Result<Type, String> {
+        let checked = self.check_kind(expression);
+        if checked.is_err() {
+            self.failed_at.get_or_insert(expression.id);
+        }
+        checked
+    }
+
+    fn check_kind(&mut self, expression: &IdedExpr) -> Result<Type, String> {
         match &expression.expr {
             Expr::Literal(literal) => Ok(literal_type(literal)),
             Expr::Ident(name) => self.identifier(name),
             Expr::Select(select) => {
                 let operand = self.check(&select.operand)?;
-                let field = field_type(&operand)?;
+                let field = field_type(&operand, &select.field)?;
                 Ok(if select.test { Type::Bool } else { field })
             }
             Expr::Call(call) => self.call(call),
@@ -229,14 +263,18 @@ impl Checker {
                 Type::Optional(inner) => *inner,
                 other => other,
             };
-            let field = field_type(&inner)?;
+            let name = match call.args.get(1).map(|name| &name.expr) {
+                Some(Expr::Literal(LiteralValue::String(name))) => name.to_string(),
+                _ => String::new(),
+            };
+            let field = field_type(&inner, &name)?;
             return Ok(Type::Optional(Box::new(field)));
         }
         let mut arguments = Vec::new();
         let mut name = call.func_name.clone();
         if let Some(target) = &call.target {
             match &target.expr {
-                Expr::Ident(namespace) if overloads(&format!("{namespace}.{name}")).is_some() => {
+                Expr::Ident(namespace) if overloads(self.added, &format!("{namespace}.{name}")).is_some() => {
                     name = format!("{namespace}.{name}");
                 }
                 _ => {
@@ -253,9 +291,9 @@ impl Checker {
         if matches!(known, "_<_" | "_<=_" | "_>_" | "_>=_") {
             return ordering(known, &arguments);
         }
-        let overloads = overloads(known)
+        let overloads = overloads(self.added, known)
             .ok_or_else(|| format!("undeclared reference to '{}' (in container '')", call.func_name))?;
-        resolve(&call.func_name, overloads, &arguments)
+        resolve(&call.func_name, &overloads, &arguments)
     }
 
     fn comprehension(&mut self, comprehension: &ComprehensionExpr) -> Result<Type, String> {
@@ -296,11 +334,14 @@ fn literal_type(literal: &LiteralValue) -> Type {
     }
 }
 
-fn field_type(operand: &Type) -> Result<Type, String> {
+fn field_type(operand: &Type, field: &str) -> Result<Type, String> {
     match operand {
         Type::Map(_, value) => Ok((**value).clone()),
         Type::Dyn => Ok(Type::Dyn),
-        Type::Optional(inner) => Ok(Type::Optional(Box::new(field_type(inner)?))),
+        Type::Object(fields) => {
+            fields.get(field).cloned().ok_or_else(|| format!("undefined field '{field}'"))
+        }
+        Type::Optional(inner) => Ok(Type::Optional(Box::new(field_type(inner, field)?))),
         other => Err(format!("type '{other}' does not support field selection")),
     }
 }
@@ -315,8 +356,15 @@ fn one_type(types: Vec<Type>) -> Result<Type, String> {
     }
 }
 
-fn overloads(name: &str) -> Option<&'static [&'static str]> {
-    OVERLOADS.iter().find(|(known, _)| *known == name).map(|(_, overloads)| *overloads)
+fn overloads(added: Overloads, name: &str) -> Option<Vec<&'static str>> {
+    let found: Vec<_> = OVERLOADS
+        .iter()
+        .chain(added)
+        .filter(|(known, _)| *known == name)
+        .flat_map(|(_, all)| *all)
+        .copied()
+        .collect();
+    (!found.is_empty()).then_some(found)
 }
 
 fn ordering(name: &str, arguments: &[Type]) -> Result<Type, String> {

@@ -4,13 +4,18 @@
 mod check;
 mod library;
 mod limits;
+mod program;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use cel::objects::Key;
-use cel::{Context, Env, IdedExpr, Value};
+use cel::{Context, Env, IdedExpr};
 use serde_json::Map;
+
+pub use cel::Value;
+pub use check::{Overloads, Type};
+pub use program::{Dialect, Outcome, Program, escape, optional};
 
 /// Why an expression cannot be used or evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -21,7 +21,13 @@ pub(super) fn default_pod(core: &Core, pod: &mut Value) {
             }
         }
         for (list, what) in [("containers", "container"), ("initContainers", "init container")] {
-            for c in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            for c in pod
+                .get_mut("spec")
+                .and_then(|s| s.get_mut(list))
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
                 let name = c["name"].as_str().unwrap_or_default().to_owned();
                 for (kind, defaults) in [("requests", &requests), ("limits", &limits)] {
                     let set = fill(c, kind, defaults);

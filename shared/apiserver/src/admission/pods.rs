@@ -33,6 +33,13 @@ pub(super) fn priority(core: &Core, v: &mut Value) -> ApiResult<()> {
     } else {
         match core.store.get(table, &ObjectKey::new("", &name)) {
             Some(c) => Some(c),
+            None if name.starts_with("system-") => {
+                let value = if name == "system-node-critical" { 2_000_001_000 } else { 2_000_000_000 };
+                let spec = object::child(v, "spec");
+                spec.insert("priority".into(), json!(value));
+                spec.entry("preemptionPolicy").or_insert_with(|| "PreemptLowerPriority".into());
+                return Ok(());
+            }
             None => {
                 let why = format!("no PriorityClass with name {name} was found");
                 return Err(ApiError::forbidden("", "pods", object::name(v), &why));

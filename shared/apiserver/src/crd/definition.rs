@@ -7,12 +7,25 @@ use crate::object::{self, text};
 /// Fills in names and the initial status of a new definition.
 pub(crate) fn prepare_create(crd: &mut Value) {
     default_names(crd);
-    let stored: Vec<Value> =
-        super::versions(crd).filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect();
+    let storage = super::versions(crd).find(|v| v["storage"] == true).map(|v| v["name"].clone());
+    let stored: Vec<Value> = storage.into_iter().collect();
     object::members(crd).insert(
         "status".into(),
         json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
     );
+}
+
+/// A version that objects are written in from now on is one that they may be found in.
+pub(crate) fn prepare_update(crd: &mut Value) {
+    let storage = super::versions(crd).find(|v| v["storage"] == true).map(|v| v["name"].clone());
+    if let Some(name) = storage {
+        let stored = object::child(crd, "status").entry("storedVersions").or_insert_with(|| json!([]));
+        if let Some(list) = stored.as_array_mut()
+            && !list.contains(&name)
+        {
+            list.push(name);
+        }
+    }
 }
 
 /// Singular and list kind follow from the kind.

@@ -41,52 +41,63 @@ pub(crate) fn refresh_catalog(core: &Core) {
 fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], now: &str) {
     let group = text(crd, &["spec", "group"]).to_owned();
     let own = object::uid(crd).to_owned();
-    let mut taken = Vec::new();
+    let (mut resources, mut kinds) = (Vec::new(), Vec::new());
     for other in all {
         if object::uid(&other.value) == own || text(&other.value, &["spec", "group"]) != group {
             continue;
         }
         let names = &other.value["status"]["acceptedNames"];
-        for k in ["plural", "singular", "kind", "listKind"] {
-            taken.push((k, text(names, &[k]).to_owned()));
-        }
+        let short = names["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        resources.extend([text(names, &["plural"]), text(names, &["singular"])].into_iter().chain(short));
+        kinds.extend([text(names, &["kind"]), text(names, &["listKind"])]);
     }
-    let names = crd["spec"]["names"].clone();
+    let asked = crd["spec"]["names"].clone();
+    let mut accepted = crd["status"]["acceptedNames"].clone();
     let mut problem = None;
-    for (field, reason) in [
-        ("plural", "PluralConflict"),
-        ("singular", "SingularConflict"),
-        ("kind", "KindConflict"),
-        ("listKind", "ListKindConflict"),
-    ] {
-        let v = text(&names, &[field]);
-        let clash = taken.iter().any(|(k, t)| {
-            t == v
-                && !v.is_empty()
-                && matches!(*k, "kind" | "listKind") == matches!(field, "kind" | "listKind")
-        });
-        if clash && problem.is_none() {
-            problem = Some((reason, format!("{} is already in use", crate::api_error::go_quote(v))));
-        }
+    let mut try_name =
+        |field: &str, taken: &[&str], reason: &'static str, problem: &mut Option<(&'static str, String)>| {
+            let name = text(&asked, &[field]);
+            if !name.is_empty() && taken.contains(&name) {
+                *problem = Some((reason, format!("{} is already in use", crate::api_error::go_quote(name))));
+            } else if !name.is_empty() {
+                object::members(&mut accepted).insert(field.to_owned(), name.into());
+            }
+        };
+    try_name("plural", &resources, "PluralConflict", &mut problem);
+    try_name("singular", &resources, "SingularConflict", &mut problem);
+    try_name("kind", &kinds, "KindConflict", &mut problem);
+    try_name("listKind", &kinds, "ListKindConflict", &mut problem);
+    let short: Vec<&str> =
+        asked["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let clashes: Vec<String> = short
+        .iter()
+        .filter(|name| resources.contains(name))
+        .map(|name| format!("{} is already in use", crate::api_error::go_quote(name)))
+        .collect();
+    if clashes.is_empty() {
+        match asked.get("shortNames") {
+            Some(names) => object::members(&mut accepted).insert("shortNames".to_owned(), names.clone()),
+            None => object::members(&mut accepted).remove("shortNames"),
+        };
+    } else if problem.is_none() {
+        problem = Some(("ShortNamesConflict", clashes.join(", ")));
+    }
+    match asked.get("categories") {
+        Some(names) => object::members(&mut accepted).insert("categories".to_owned(), names.clone()),
+        None => object::members(&mut accepted).remove("categories"),
+    };
+    if crd["status"]["acceptedNames"] != accepted {
+        object::set_at(crd, &["status", "acceptedNames"], accepted);
     }
     let accepted = problem.is_none();
     match &problem {
-        None => {
-            object::set_at(crd, &["status", "acceptedNames"], names);
-            set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now);
-        }
+        None => set_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now),
         Some((reason, message)) => set_condition(crd, "NamesAccepted", "False", reason, message, now),
     }
     let established = condition(crd, "Established") == Some("True");
     if accepted && !established {
-        set_condition(
-            crd,
-            "Established",
-            "True",
-            "InitialNamesAccepted",
-            "the initial names have been accepted",
-            now,
-        );
+        let message = "the initial names have been accepted";
+        set_condition(crd, "Established", "True", "InitialNamesAccepted", message, now);
     } else if !accepted && !established {
         set_condition(crd, "Established", "False", "NotAccepted", "not all names are accepted", now);
     }

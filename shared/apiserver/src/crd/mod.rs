@@ -1,9 +1,16 @@
 //! CustomResourceDefinitions: what they add to the catalog, and the schemas that custom resources obey.
 
+pub(crate) mod custom_validation;
 pub(crate) mod definition;
+pub(crate) mod definition_validation;
+mod embedded;
 pub(crate) mod establish;
+mod list_types;
+mod patterns;
+mod rules;
+mod schema_validation;
 pub(crate) mod structural;
-pub(crate) mod value_validation;
+mod value_validation;
 
 use std::sync::Arc;
 
@@ -28,8 +35,10 @@ pub(crate) struct CustomVersion {
     pub has_status: bool,
     /// Text of the deprecation warning, when the version is deprecated.
     pub deprecation: Option<String>,
-    /// `spec.preserveUnknownFields` of old definitions.
-    pub definition: String,
+    /// Whether the schema has rules in CEL.
+    pub has_rules: bool,
+    /// Whether the definition is being deleted: no new objects.
+    pub terminating: bool,
 }
 
 /// An `additionalPrinterColumns` entry.
@@ -132,7 +141,7 @@ pub(crate) fn versions(crd: &Value) -> impl Iterator<Item = &Value> {
 impl CustomVersion {
     fn new(crd: &Value, version: &Value, siblings: Arc<Vec<(String, Arc<Schema>)>>) -> Self {
         let raw_schema = version["schema"]["openAPIV3Schema"].clone();
-        let mut schema = Structural::compile(&raw_schema);
+        let mut schema = Structural::compile_root(&raw_schema);
         if crd["spec"]["preserveUnknownFields"] == true {
             schema.preserve_unknown = true;
         }
@@ -167,6 +176,7 @@ impl CustomVersion {
         });
         CustomVersion {
             siblings,
+            has_rules: schema.has_rules(),
             schema,
             raw_schema,
             selectable_fields: version["selectableFields"]
@@ -179,7 +189,7 @@ impl CustomVersion {
             scale,
             has_status: version["subresources"].get("status").is_some(),
             deprecation,
-            definition: crate::object::name(crd).to_owned(),
+            terminating: crate::object::is_deleting(crd),
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Structural {
     pub list_type: Option<String>,
     pub list_keys: Vec<String>,
     pub rules: Vec<Rule>,
+    /// The rules compiled, in their order.
+    pub compiled: Vec<Option<super::rules::CompiledRule>>,
 }
 
 /// Value constraints.
@@ -73,7 +75,36 @@ pub(crate) struct Rule {
     pub optional_old_self: bool,
 }
 
+impl NodeType {
+    /// The name of the type in a schema.
+    pub fn name(self) -> &'static str {
+        match self {
+            NodeType::Object => "object",
+            NodeType::Array => "array",
+            NodeType::String => "string",
+            NodeType::Integer => "integer",
+            NodeType::Number => "number",
+            NodeType::Boolean => "boolean",
+            NodeType::Any => "",
+        }
+    }
+}
+
 impl Structural {
+    /// Reads the schema of an object with its rules ready to be used.
+    pub fn compile_root(v: &Value) -> Self {
+        let mut schema = Self::compile(v);
+        schema.compile_rules(true);
+        schema
+    }
+
+    fn compile_rules(&mut self, root: bool) {
+        self.compiled = super::rules::compile(self, root);
+        self.properties.values_mut().for_each(|s| s.compile_rules(false));
+        self.additional.iter_mut().for_each(|s| s.compile_rules(false));
+        self.items.iter_mut().for_each(|s| s.compile_rules(false));
+    }
+
     /// Reads an OpenAPI v3 schema with the `x-kubernetes-*` extensions.
     pub fn compile(v: &Value) -> Self {
         let list = |key: &str| -> Vec<Structural> {
@@ -122,6 +153,7 @@ impl Structural {
                 .flatten()
                 .map(Rule::compile)
                 .collect(),
+            compiled: Vec::new(),
         }
     }
 
@@ -129,6 +161,13 @@ impl Structural {
     pub fn prune_object(&self, v: &mut Value) -> Vec<String> {
         let mut removed = Vec::new();
         self.prune(v, true, "", &mut removed);
+        removed
+    }
+
+    /// Removes the fields that the schema does not know from a value that is no object of its own.
+    pub fn prune_value(&self, v: &mut Value) -> Vec<String> {
+        let mut removed = Vec::new();
+        self.prune(v, false, "", &mut removed);
         removed
     }
 
@@ -152,6 +191,10 @@ impl Structural {
                     removed.push(join(path, &k));
                 }
                 for (k, child) in m.iter_mut() {
+                    if self.embedded && k == "metadata" && child.is_object() {
+                        let unknown = decode_metadata(child).unwrap_or_default();
+                        removed.extend(unknown.into_iter().map(|p| join(&join(path, k), &p)));
+                    }
                     if meta && matches!(k.as_str(), "apiVersion" | "kind" | "metadata") {
                         continue;
                     }
@@ -204,13 +247,22 @@ impl Structural {
         }
     }
 
+    /// Whether this node or one below it has rules in CEL.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+            || self.properties.values().any(Structural::has_rules)
+            || self.additional.as_deref().is_some_and(Structural::has_rules)
+            || self.items.as_deref().is_some_and(Structural::has_rules)
+            || self.all_of.iter().any(Structural::has_rules)
+    }
+
     fn drop_nulls(&self, m: &mut Map<String, Value>) {
         m.retain(|k, v| {
             if !v.is_null() {
                 return true;
             }
             match self.properties.get(k).or(self.additional.as_deref()) {
-                Some(s) => s.nullable || s.default.is_none(),
+                Some(s) => s.nullable,
                 None => true,
             }
         });
@@ -224,7 +276,7 @@ impl Limits {
             pattern: v["pattern"]
                 .as_str()
                 .filter(|p| !p.is_empty())
-                .map(|p| (p.to_owned(), regular_expression(p))),
+                .map(|p| (p.to_owned(), super::patterns::compile(p).ok())),
             format: v["format"].as_str().filter(|f| !f.is_empty()).map(str::to_owned),
             minimum: v["minimum"].as_f64(),
             maximum: v["maximum"].as_f64(),
@@ -256,9 +308,36 @@ impl Rule {
     }
 }
 
-/// A pattern with a bound on its compiled size, so that a hostile schema cannot take the memory.
-fn regular_expression(pattern: &str) -> Option<Regex> {
-    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().ok()
+/// Gives metadata the form of its type, and names the unknown fields, which go.
+pub(crate) fn decode_metadata(meta: &mut Value) -> Result<Vec<String>, String> {
+    const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    match crate::schema::builtin().definition(META) {
+        Some(ty) => crate::schema::decode(meta, ty).map_err(|e| e.to_string()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Writes whole floating-point numbers as integers, as they are written back.
+pub(crate) fn write_whole_numbers(v: &mut Value) {
+    match v {
+        Value::Number(n) if n.is_f64() => {
+            if let Some(f) = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9.0e15) {
+                *v = Value::from(f as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(write_whole_numbers),
+        _ => {}
+    }
+}
+
+/// The item of the stored list that `item` is a new state of; only lists that stand for maps tell.
+pub(crate) fn correlated<'a>(s: &Structural, old: &'a Value, item: &Value) -> Option<&'a Value> {
+    if s.list_type.as_deref() != Some("map") {
+        return None;
+    }
+    let key = super::list_types::key_of(s, item);
+    old.as_array()?.iter().find(|old| super::list_types::key_of(s, old) == key)
 }
 
 fn strings(v: &Value) -> Vec<String> {

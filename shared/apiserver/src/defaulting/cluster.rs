@@ -9,10 +9,8 @@ use crate::object;
 /// Fills in the defaults of a kind that has no module of its own.
 pub(super) fn default_object(group: &str, kind: &str, v: &mut Value) {
     match (group, kind) {
-        ("", "Secret") => {
-            if is_empty(v, "type") {
-                object::members(v).insert("type".into(), "Opaque".into());
-            }
+        ("", "Secret") if is_empty(v, "type") => {
+            object::members(v).insert("type".into(), "Opaque".into());
         }
         ("", "Namespace") => {
             let name = object::name(v).to_owned();
@@ -45,6 +43,12 @@ pub(super) fn default_object(group: &str, kind: &str, v: &mut Value) {
                 if let Some(h) = s.get_mut("hostPath") {
                     set(h, "type", "");
                 }
+            }
+        }
+        ("", "Node") => {
+            let status = object::child(v, "status");
+            if let (Some(capacity), None) = (status.get("capacity").cloned(), status.get("allocatable")) {
+                status.insert("allocatable".into(), capacity);
             }
         }
         ("", "LimitRange") => limit_range(v),

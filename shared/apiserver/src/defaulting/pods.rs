@@ -16,6 +16,9 @@ pub(super) fn pod(v: &mut Value) {
     pod_requests(spec);
     set(spec, "enableServiceLinks", true);
     pod_spec(spec);
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+        crate::object::members(spec).insert("terminationGracePeriodSeconds".to_owned(), 1.into());
+    }
 }
 
 /// A limit without a request is the request.
@@ -181,6 +184,9 @@ fn http_get(h: &mut Value) {
 
 /// `Always` for `latest`, which is also what no tag and no digest mean.
 fn pull_policy(image: &str) -> &'static str {
+    if !is_reference(image) {
+        return "IfNotPresent";
+    }
     let name = image.rsplit('/').next().unwrap_or_default();
     let (untagged, digest) = match name.split_once('@') {
         Some((n, _)) => (n, true),
@@ -192,6 +198,45 @@ fn pull_policy(image: &str) -> &'static str {
         None if digest => "IfNotPresent",
         None => "Always",
     }
+}
+
+/// Whether the name of an image can be read: an optional host, a path of lower case words, a tag, a digest.
+fn is_reference(image: &str) -> bool {
+    let (named, digest) = match image.split_once('@') {
+        Some((named, digest)) => (named, Some(digest)),
+        None => (image, None),
+    };
+    if digest.is_some_and(|d| d.split_once(':').is_none_or(|(_, hex)| hex.len() < 32)) {
+        return false;
+    }
+    let slash = named.rfind('/').map_or(0, |at| at + 1);
+    let (path, tag) = match named[slash..].find(':') {
+        Some(at) => (&named[..slash + at], Some(&named[slash + at + 1..])),
+        None => (named, None),
+    };
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_tag = |tag: &str| {
+        tag.len() <= 128 && tag.starts_with(word) && tag.chars().all(|c| word(c) || matches!(c, '.' | '-'))
+    };
+    if !tag.is_none_or(is_tag) {
+        return false;
+    }
+    let path = match path.split_once('/') {
+        Some((host, rest))
+            if host.contains(['.', ':'])
+                || host == "localhost"
+                || host.chars().any(|c| c.is_ascii_uppercase()) =>
+        {
+            rest
+        }
+        _ => path,
+    };
+    path.split('/').all(|part| {
+        let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        part.starts_with(edge)
+            && part.ends_with(edge)
+            && part.chars().all(|c| edge(c) || matches!(c, '.' | '_' | '-'))
+    })
 }
 
 /// A volume without a source is an empty directory.

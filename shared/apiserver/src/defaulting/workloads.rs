@@ -50,7 +50,7 @@ fn stateful_set(spec: &mut Value) {
     let strategy = object::child(spec, "updateStrategy");
     if strategy.get("type").is_none_or(|t| t == "") {
         strategy.insert("type".into(), "RollingUpdate".into());
-        strategy.insert("rollingUpdate".into(), json!({"partition": 0}));
+        set(strategy.entry("rollingUpdate").or_insert_with(|| json!({})), "partition", 0);
     } else if strategy["type"] == "RollingUpdate"
         && let Some(rolling) = strategy.get_mut("rollingUpdate")
     {

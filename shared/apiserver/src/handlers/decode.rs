@@ -76,6 +76,10 @@ pub(crate) fn object(ctx: &Context) -> ApiResult<Decoded> {
         "application/yaml" | protobuf::MEDIA_TYPE => unrecognized(ctx, &e),
         _ => unrecognized(ctx, &format!("couldn't get version/kind; json parse error: {e}")),
     })?;
+    let mut decoded = decoded;
+    if decoded.value.is_null() && ctx.resource.custom.is_none() {
+        decoded.value = Value::Object(Map::new());
+    }
     if !decoded.value.is_object() {
         let why = format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ \
@@ -121,7 +125,7 @@ pub(crate) fn go_json_kind(v: &Value) -> &'static str {
 pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, String> {
     let mut problems = Vec::new();
     let mut de = serde_json::Deserializer::from_slice(bytes);
-    let seed = Node { path: String::new(), problems: &mut problems };
+    let seed = Node { path: String::new(), problems: &mut problems, order: None };
     let value = seed.deserialize(&mut de).and_then(|value| de.end().map(|()| value));
     match value {
         Ok(value) => Ok(Decoded { value, problems }),
@@ -159,6 +163,7 @@ pub(crate) struct ApplyBody {
 /// Reads the body of an apply patch.
 pub(crate) fn apply_body(bytes: &[u8]) -> ApiResult<ApplyBody> {
     let refused = |why: String| ApiError::bad_request(format!("error decoding YAML: {why}"));
+    let converting = |e: &fluxide_goyaml::Error| format!("error converting YAML to JSON: {e}");
     let quick = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
         Some(b'{') => json(bytes).ok().filter(|decoded| decoded.problems.is_empty()),
         _ => None,
@@ -168,7 +173,7 @@ pub(crate) fn apply_body(bytes: &[u8]) -> ApiResult<ApplyBody> {
     }
     let duplicates = match sigs::from_yaml_strict(bytes) {
         Ok(_) => None,
-        Err(e) => Some((e.to_string(), places(&e))),
+        Err(e) => Some((converting(&e), places(&e))),
     };
     match yaml_value(bytes) {
         Ok(Value::Null) => Ok(ApplyBody { value: Value::Object(Map::new()), duplicates }),
@@ -178,7 +183,7 @@ pub(crate) fn apply_body(bytes: &[u8]) -> ApiResult<ApplyBody> {
              map[string]interface {{}}",
             go_json_kind(&other)
         ))),
-        Err(e) => Err(refused(e.to_string())),
+        Err(e) => Err(refused(converting(&e))),
     }
 }
 
@@ -208,6 +213,7 @@ fn places(error: &fluxide_goyaml::Error) -> Vec<String> {
 struct Node<'a> {
     path: String,
     problems: &'a mut Vec<String>,
+    order: Option<&'a mut Vec<String>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -261,18 +267,19 @@ impl<'de> Visitor<'de> for Node<'_> {
         Value::deserialize(d)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
         let mut out = Vec::new();
         loop {
             let path = format!("{}[{}]", self.path, out.len());
-            match seq.next_element_seed(Node { path, problems: &mut *self.problems })? {
+            let order = self.order.as_deref_mut();
+            match seq.next_element_seed(Node { path, problems: &mut *self.problems, order })? {
                 Some(v) => out.push(v),
                 None => return Ok(Value::Array(out)),
             }
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let mut out = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             let path = crate::crd::structural::join(&self.path, &key);
@@ -282,7 +289,11 @@ impl<'de> Visitor<'de> for Node<'_> {
                     self.problems.push(problem);
                 }
             }
-            let v = map.next_value_seed(Node { path, problems: &mut *self.problems })?;
+            if let Some(order) = self.order.as_deref_mut() {
+                order.push(path.clone());
+            }
+            let order = self.order.as_deref_mut();
+            let v = map.next_value_seed(Node { path, problems: &mut *self.problems, order })?;
             out.insert(key, v);
         }
         Ok(Value::Object(out))
@@ -305,6 +316,16 @@ pub(crate) fn options(ctx: &Context) -> ApiResult<Value> {
             "json: cannot unmarshal {} into Go value",
             go_json_kind(&d.value)
         ))),
-        Err(e) => Err(ApiError::bad_request(e)),
+        Err(e) => Err(ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}"))),
     }
+}
+
+/// The paths of all members in the order of the text, to report what is wrong in that order.
+pub(crate) fn member_order(bytes: &[u8]) -> Vec<String> {
+    let mut de = serde_json::Deserializer::from_slice(bytes);
+    let mut order = Vec::new();
+    let mut problems = Vec::new();
+    let seed = Node { path: String::new(), problems: &mut problems, order: Some(&mut order) };
+    let _ = seed.deserialize(&mut de);
+    order
 }

@@ -108,6 +108,11 @@ fn answers_object(r: &Resource) -> bool {
 fn options(ctx: &Context) -> ApiResult<Options> {
     let mut o = Options { dry_run: ctx.dry_run()?, ..Options::default() };
     let query = &ctx.request.query;
+    let runs: Vec<&str> = query.all("dryRun").collect();
+    if runs.iter().any(|run| *run != "All") {
+        let e = FieldError::not_supported("dryRun", json!(runs), &["All"]);
+        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
+    }
     o.grace_seconds = query.number("gracePeriodSeconds");
     o.policy = query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned);
     o.orphan = query.optional_flag("orphanDependents");
@@ -174,14 +179,28 @@ fn delete_object(
         set_finalizers(&mut v, options);
         let grace = grace_seconds(&resource, &v, options);
         let waits = !object::finalizers(&v).is_empty() || grace > 0 || has_own_finalizers(&resource, &v);
+        let is_pod = resource.is("", "pods");
         if options.dry_run {
+            if is_pod {
+                mark(ctx.core, &resource, &mut v, grace);
+            }
             return Ok((!waits, v));
         }
         if !waits {
-            if resource.is("", "pods") {
+            if is_pod {
+                // Pods are marked before they go, whatever time they get.
                 mark(ctx.core, &resource, &mut v, 0);
-                object::metadata(&mut v)
-                    .insert("generation".into(), stored.value["metadata"]["generation"].clone());
+                match ctx.core.store.update(&resource.table, key, stored.revision, v) {
+                    Ok(s) => {
+                        after_write(ctx, &s);
+                        v = s.value.clone();
+                        stored = s;
+                    }
+                    Err(_) => {
+                        stored = again(ctx, key)?;
+                        continue;
+                    }
+                }
             }
             match ctx.core.store.delete(&resource.table, key, stored.revision, v.clone()) {
                 Ok(s) => {
@@ -288,7 +307,9 @@ fn mark(core: &Core, resource: &Resource, v: &mut Value, grace: i64) {
             meta.insert("generation".into(), (g + 1).into());
         }
     }
-    if !already || meta.get("deletionGracePeriodSeconds").and_then(Value::as_i64) != Some(grace) {
+    if !resource.is("", "namespaces")
+        && (!already || meta.get("deletionGracePeriodSeconds").and_then(Value::as_i64) != Some(grace))
+    {
         meta.insert("deletionGracePeriodSeconds".into(), grace.into());
     }
     if resource.is("", "namespaces") {

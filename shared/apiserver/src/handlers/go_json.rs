@@ -6,6 +6,21 @@ pub(crate) fn syntax_error(bytes: &[u8]) -> Option<String> {
     scanner.document().err()
 }
 
+/// Why `bytes` does not decode into a map; `None` when it does.
+pub(crate) fn map_error(bytes: &[u8]) -> Option<String> {
+    if let Some(error) = syntax_error(bytes) {
+        return Some(error);
+    }
+    let found = match bytes.iter().find(|b| !b.is_ascii_whitespace())? {
+        b'{' | b'n' => return None,
+        b'[' => "array",
+        b'"' => "string",
+        b't' | b'f' => "bool",
+        _ => "number",
+    };
+    Some(format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"))
+}
+
 struct Scanner<'a> {
     bytes: &'a [u8],
     position: usize,

@@ -3,7 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod decode;
 pub(crate) mod delete;
-mod go_json;
+pub(crate) mod go_json;
 mod nonresource;
 pub(crate) mod options;
 pub(crate) mod patch;
@@ -59,6 +59,15 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     pub fn not_found(&self, name: &str) -> ApiError {
         ApiError::not_found(&self.resource.group, &self.resource.plural, name)
+    }
+
+    /// Adds warnings that the answer does not carry yet.
+    pub fn warn(&mut self, warnings: Vec<String>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
     }
 
     /// Whether nothing is to be stored; checks the other options of a write on the way.
@@ -146,22 +155,20 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
         return Err(if known { ApiError::unknown_resource() } else { ApiError::unknown_path() });
     };
     if !resource.namespaced && !target.namespace.is_empty() && target.resource != "namespaces" {
-        return Err(ApiError::unknown_resource());
+        let custom = resource.custom.is_some();
+        return Err(if custom { ApiError::unknown_path() } else { ApiError::unknown_resource() });
     }
-    if resource.namespaced && target.namespace.is_empty() {
-        if !target.name.is_empty() {
-            return Err(ApiError::unknown_resource());
-        }
-        if !matches!(target.verb, "list" | "watch") {
-            return Err(ApiError::method_not_allowed());
-        }
-    }
+    check_shape(resource, target)?;
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
     let accepted = output::negotiate(request.header("accept"), transforms)?;
     let mut ctx = Context { core, request, target, user: &user, resource, accepted, warnings: Vec::new() };
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
         ctx.warnings.push(d);
+    }
+    if resource.is("", "endpoints") {
+        ctx.warnings
+            .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
     }
     let mut answer = if target.subresource.is_empty() {
         if !resource.has_verb(target.verb) {
@@ -187,7 +194,10 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
             _ => Err(ApiError::method_not_allowed()),
         }
     } else {
-        let sub = resource.subresource(&target.subresource).ok_or_else(ApiError::unknown_resource)?;
+        let sub = resource.subresource(&target.subresource).ok_or_else(|| match &resource.custom {
+            Some(_) => ctx.not_found(&target.name),
+            None => ApiError::unknown_resource(),
+        })?;
         if !sub.verbs.contains(&target.verb) {
             return Err(ApiError::method_not_allowed());
         }
@@ -209,4 +219,19 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
         a.warnings.append(&mut ctx.warnings);
     }
     answer
+}
+
+/// Collections are created into and listed, objects are named; neither the other way round.
+fn check_shape(resource: &Resource, target: &Target) -> ApiResult<()> {
+    let named = !target.name.is_empty();
+    let everywhere = resource.namespaced && target.namespace.is_empty();
+    match target.verb {
+        "create" if target.subresource.is_empty() && (named || everywhere) => {
+            Err(ApiError::method_not_allowed())
+        }
+        "update" | "patch" if !named => Err(ApiError::method_not_allowed()),
+        "deletecollection" if everywhere => Err(ApiError::method_not_allowed()),
+        "get" | "update" | "patch" | "delete" if everywhere && named => Err(ApiError::unknown_resource()),
+        _ => Ok(()),
+    }
 }

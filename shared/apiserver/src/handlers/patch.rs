@@ -44,6 +44,9 @@ impl PatchKind {
             "application/apply-patch+cbor" => {
                 Err(ApiError::unsupported_media_type("415: Unsupported Media Type").with_empty_details())
             }
+            _ if builtin => {
+                Err(ApiError::unsupported_media_type("415: Unsupported Media Type").with_empty_details())
+            }
             _ => {
                 let strategic = if builtin { "application/strategic-merge-patch+json, " } else { "" };
                 Err(ApiError::unsupported_media_type(format!(
@@ -179,7 +182,7 @@ fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, Dec
 }
 
 /// The Go package of a group's internal types.
-pub(super) fn internal_package(group: &str) -> &str {
+pub(crate) fn internal_package(group: &str) -> &str {
     match group.split('.').next().unwrap_or_default() {
         "" => "core",
         first => first,

@@ -39,6 +39,12 @@ pub(crate) fn put(ctx: &mut Context) -> ApiResult<Answer> {
     })?;
     problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
     report(ctx, validation, &problems)?;
+    if object::name(&scale).is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            ctx.target.name
+        )));
+    }
     if object::name(&scale) != ctx.target.name {
         return Err(ApiError::bad_request(format!(
             "the name of the object ({}) does not match the name on the URL ({})",
@@ -142,7 +148,7 @@ fn write(
             scale = update(&request, &SingleVersion::new(API_VERSION, scale_type()?));
         }
         let replicas = object::at(&scale, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
-        if replicas < 0 {
+        if replicas < 0 && resource.custom.is_none() {
             let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
             return Err(ApiError::invalid("autoscaling", "Scale", &ctx.target.name, vec![error]));
         }

@@ -65,6 +65,7 @@ pub(crate) fn create_object(
         ctx.core.stamp_new(&mut v, &resource);
         strategy::prepare_create(ctx.core, &resource, &mut v)?;
         validate_create(ctx, &v)?;
+        ctx.warn(strategy::warnings(&resource, &v, None));
         admission::validate(ctx, Some(&v), None)?;
         let name = object::name(&v).to_owned();
         let key = ObjectKey::new(if resource.namespaced { object::namespace(&v) } else { "" }, &name);
@@ -94,7 +95,9 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
     fit_namespace(ctx, &mut new)?;
     let name = ctx.target.name.clone();
     if object::name(&new).is_empty() {
-        return Err(ApiError::bad_request("the name of the object must be set"));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
     }
     if object::name(&new) != name {
         return Err(ApiError::bad_request(format!(
@@ -205,9 +208,12 @@ fn finish_update(
     escalation::check(ctx, &new, Some(live))?;
     strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
     fluxide_structured_merge::keep_times(live, &mut new);
-    validate_update(ctx, &new, live)?;
-    admission::validate(ctx, Some(&new), Some(live))?;
     strategy::count_generation(resource, &mut new, live);
+    validate_update(ctx, &new, live)?;
+    if subresource.is_empty() {
+        ctx.warn(strategy::warnings(resource, &new, Some(live)));
+    }
+    admission::validate(ctx, Some(&new), Some(live))?;
     Ok(new)
 }
 
@@ -275,8 +281,20 @@ fn body_object(ctx: &mut Context) -> ApiResult<Value> {
     let decoded = decode::object(ctx)?;
     let resource = ctx.resource.clone();
     let (mut v, mut problems) = (decoded.value, decoded.problems);
+    if resource.custom.is_some() && text(&v, &["kind"]).is_empty() {
+        let body = String::from_utf8_lossy(&ctx.request.body).into_owned();
+        return Err(decode::unrecognized(ctx, &format!("Object 'Kind' is missing in '{body}'")));
+    }
     check_kind(&resource, &mut v)?;
     problems.extend(strategy::decode(&resource, &mut v)?);
+    if problems.len() > 1 && resource.custom.is_none() {
+        let order = decode::member_order(&ctx.request.body);
+        let place = |problem: &String| {
+            let path = problem.split('"').nth(1).unwrap_or_default();
+            order.iter().position(|known| known == path).unwrap_or(order.len())
+        };
+        problems.sort_by_key(place);
+    }
     report(ctx, validation, &problems)?;
     Ok(v)
 }
@@ -335,24 +353,22 @@ pub(crate) fn report(ctx: &mut Context, validation: FieldValidation, problems: &
 
 fn check_kind(resource: &Resource, v: &mut Value) -> ApiResult<()> {
     let (kind, api_version) = (text(v, &["kind"]).to_owned(), text(v, &["apiVersion"]).to_owned());
+    if resource.custom.is_some() {
+        return check_custom_kind(resource, v, &kind, &api_version);
+    }
     let m = object::members(v);
-    if kind.is_empty() && resource.custom.is_none() {
+    if kind.is_empty() {
         m.insert("kind".into(), resource.kind.clone().into());
     }
-    if api_version.is_empty() && resource.custom.is_none() {
+    if api_version.is_empty() {
         m.insert("apiVersion".into(), resource.api_version().into());
     }
-    let kind_ok = kind == resource.kind || kind.is_empty() && resource.custom.is_none();
-    if kind_ok
-        && (api_version == resource.api_version() || api_version.is_empty() && resource.custom.is_none())
-    {
+    let kind_ok = kind == resource.kind || kind.is_empty();
+    if kind_ok && (api_version == resource.api_version() || api_version.is_empty()) {
         return Ok(());
     }
-    if !kind_ok
-        && resource.custom.is_none()
-        && let (group, version) = crate::registry::split_group_version(&api_version)
-        && crate::schema::builtin().kind(group, version, &kind).is_some()
-    {
+    let (group, version) = crate::registry::split_group_version(&api_version);
+    if !kind_ok && crate::schema::builtin().kind(group, version, &kind).is_some() {
         return Err(ApiError::bad_request(format!(
             "{kind} in version \"{version}\" cannot be handled as a {}: converting ({version}.{kind}) to ({}.{}): unknown \
              conversion",
@@ -361,11 +377,10 @@ fn check_kind(resource: &Resource, v: &mut Value) -> ApiResult<()> {
             resource.kind
         )));
     }
-    if !kind_ok || resource.custom.is_some() && kind != resource.kind {
+    if !kind_ok || crate::schema::builtin().kind(group, version, &kind).is_none() {
         return Err(ApiError::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \
+            "{kind} in version \"{version}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \
              \"{api_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-            crate::registry::split_group_version(&api_version).1,
             resource.kind
         )));
     }
@@ -373,6 +388,20 @@ fn check_kind(resource: &Resource, v: &mut Value) -> ApiResult<()> {
         "the API version in the data ({api_version}) does not match the expected API version ({})",
         resource.api_version()
     )))
+}
+
+fn check_custom_kind(resource: &Resource, v: &Value, kind: &str, api_version: &str) -> ApiResult<()> {
+    if api_version != resource.api_version() {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            resource.api_version()
+        )));
+    }
+    if kind == resource.kind {
+        return Ok(());
+    }
+    let error = FieldError::invalid("kind", kind, format!("must be {}", resource.kind));
+    Err(ApiError::invalid(&resource.group, &resource.kind, object::name(v), vec![error]))
 }
 
 fn fit_namespace(ctx: &Context, v: &mut Value) -> ApiResult<()> {

@@ -6,7 +6,6 @@ mod workloads;
 
 use serde_json::{Value, json};
 
-pub(crate) use pods::qos_class;
 pub(crate) use services::Reservations;
 
 use crate::api_error::ApiResult;
@@ -18,7 +17,15 @@ use crate::registry::Resource;
 pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
-            object::child(v, "spec").insert("finalizers".into(), json!(["kubernetes"]));
+            let list = object::child(v, "spec").entry("finalizers").or_insert_with(|| json!([]));
+            if !list.is_array() {
+                *list = json!([]);
+            }
+            if let Some(list) = list.as_array_mut()
+                && !list.iter().any(|f| f == "kubernetes")
+            {
+                list.push("kubernetes".into());
+            }
             object::members(v).insert("status".into(), json!({"phase": "Active"}));
         }
         ("", "secrets") => string_data(v),
@@ -54,6 +61,11 @@ pub(crate) fn prepare_update(
     if resource.is("", "pods") && subresource == "status" {
         pods::complete_addresses(new);
     }
+    if subresource == "finalize" && resource.is("", "namespaces") {
+        let finalizers = new["spec"]["finalizers"].clone();
+        *new = live.clone();
+        object::set_at(new, &["spec", "finalizers"], finalizers);
+    }
     if !subresource.is_empty() {
         return Ok(());
     }
@@ -73,6 +85,7 @@ pub(crate) fn prepare_update(
             object::members(new).insert("status".into(), live["status"].clone());
         }
         ("apps", "daemonsets") => workloads::count_templates(new, live),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => crate::crd::definition::prepare_update(new),
         _ => {}
     }
     Ok(())

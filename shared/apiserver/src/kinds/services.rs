@@ -2,15 +2,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::core::Core;
 use crate::object::{self, text};
+use crate::store::Stored;
 
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
+/// The first address of the /12 that Services get theirs from.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
 const IN_FLIGHT: usize = 512;
 const TRIES: usize = 4096;
 
@@ -216,11 +219,16 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
         .into_iter()
         .filter(|s| object::uid(&s.value) != own_uid)
         .collect();
+    let name = object::name(v).to_owned();
     let spec = object::child(v, "spec");
     let given = spec.get("clusterIP").and_then(Value::as_str).filter(|c| !c.is_empty()).map(str::to_owned);
     let given = given.or_else(|| spec.get("clusterIPs")?.get(0)?.as_str().map(str::to_owned));
     let address = match given {
-        Some(ip) => ip,
+        Some(ip) => {
+            refuse_address(&ip, &spec.get("clusterIPs").cloned().unwrap_or_else(|| json!([ip])), &others)
+                .map_err(|e| ApiError::invalid("", "Service", &name, vec![e]))?;
+            ip
+        }
         None => {
             let taken: HashSet<&str> =
                 others.iter().map(|s| text(&s.value, &["spec", "clusterIP"])).collect();
@@ -236,7 +244,6 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
         return Ok(());
     }
     let mut taken: HashSet<i64> = others.iter().flat_map(|s| all_node_ports(&s.value)).collect();
-    let name = object::name(v).to_owned();
     if kind(v) == "LoadBalancer" && v["spec"]["allocateLoadBalancerNodePorts"] == false {
         return Ok(());
     }
@@ -281,6 +288,22 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
     Ok(())
 }
 
+/// Checks that a chosen address is one that Services may have and no other has.
+fn refuse_address(ip: &str, shown: &Value, others: &[Arc<Stored>]) -> Result<(), FieldError> {
+    let Ok(address) = ip.parse::<Ipv4Addr>() else { return Ok(()) };
+    let refused = |why: &str| {
+        let why = format!("failed to allocate IP {ip}: {why}");
+        Err(FieldError::invalid("spec.clusterIPs", shown.clone(), why))
+    };
+    if u32::from(address) >> 20 != u32::from(FIRST_ADDRESS) >> 20 {
+        return refused("the provided network does not match the current range");
+    }
+    if others.iter().any(|s| text(&s.value, &["spec", "clusterIP"]) == ip) {
+        return refused("provided IP is already allocated");
+    }
+    Ok(())
+}
+
 fn all_node_ports(v: &Value) -> Vec<i64> {
     let mut out = port_numbers(v);
     out.extend(v["spec"]["healthCheckNodePort"].as_i64());
@@ -290,7 +313,7 @@ fn all_node_ports(v: &Value) -> Vec<i64> {
 fn free_address(core: &Core, taken: &HashSet<&str>) -> Option<String> {
     (0..TRIES).find_map(|_| {
         let low = rand::random_range(256..65_000u32);
-        let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 96, 0, 0)) + low).to_string();
+        let ip = Ipv4Addr::from(u32::from(FIRST_ADDRESS) + low).to_string();
         (!taken.contains(ip.as_str()) && core.reservations.take(&ip)).then_some(ip)
     })
 }

@@ -23,6 +23,11 @@ impl Query {
         self.get(key).unwrap_or_default()
     }
 
+    /// All values of a key.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
     /// A boolean the way API machinery reads it: `false` and `0` are false, any other value (even an empty one) is true.
     pub fn flag(&self, key: &str) -> bool {
         self.optional_flag(key).unwrap_or(false)

@@ -122,24 +122,34 @@ impl<'a> Decoder<'a> {
         map: MapRef<'a>,
         ty: TypeRef<'a>,
     ) -> Result<(), DecodeError> {
-        let unknown: Vec<String> = members.keys().filter(|name| map.field(name).is_none()).cloned().collect();
         let outer = self.owner.replace((ty, self.path.len()));
-        for (name, field) in map.fields() {
-            let given = match members.get_mut(name) {
-                Some(value) if !value.is_null() => {
-                    let named = builtin().field_go_type(ty, name, map.field_type(field));
-                    self.path.push(Step::Member(name.clone()));
-                    self.value(value, map.field_type(field), Some(&named))?;
-                    self.path.pop();
-                    true
+        let mut unknown = Vec::new();
+        for (name, value) in members.iter_mut() {
+            self.path.push(Step::Member(name.clone()));
+            match map.field(name) {
+                None => {
+                    self.unknown.push(self.strict_path());
+                    unknown.push(name.clone());
                 }
-                _ => false,
-            };
+                Some(field) if !value.is_null() => {
+                    let named = builtin().field_go_type(ty, name, map.field_type(field));
+                    self.value(value, map.field_type(field), Some(&named))?;
+                }
+                Some(_) => {}
+            }
+            self.path.pop();
+        }
+        for name in unknown {
+            members.remove(&name);
+        }
+        for (name, field) in map.fields() {
+            let given = members.get(name).is_some_and(|value| !value.is_null());
             match field.presence {
                 Presence::Always if !given => {
                     members.insert(name.clone(), zero(map.field_type(field)));
                 }
-                Presence::Nullable if !given => {
+                // The storage does not tell an empty list from none.
+                Presence::Nullable if !given || members.get(name).is_some_and(is_empty_list) => {
                     members.insert(name.clone(), Value::Null);
                 }
                 // An empty list of managed fields asks for a reset, unlike none.
@@ -155,12 +165,6 @@ impl<'a> Decoder<'a> {
             }
         }
         self.owner = outer;
-        for name in unknown {
-            members.remove(&name);
-            self.path.push(Step::Member(name));
-            self.unknown.push(self.strict_path());
-            self.path.pop();
-        }
         Ok(())
     }
 
@@ -225,7 +229,7 @@ impl<'a> Decoder<'a> {
             Value::Number(number) => number.to_string(),
             _ => return Err(QuantityError::Format.into()),
         };
-        *value = Value::from(if text.is_empty() { "0".to_owned() } else { canonical_quantity(&text)? });
+        *value = Value::from(canonical_quantity(&text)?);
         Ok(())
     }
 
@@ -328,6 +332,10 @@ fn zero(ty: TypeRef<'_>) -> Value {
         Some(Form::Scalar(Scalar::Numeric)) => Value::from(0),
         _ => Value::Null,
     }
+}
+
+fn is_empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -14,11 +14,10 @@ use std::sync::LazyLock;
 
 use fluxide_structured_merge::schema::{Schema, TypeId, TypeRef, TypeUse};
 
-pub(crate) use decode::{DecodeError, decode};
+pub(crate) use decode::decode;
 pub(crate) use kind::{BuiltinKind, CustomKind};
 pub(crate) use quantity::{Quantity, canonical_quantity};
 pub(crate) use reset::reset_fields;
-pub(crate) use time::{canonical_micro_time, canonical_time};
 
 /// Every built-in type.
 pub(crate) struct Builtin {

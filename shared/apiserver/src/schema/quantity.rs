@@ -23,7 +23,36 @@ pub(crate) enum QuantityError {
 
 /// The text in the form in which the server writes it.
 pub(crate) fn canonical_quantity(text: &str) -> Result<String, QuantityError> {
-    Quantity::parse(text).map(|quantity| quantity.to_string())
+    let text = text.trim();
+    let quantity = Quantity::parse(text)?;
+    Ok(if is_kept_as_written(text) { text.to_owned() } else { quantity.to_string() })
+}
+
+/// Whether the server takes the text for canonical already, and keeps leading zeros and the like.
+fn is_kept_as_written(text: &str) -> bool {
+    const MOST_DIGITS: usize = 18;
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole = whole.trim_start_matches('0');
+    let digits = format!("{whole}{fraction}");
+    let Ok((family, scale, factor)) = read_suffix(suffix) else { return false };
+    let Ok(value) = digits.parse::<u64>() else { return false };
+    match family {
+        Family::Binary => {
+            let exponent = factor as usize * 10;
+            fraction.is_empty() && whole.len() + exponent * 3 / 10 < 15 && value & 7 != 0
+        }
+        Family::Decimal | Family::Exponent => {
+            let scale = scale - fraction.len() as i32;
+            digits.len() <= MOST_DIGITS
+                && scale >= NANO
+                && scale % 3 == 0
+                && !digits.ends_with("000")
+                && !digits.starts_with('0')
+        }
+    }
 }
 
 /// A quantity: an exact amount and the family of suffixes it is written with.
@@ -53,10 +82,13 @@ impl Quantity {
         let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(number_end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        if text.is_empty() {
             return Err(QuantityError::Format);
         }
         let (family, scale, factor) = read_suffix(suffix)?;
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return Err(QuantityError::Format);
+        }
         if whole.len() + fraction.len() > MAX_DIGITS || scale.abs() > MAX_DIGITS as i32 {
             return Err(QuantityError::Format);
         }
@@ -91,6 +123,14 @@ impl Quantity {
     /// Whether the amount is zero.
     pub(crate) fn is_zero(&self) -> bool {
         self.nanos.is_empty()
+    }
+
+    /// Whether the amount, counted in thousandths in 64 bits, is a whole number. Huge amounts are cut there, and are not.
+    pub(crate) fn is_whole(&self) -> bool {
+        const THOUSANDTH: i128 = 1_000_000;
+        let nanos = self.nano_units().unsigned_abs() as i128;
+        let thousandths = (nanos / THOUSANDTH) + i128::from(nanos % THOUSANDTH != 0);
+        thousandths.min(i128::from(i64::MAX)) % 1000 == 0
     }
 
     /// The amount in thousand-millionths; the largest number when it does not fit.
@@ -150,7 +190,9 @@ impl fmt::Display for Quantity {
             f.write_str("-")?;
         }
         // Binary suffixes are for whole amounts of at least 1024; others are written as decimal.
-        if self.family == Family::Binary && self.whole_units().unsigned_abs() >= 1024 {
+        let fraction = &self.nanos[self.nanos.len().saturating_sub(9)..];
+        let is_whole = fraction.iter().all(|digit| *digit == 0);
+        if self.family == Family::Binary && is_whole && self.whole_units().unsigned_abs() >= 1024 {
             let mut amount = self.whole_units().unsigned_abs();
             let mut suffixes = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].into_iter();
             let mut suffix = suffixes.next().unwrap_or_default();
@@ -288,16 +330,19 @@ mod tests {
             ("1.5Gi", "1536Mi"),
             ("2.5Mi", "2560Ki"),
             ("1e3", "1e3"),
-            ("1E3", "1e3"),
-            ("1500e0", "1500"),
+            ("1E3", "1E3"),
+            ("0010", "0010"),
+            ("1.500", "1.500"),
+            (" 2 ", "2"),
+            ("1500e0", "1500e0"),
             ("-1.5", "-1500m"),
-            ("1.", "1"),
+            ("1.", "1."),
             (".5", "500m"),
             ("0.0000000001", "1n"),
             ("12345678901234567890", "9223372036854775807"),
             ("1000E", "9223372036854775807"),
-            ("1.0001Ki", "1025"),
-            ("+1", "1"),
+            ("1.0001Ki", "1024102400u"),
+            ("+1", "+1"),
             ("128974848", "128974848"),
             ("129e6", "129e6"),
             ("129M", "129M"),
@@ -309,13 +354,15 @@ mod tests {
 
     #[test]
     fn refusals() {
-        for text in ["", "abc", "1.2.3", "-", "1 Gi", "1Gi ", "one"] {
+        for text in ["", "abc", "1.2.3", "-", "1 Gi", "one"] {
             assert_eq!(canonical_quantity(text), Err(QuantityError::Format), "{text}");
         }
         for text in ["1KiB", "1GB", "1gi"] {
             assert!(canonical_quantity(text).is_err(), "{text}");
         }
-        assert_eq!(canonical_quantity("1MM"), Err(QuantityError::Suffix));
+        for text in ["1MM", "--5"] {
+            assert_eq!(canonical_quantity(text), Err(QuantityError::Suffix));
+        }
         assert!(canonical_quantity("1e999999999").is_err());
         assert!(canonical_quantity(&"9".repeat(500)).is_err());
     }

@@ -1,139 +1,70 @@
-//! Validation of `metadata`: names, labels, annotations, owner references, and what updates may not change.
+//! Validation of `metadata`: names, labels, annotations, owner references, finalizers, managers, and what updates may not
+//! change.
 
 use serde_json::Value;
 
 use super::names;
 use crate::api_error::FieldError;
+use crate::handlers::options::check_manager;
 use crate::object::{self, at, text};
 use crate::registry::Resource;
 
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+const LONGEST_SUBRESOURCE: usize = 256;
 
-/// Checks metadata of a new or changed object.
+/// Checks the metadata of a new object, its name by the rule of its kind.
 pub(crate) fn validate(resource: &Resource, v: &Value) -> Vec<FieldError> {
+    let mut errors = object_meta(resource, v, |name| name_problems(resource, name));
+    if resource.custom.is_none() {
+        errors.extend(standard_finalizers(v));
+    }
+    errors
+}
+
+/// Checks the metadata of a changed object as the server does before and within the rules of its kind.
+pub(crate) fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = object_meta(resource, new, names::path_segment);
+    errors.extend(object_meta_update(new, old));
+    errors.extend(object_meta_update(new, old));
+    if resource.custom.is_none() {
+        errors.extend(standard_finalizers(new));
+    }
+    errors
+}
+
+fn object_meta(resource: &Resource, v: &Value, problems: impl Fn(&str) -> Vec<String>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = object::name(v);
     let generate = text(v, &["metadata", "generateName"]);
     if !generate.is_empty() {
-        let trial = generate.trim_end_matches('-');
-        for m in name_problems(resource, trial) {
+        for m in problems(generate.trim_end_matches('-')) {
             errors.push(FieldError::invalid("metadata.generateName", generate, m));
         }
     }
     if name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
     } else {
-        for m in name_problems(resource, name) {
+        for m in problems(name) {
             errors.push(FieldError::invalid("metadata.name", name, m));
         }
     }
     if resource.namespaced && object::namespace(v).is_empty() {
         errors.push(FieldError::required("metadata.namespace", ""));
     }
+    if at(v, &["metadata", "generation"]).and_then(Value::as_i64).is_some_and(|g| g < 0) {
+        let generation = at(v, &["metadata", "generation"]).cloned().unwrap_or_default();
+        errors.push(FieldError::invalid("metadata.generation", generation, super::NOT_NEGATIVE));
+    }
     labels(at(v, &["metadata", "labels"]), "metadata.labels", &mut errors);
-    annotations(at(v, &["metadata", "annotations"]), &mut errors);
+    annotations(at(v, &["metadata", "annotations"]), "metadata.annotations", &mut errors);
     owner_references(at(v, &["metadata", "ownerReferences"]), &mut errors);
-    finalizers(resource, v, &mut errors);
+    finalizers(v, &mut errors);
+    managed_fields(at(v, &["metadata", "managedFields"]), &mut errors);
     errors
 }
 
-fn name_problems(resource: &Resource, name: &str) -> Vec<String> {
-    match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "namespaces") => names::dns1123_label(name),
-        ("", "services") => names::dns1035_label(name),
-        ("rbac.authorization.k8s.io", _) => names::path_segment(name),
-        _ => names::dns1123_subdomain(name),
-    }
-}
-
-/// Checks a map of labels.
-pub(crate) fn labels(v: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
-    for (k, v) in v.and_then(Value::as_object).into_iter().flatten() {
-        for m in names::qualified_name(k) {
-            errors.push(FieldError::invalid(path, k.as_str(), m));
-        }
-        let v = v.as_str().unwrap_or_default();
-        if let Some(m) = crate::selectors::validate_label_value(v) {
-            errors.push(FieldError::invalid(path, v, m));
-        }
-    }
-}
-
-fn annotations(v: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let mut size = 0;
-    for (k, v) in v.and_then(Value::as_object).into_iter().flatten() {
-        for m in names::qualified_name(&k.to_lowercase()) {
-            errors.push(FieldError::invalid("metadata.annotations", k.as_str(), m));
-        }
-        size += k.len() + v.as_str().map_or(0, str::len);
-    }
-    if size > ANNOTATIONS_LIMIT {
-        errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS_LIMIT));
-    }
-}
-
-fn owner_references(v: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let path = "metadata.ownerReferences";
-    let mut controller: Option<String> = None;
-    for r in v.and_then(Value::as_array).into_iter().flatten() {
-        let api_version = text(r, &["apiVersion"]);
-        let bad_version = api_version.is_empty() || api_version.split('/').count() > 2;
-        if bad_version {
-            errors.push(FieldError::invalid(
-                format!("{path}.apiVersion"),
-                api_version,
-                "version must not be empty",
-            ));
-        }
-        for (field, detail) in
-            [("kind", "must not be empty"), ("name", "must not be empty"), ("uid", "must not be empty")]
-        {
-            if text(r, &[field]).is_empty() {
-                errors.push(FieldError::invalid(format!("{path}.{field}"), text(r, &[field]), detail));
-            }
-        }
-        if r.get("controller") == Some(&Value::Bool(true)) {
-            let name = format!("{}/{}", text(r, &["kind"]), text(r, &["name"]));
-            match &controller {
-                Some(first) => errors.push(FieldError::invalid(
-                    path,
-                    v.cloned().unwrap_or_default(),
-                    format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"),
-                )),
-                None => controller = Some(name),
-            }
-        }
-    }
-}
-
-fn finalizers(resource: &Resource, v: &Value, errors: &mut Vec<FieldError>) {
-    for f in object::finalizers(v) {
-        for m in names::qualified_name(f) {
-            errors.push(FieldError::invalid("metadata.finalizers", f, m));
-        }
-        let standard = matches!(f, "orphan" | "foregroundDeletion" | "kubernetes");
-        if !f.contains('/') && !standard && resource.custom.is_none() {
-            errors.push(FieldError::invalid(
-                "metadata.finalizers",
-                f,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            ));
-        }
-    }
-}
-
-/// Checks what an update may not change in metadata.
-pub(crate) fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+fn object_meta_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for field in
-        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
-    {
-        let (n, o) = (at(new, &["metadata", field]), at(old, &["metadata", field]));
-        if n.filter(|v| !v.is_null()) != o.filter(|v| !v.is_null()) {
-            let shown = n.cloned().unwrap_or(Value::Null);
-            errors.push(FieldError::invalid(format!("metadata.{field}"), shown, "field is immutable"));
-        }
-    }
     if object::is_deleting(old) {
         let had = object::finalizers(old);
         let added: Vec<&str> = object::finalizers(new).into_iter().filter(|f| !had.contains(f)).collect();
@@ -148,6 +79,161 @@ pub(crate) fn validate_update(resource: &Resource, new: &Value, old: &Value) -> 
             ));
         }
     }
-    errors.extend(validate(resource, new));
+    for field in
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
+        let (n, o) = (at(new, &["metadata", field]), at(old, &["metadata", field]));
+        if n.filter(|v| !v.is_null()) != o.filter(|v| !v.is_null()) {
+            let shown = n.cloned().unwrap_or(Value::Null);
+            errors.push(FieldError::invalid(format!("metadata.{field}"), shown, "field is immutable"));
+        }
+    }
+    labels(at(new, &["metadata", "labels"]), "metadata.labels", &mut errors);
+    annotations(at(new, &["metadata", "annotations"]), "metadata.annotations", &mut errors);
+    owner_references(at(new, &["metadata", "ownerReferences"]), &mut errors);
+    managed_fields(at(new, &["metadata", "managedFields"]), &mut errors);
     errors
+}
+
+fn name_problems(resource: &Resource, name: &str) -> Vec<String> {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "namespaces" | "services") => names::dns1123_label(name),
+        ("apps", "statefulsets") => names::dns1123_label(name),
+        ("batch", "cronjobs") => {
+            let mut problems = names::dns1123_subdomain(name);
+            if name.len() > 52 {
+                problems.push(names::max_characters(52));
+            }
+            problems
+        }
+        ("rbac.authorization.k8s.io", _) => names::path_segment(name),
+        _ => names::dns1123_subdomain(name),
+    }
+}
+
+/// Checks a map of labels.
+pub(crate) fn labels(v: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+    for (k, v) in v.and_then(Value::as_object).into_iter().flatten() {
+        for m in names::label_key(k) {
+            errors.push(FieldError::invalid(path, k.as_str(), m));
+        }
+        let v = v.as_str().unwrap_or_default();
+        if let Some(m) = crate::selectors::validate_label_value(v) {
+            errors.push(FieldError::invalid(path, v, m));
+        }
+    }
+}
+
+/// Checks a map of annotations.
+pub(crate) fn annotations(v: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+    let mut size = 0;
+    for (k, v) in v.and_then(Value::as_object).into_iter().flatten() {
+        for m in names::qualified_name(&k.to_lowercase()) {
+            errors.push(FieldError::invalid(path, k.as_str(), m));
+        }
+        size += k.len() + v.as_str().map_or(0, str::len);
+    }
+    if size > ANNOTATIONS_LIMIT {
+        errors.push(FieldError::too_long(path, ANNOTATIONS_LIMIT));
+    }
+}
+
+fn owner_references(v: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let path = "metadata.ownerReferences";
+    let mut controller: Option<String> = None;
+    let references: &[Value] = v.and_then(Value::as_array).map_or(&[], Vec::as_slice);
+    for r in references {
+        let api_version = text(r, &["apiVersion"]);
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        if version.is_empty() || version.contains('/') {
+            errors.push(FieldError::invalid(
+                format!("{path}.apiVersion"),
+                api_version,
+                "version must not be empty",
+            ));
+        }
+        for field in ["kind", "name", "uid"] {
+            if text(r, &[field]).is_empty() {
+                errors.push(FieldError::invalid(
+                    format!("{path}.{field}"),
+                    text(r, &[field]),
+                    "must not be empty",
+                ));
+            }
+        }
+        if (group, version, text(r, &["kind"])) == ("", "v1", "Event") {
+            let why = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(super::invalid_text(path, &reference_text(r), why));
+        }
+        if r.get("controller") == Some(&Value::Bool(true)) {
+            let name = format!("{}/{}", text(r, &["kind"]), text(r, &["name"]));
+            match &controller {
+                Some(first) => {
+                    let all: Vec<String> = references.iter().map(reference_text).collect();
+                    let why = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and \
+                         {name}"
+                    );
+                    errors.push(super::invalid_text(path, &format!("[{}]", all.join(",")), &why));
+                }
+                None => controller = Some(name),
+            }
+        }
+    }
+}
+
+/// An owner reference with its members in the order of Go's type.
+fn reference_text(reference: &Value) -> String {
+    super::ordered_text(reference, &["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"])
+}
+
+fn finalizers(v: &Value, errors: &mut Vec<FieldError>) {
+    let finalizers = object::finalizers(v);
+    for f in &finalizers {
+        for m in names::qualified_name(f) {
+            errors.push(FieldError::invalid("metadata.finalizers", *f, m));
+        }
+    }
+    if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
+        let shown: Vec<&str> = finalizers.clone();
+        errors.push(FieldError::invalid(
+            "metadata.finalizers",
+            shown.into_iter().map(Value::from).collect::<Vec<_>>(),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
+}
+
+/// Built-in kinds take only finalizers with a domain, and the standard ones.
+fn standard_finalizers(v: &Value) -> Vec<FieldError> {
+    let named = object::finalizers(v).into_iter().enumerate();
+    named
+        .filter(|(_, f)| !f.contains('/') && !matches!(*f, "orphan" | "foregroundDeletion" | "kubernetes"))
+        .map(|(index, f)| {
+            FieldError::invalid(
+                format!("metadata.finalizers[{index}]"),
+                f,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            )
+        })
+        .collect()
+}
+
+fn managed_fields(v: Option<&Value>, errors: &mut Vec<FieldError>) {
+    for (index, entry) in v.and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let path = format!("metadata.managedFields[{index}]");
+        let operation = text(entry, &["operation"]);
+        if !matches!(operation, "Apply" | "Update") {
+            let why = "must be `Apply` or `Update`";
+            errors.push(FieldError::invalid(format!("{path}.operation"), operation, why));
+        }
+        let fields_type = text(entry, &["fieldsType"]);
+        if !matches!(fields_type, "" | "FieldsV1") {
+            errors.push(FieldError::invalid(format!("{path}.fieldsType"), fields_type, "must be `FieldsV1`"));
+        }
+        errors.extend(check_manager(&format!("{path}.manager"), text(entry, &["manager"])));
+        if text(entry, &["subresource"]).len() > LONGEST_SUBRESOURCE {
+            errors.push(FieldError::too_long(format!("{path}.subresource"), LONGEST_SUBRESOURCE));
+        }
+    }
 }

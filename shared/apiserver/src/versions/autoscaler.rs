@@ -102,7 +102,71 @@ fn annotation(v: &mut Value, key: &str) -> Option<Value> {
 }
 
 fn annotate(v: &mut Value, key: &str, value: &Value) {
-    object::set_at(v, &["metadata", "annotations", key], value.to_string().into());
+    let mut text = String::new();
+    write_ordered(value, &mut text);
+    object::set_at(v, &["metadata", "annotations", key], text.into());
+}
+
+/// JSON with members in the order in which the types of `autoscaling/v1` declare them.
+fn write_ordered(v: &Value, out: &mut String) {
+    const ORDER: [&str; 28] = [
+        "type",
+        "status",
+        "lastTransitionTime",
+        "reason",
+        "message",
+        "object",
+        "pods",
+        "resource",
+        "containerResource",
+        "external",
+        "target",
+        "kind",
+        "name",
+        "apiVersion",
+        "metricName",
+        "metricSelector",
+        "currentValue",
+        "targetValue",
+        "currentAverageUtilization",
+        "currentAverageValue",
+        "targetAverageUtilization",
+        "targetAverageValue",
+        "selector",
+        "averageValue",
+        "container",
+        "ScaleUp",
+        "ScaleDown",
+        "StabilizationWindowSeconds",
+    ];
+    match v {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members
+                .sort_by_key(|(name, _)| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
+            out.push('{');
+            for (index, (name, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_ordered(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_ordered(item, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
 }
 
 fn metric_to_v1(m: &Value) -> Value {

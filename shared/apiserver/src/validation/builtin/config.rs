@@ -22,7 +22,7 @@ pub(super) fn config_map(resource: &Resource, v: &Value, old: Option<&Value>, er
         key_problems(key, "data", errors);
         if v.get("binaryData").and_then(|data| data.get(key)).is_some() {
             let why = "duplicate of key present in binaryData";
-            errors.push(FieldError::invalid(format!("data[{key}]"), key, why));
+            errors.push(FieldError::invalid(format!("data[{key}]"), key.as_str(), why));
         }
         size += value.as_str().map_or(0, str::len);
     }
@@ -63,8 +63,7 @@ pub(super) fn secret(resource: &Resource, v: &Value, old: Option<&Value>, errors
             }
         }
         kind @ ("kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson") => {
-            let key =
-                if kind == "kubernetes.io/dockercfg" { ".dockercfg" } else { ".dockerconfigjson" };
+            let key = if kind == "kubernetes.io/dockercfg" { ".dockercfg" } else { ".dockerconfigjson" };
             let Some(value) = entry(key) else {
                 required(key, errors);
                 return;
@@ -74,16 +73,12 @@ pub(super) fn secret(resource: &Resource, v: &Value, old: Option<&Value>, errors
                 errors.push(FieldError::invalid(path, "<secret contents redacted>", why));
             }
         }
-        "kubernetes.io/basic-auth" => {
-            if entry("username").is_none() && entry("password").is_none() {
-                required("username", errors);
-                required("password", errors);
-            }
+        "kubernetes.io/basic-auth" if entry("username").is_none() && entry("password").is_none() => {
+            required("username", errors);
+            required("password", errors);
         }
-        "kubernetes.io/ssh-auth" => {
-            if entry("ssh-privatekey").is_none_or(|value| decoded(value).is_empty()) {
-                required("ssh-privatekey", errors);
-            }
+        "kubernetes.io/ssh-auth" if entry("ssh-privatekey").is_none_or(|value| decoded(value).is_empty()) => {
+            required("ssh-privatekey", errors);
         }
         "kubernetes.io/tls" => {
             for key in ["tls.crt", "tls.key"] {

@@ -5,17 +5,25 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::names;
-use super::{integer, items, label_name, member, not_negative, one_of, port, port_number, string};
+use super::volumes::{Volumes, descending_path};
+use super::{integer, items, label_name, member, not_negative, one_of, port, port_number, security, string};
 use crate::api_error::FieldError;
 use crate::schema::Quantity;
 
+const ENVIRONMENT_FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
 /// Checks the containers of a pod.
-pub(super) fn regular(
-    spec: &Value,
-    path: &str,
-    volumes: &BTreeSet<String>,
-    errors: &mut Vec<FieldError>,
-) {
+pub(super) fn regular(spec: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
     let containers = items(spec, "containers");
     if containers.is_empty() {
         errors.push(FieldError::required(path, ""));
@@ -24,30 +32,34 @@ pub(super) fn regular(
     let mut seen = BTreeSet::new();
     for (index, container) in containers.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        common(container, &path, volumes, errors);
+        common(spec, container, &path, volumes, errors);
         let name = string(container, "name");
         if !seen.insert(name) {
             errors.push(FieldError::duplicate(format!("{path}.name"), name));
         }
-        lifecycle_and_probes(container, &path, errors);
+        lifecycle_and_probes(spec, container, &path, errors);
+        restart_policy(container, &path, errors);
     }
     host_ports(containers, path, errors);
 }
 
 /// Checks the init containers of a pod; they share names with the regular ones.
-pub(super) fn init(spec: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mut Vec<FieldError>) {
+pub(super) fn init(spec: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
     let mut seen: BTreeSet<&str> =
         items(spec, "containers").iter().map(|container| string(container, "name")).collect();
     for (index, container) in items(spec, "initContainers").iter().enumerate() {
         let at = format!("{path}[{index}]");
-        common(container, &at, volumes, errors);
+        common(spec, container, &at, volumes, errors);
         let name = string(container, "name");
         if !seen.insert(name) && !name.is_empty() {
             errors.push(FieldError::duplicate(format!("{at}.name"), name));
         }
         host_ports(std::slice::from_ref(container), path, errors);
+        if member(container, "restartPolicy").is_some() {
+            one_of(container, "restartPolicy", &at, &["Always", "Never", "OnFailure"], errors);
+        }
         if string(container, "restartPolicy") == "Always" {
-            lifecycle_and_probes(container, &at, errors);
+            lifecycle_and_probes(spec, container, &at, errors);
             continue;
         }
         for member_name in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
@@ -61,7 +73,7 @@ pub(super) fn init(spec: &Value, path: &str, volumes: &BTreeSet<String>, errors:
     }
 }
 
-fn common(container: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mut Vec<FieldError>) {
+fn common(spec: &Value, container: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
     let name = string(container, "name");
     if name.is_empty() {
         errors.push(FieldError::required(format!("{path}.name"), ""));
@@ -71,13 +83,16 @@ fn common(container: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mu
     if string(container, "image").is_empty() {
         errors.push(FieldError::required(format!("{path}.image"), ""));
     }
-    one_of(container, "terminationMessagePolicy", path, &["FallbackToLogsOnError", "File"], errors);
+    one_of(container, "terminationMessagePolicy", path, &["File", "FallbackToLogsOnError"], errors);
     ports(container, &format!("{path}.ports"), errors);
     env(container, &format!("{path}.env"), errors);
     env_from(container, &format!("{path}.envFrom"), errors);
     mounts(container, &format!("{path}.volumeMounts"), volumes, errors);
+    devices(container, &format!("{path}.volumeDevices"), volumes, errors);
     one_of(container, "imagePullPolicy", path, &["Always", "IfNotPresent", "Never"], errors);
     resources(&container["resources"], &format!("{path}.resources"), errors);
+    resize_policy(container, spec, &format!("{path}.resizePolicy"), errors);
+    security::container(container, path, spec.get("hostUsers") != Some(&Value::Bool(false)), errors);
 }
 
 fn ports(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
@@ -137,13 +152,11 @@ fn env(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
         let mut sources = 0;
         if let Some(reference) = member(from, "fieldRef") {
             sources += 1;
-            field_reference(reference, &format!("{path}.fieldRef"), errors);
+            field_reference(reference, &ENVIRONMENT_FIELDS, &format!("{path}.fieldRef"), errors);
         }
         if let Some(reference) = member(from, "resourceFieldRef") {
             sources += 1;
-            if string(reference, "resource").is_empty() {
-                errors.push(FieldError::required(format!("{path}.resourceFieldRef.resource"), ""));
-            }
+            resource_field(reference, false, &format!("{path}.resourceFieldRef"), errors);
         }
         for name in ["configMapKeyRef", "secretKeyRef"] {
             if let Some(reference) = member(from, name) {
@@ -165,7 +178,8 @@ fn env(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn field_reference(reference: &Value, path: &str, errors: &mut Vec<FieldError>) {
+/// Checks a reference to a field of the pod.
+pub(super) fn field_reference(reference: &Value, usable: &[&str], path: &str, errors: &mut Vec<FieldError>) {
     const KNOWN: [&str; 12] = [
         "metadata.name",
         "metadata.namespace",
@@ -179,17 +193,6 @@ fn field_reference(reference: &Value, path: &str, errors: &mut Vec<FieldError>) 
         "status.phase",
         "status.hostIP",
         "status.podIP",
-    ];
-    const USABLE: [&str; 9] = [
-        "metadata.name",
-        "metadata.namespace",
-        "metadata.uid",
-        "spec.nodeName",
-        "spec.serviceAccountName",
-        "status.hostIP",
-        "status.hostIPs",
-        "status.podIP",
-        "status.podIPs",
     ];
     let field = string(reference, "fieldPath");
     if string(reference, "apiVersion").is_empty() {
@@ -215,14 +218,35 @@ fn field_reference(reference: &Value, path: &str, errors: &mut Vec<FieldError>) 
             }
         };
         errors.extend(problems.into_iter().map(|m| FieldError::invalid(path, key, m)));
-    } else if !KNOWN.contains(&field) && !USABLE.contains(&field) {
+    } else if !KNOWN.contains(&field) && !usable.contains(&field) {
         errors.push(FieldError::invalid(
             format!("{path}.fieldPath"),
             field,
             format!("error converting fieldPath: field label not supported: {field}"),
         ));
-    } else if !USABLE.contains(&field) {
-        errors.push(FieldError::not_supported(format!("{path}.fieldPath"), field, &USABLE));
+    } else if !usable.contains(&field) {
+        errors.push(FieldError::not_supported(format!("{path}.fieldPath"), field, usable));
+    }
+}
+
+/// Checks a reference to an amount that a container asks for or may use.
+pub(super) fn resource_field(v: &Value, in_volume: bool, path: &str, errors: &mut Vec<FieldError>) {
+    const KNOWN: [&str; 6] = [
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
+    let resource = string(v, "resource");
+    let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
+    if in_volume && string(v, "containerName").is_empty() {
+        errors.push(FieldError::required(format!("{path}.containerName"), ""));
+    } else if resource.is_empty() {
+        errors.push(FieldError::required(format!("{path}.resource"), ""));
+    } else if !KNOWN.contains(&resource) && !huge {
+        errors.push(FieldError::not_supported(format!("{path}.resource"), resource, &KNOWN));
     }
 }
 
@@ -269,7 +293,7 @@ fn env_from(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn mounts(container: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mut Vec<FieldError>) {
+fn mounts(container: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
     let mut seen = BTreeSet::new();
     for (index, mount) in items(container, "volumeMounts").iter().enumerate() {
         let at = format!("{path}[{index}]");
@@ -277,7 +301,7 @@ fn mounts(container: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mu
         if name.is_empty() {
             errors.push(FieldError::required(format!("{at}.name"), ""));
         }
-        if !volumes.contains(name) {
+        if !volumes.contains_key(name) {
             errors.push(FieldError::not_found(format!("{at}.name"), name));
         }
         if mount_path.is_empty() {
@@ -286,13 +310,9 @@ fn mounts(container: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mu
         if !seen.insert(mount_path) {
             errors.push(FieldError::invalid(format!("{at}.mountPath"), mount_path, "must be unique"));
         }
+        device_conflicts(container, name, mount_path, &at, errors);
         let sub_path = string(mount, "subPath");
-        if sub_path.starts_with('/') {
-            errors.push(FieldError::invalid(format!("{path}.subPath"), sub_path, "must be a relative path"));
-        }
-        if sub_path.split('/').any(|part| part == "..") {
-            errors.push(FieldError::invalid(format!("{path}.subPath"), sub_path, "must not contain '..'"));
-        }
+        descending_path(sub_path, &format!("{path}.subPath"), errors);
         let expression = string(mount, "subPathExpr");
         if !expression.is_empty() && !sub_path.is_empty() {
             errors.push(FieldError::invalid(
@@ -301,28 +321,119 @@ fn mounts(container: &Value, path: &str, volumes: &BTreeSet<String>, errors: &mu
                 "subPathExpr and subPath are mutually exclusive",
             ));
         }
+        descending_path(expression, &format!("{path}.subPathExpr"), errors);
+        propagation(mount, container, &format!("{path}.mountPropagation"), errors);
+    }
+}
+
+fn device_conflicts(container: &Value, name: &str, mount_path: &str, at: &str, errors: &mut Vec<FieldError>) {
+    let devices = items(container, "volumeDevices");
+    if devices.iter().any(|device| string(device, "name") == name) {
+        let why = "must not already exist in volumeDevices";
+        errors.push(FieldError::invalid(format!("{at}.name"), name, why));
+    }
+    if devices.iter().any(|device| string(device, "devicePath") == mount_path) {
+        let why = "must not already exist as a path in volumeDevices";
+        errors.push(FieldError::invalid(format!("{at}.mountPath"), mount_path, why));
+    }
+}
+
+fn propagation(mount: &Value, container: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let Some(mode) = member(mount, "mountPropagation").and_then(Value::as_str) else { return };
+    let supported = ["Bidirectional", "HostToContainer", "None"];
+    if !supported.contains(&mode) {
+        errors.push(FieldError::not_supported(path, mode, &supported));
+    }
+    if mode == "Bidirectional" && container["securityContext"]["privileged"] != true {
+        let why = "Bidirectional mount propagation is available only to privileged containers";
+        errors.push(FieldError::forbidden(path, why));
+    }
+}
+
+fn devices(container: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
+    let (mut paths, mut names_seen) = (BTreeSet::new(), BTreeSet::new());
+    for (index, device) in items(container, "volumeDevices").iter().enumerate() {
+        let at = format!("{path}[{index}]");
+        let (name, device_path) = (string(device, "name"), string(device, "devicePath"));
+        let mut wrong = |field: &str, value: &str, why: &str| {
+            errors.push(FieldError::invalid(format!("{at}.{field}"), value, why));
+        };
+        if name.is_empty() {
+            errors.push(FieldError::required(format!("{at}.name"), ""));
+        } else if !names_seen.insert(name) {
+            wrong("name", name, "must be unique");
+        }
+        match volumes.get(name) {
+            None => errors.push(FieldError::not_found(format!("{at}.name"), name)),
+            Some(false) => {
+                let why =
+                    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                errors.push(FieldError::invalid(format!("{at}.name"), name, why));
+            }
+            Some(true) => {}
+        }
+        let mut wrong = |field: &str, value: &str, why: &str| {
+            errors.push(FieldError::invalid(format!("{at}.{field}"), value, why));
+        };
+        if paths.contains(device_path) {
+            wrong("devicePath", device_path, "must be unique");
+        }
+        if device_path.split('/').any(|part| part == "..") {
+            wrong("devicePath", device_path, "can not contain backsteps ('..')");
+        } else {
+            paths.insert(device_path);
+        }
+        let mounts = items(container, "volumeMounts");
+        if mounts.iter().any(|mount| string(mount, "name") == name) {
+            wrong("name", name, "must not already exist in volumeMounts");
+        }
+        if mounts.iter().any(|mount| string(mount, "mountPath") == device_path) {
+            wrong("devicePath", device_path, "must not already exist as a path in volumeMounts");
+        }
+        if device_path.is_empty() {
+            errors.push(FieldError::required(format!("{at}.devicePath"), ""));
+        }
+    }
+}
+
+fn resize_policy(container: &Value, spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let mut seen = BTreeSet::new();
+    for (index, v) in items(container, "resizePolicy").iter().enumerate() {
+        let (name, policy) = (string(v, "resourceName"), string(v, "restartPolicy"));
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(format!("{path}[{index}]"), name));
+        }
+        for (found, supported) in [(name, ["cpu", "memory"]), (policy, ["NotRequired", "RestartContainer"])] {
+            if found.is_empty() {
+                errors.push(FieldError::required(path, ""));
+            } else if !supported.contains(&found) {
+                errors.push(FieldError::not_supported(path, found, &supported));
+            }
+        }
+        if string(spec, "restartPolicy") == "Never" && policy != "NotRequired" {
+            let why = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
+            errors.push(FieldError::invalid(path, policy, why));
+        }
     }
 }
 
 /// Checks requests and limits.
-fn resources(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+pub(super) fn resources(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let amounts = |name: &str| v.get(name).and_then(Value::as_object);
     for list in ["limits", "requests"] {
         for (name, amount) in amounts(list).into_iter().flatten() {
             let at = format!("{path}.{list}[{name}]");
-            resource_name(name, &at, errors);
             let text = amount.as_str().unwrap_or_default();
+            resource_name(name, &at, errors);
+            super::quantity_value(name, text, &at, errors);
             let Ok(quantity) = Quantity::parse(text) else { continue };
-            if quantity.is_negative() {
-                errors.push(FieldError::invalid(&at, text, super::NOT_NEGATIVE));
-            }
             if list == "limits" {
                 continue;
             }
             let limit = amounts("limits").and_then(|limits| limits.get(name)).and_then(Value::as_str);
-            let overcommitted = !name.contains('/') && !name.starts_with("hugepages-");
+            let overcommits = may_overcommit(name);
             match limit.and_then(|limit| Some((limit, Quantity::parse(limit).ok()?))) {
-                Some((limit, most)) if !overcommitted && most != quantity => {
+                Some((limit, most)) if !overcommits && most != quantity => {
                     let why = format!("must be equal to {name} limit of {limit}");
                     errors.push(FieldError::invalid(format!("{path}.requests"), text, why));
                 }
@@ -330,7 +441,7 @@ fn resources(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
                     let why = format!("must be less than or equal to {name} limit of {limit}");
                     errors.push(FieldError::invalid(format!("{path}.requests"), text, why));
                 }
-                None if !overcommitted => errors.push(FieldError::required(
+                None if !overcommits => errors.push(FieldError::required(
                     format!("{path}.limits"),
                     "Limit must be set for non overcommitable resources",
                 )),
@@ -338,10 +449,52 @@ fn resources(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
             }
         }
     }
+    let named = |wanted: fn(&str) -> bool| {
+        ["limits", "requests"]
+            .iter()
+            .any(|list| amounts(list).is_some_and(|m| m.keys().any(|name| wanted(name))))
+    };
+    if named(|name| name.starts_with("hugepages-")) && !named(|name| matches!(name, "cpu" | "memory")) {
+        errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
+    }
 }
 
-fn resource_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
-    const STANDARD: [&str; 21] = [
+/// Checks the name of a resource that a container may use.
+pub(super) fn resource_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let before = errors.len();
+    any_resource_name(name, path, errors);
+    if !name.contains('/') {
+        if !is_container_resource(name) {
+            errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
+        }
+    } else if errors.len() == before && !name.contains("kubernetes.io/") && !super::is_extended_resource(name)
+    {
+        errors.push(FieldError::invalid(path, name, "doesn't follow extended resource name standard"));
+    }
+}
+
+/// Checks the name of any resource.
+pub(super) fn any_resource_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let problems = names::qualified_name(name);
+    if problems.is_empty() && !name.contains('/') && !is_standard_resource(name) {
+        let why = "must be a standard resource type or fully qualified";
+        errors.push(FieldError::invalid(path, name, why));
+    }
+    errors.extend(problems.into_iter().map(|m| FieldError::invalid(path, name, m)));
+}
+
+fn is_container_resource(name: &str) -> bool {
+    matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
+}
+
+/// Whether more of a resource may be asked for than there is.
+pub(super) fn may_overcommit(name: &str) -> bool {
+    !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
+}
+
+/// Whether Kubernetes itself defines the resource.
+pub(super) fn is_standard_resource(name: &str) -> bool {
+    const STANDARD: [&str; 20] = [
         "cpu",
         "memory",
         "ephemeral-storage",
@@ -362,37 +515,22 @@ fn resource_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
         "secrets",
         "configmaps",
         "persistentvolumeclaims",
-        "count",
     ];
-    let problems = names::qualified_name(name);
-    if !problems.is_empty() {
-        errors.extend(problems.into_iter().map(|m| FieldError::invalid(path, name, m)));
-        return;
-    }
-    if name.contains('/') || name.starts_with("hugepages-") {
-        return;
-    }
-    if !STANDARD.contains(&name) {
-        let why = "must be a standard resource type or fully qualified";
-        errors.push(FieldError::invalid(path, name, why));
-    }
-    if !["cpu", "memory", "ephemeral-storage"].contains(&name) {
-        errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
-    }
+    STANDARD.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
 }
 
-fn lifecycle_and_probes(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn lifecycle_and_probes(spec: &Value, container: &Value, path: &str, errors: &mut Vec<FieldError>) {
     if let Some(lifecycle) = member(container, "lifecycle") {
         for name in ["postStart", "preStop"] {
             if let Some(hook) = member(lifecycle, name) {
-                handler(hook, &format!("{path}.lifecycle.{name}"), errors);
+                handler(spec, hook, &format!("{path}.lifecycle.{name}"), errors);
             }
         }
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let Some(probe) = member(container, name) else { continue };
         let path = format!("{path}.{name}");
-        handler(probe, &path, errors);
+        handler(spec, probe, &path, errors);
         for number in
             ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
         {
@@ -416,7 +554,7 @@ fn lifecycle_and_probes(container: &Value, path: &str, errors: &mut Vec<FieldErr
 }
 
 /// What a probe or hook does; exactly one of several.
-fn handler(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn handler(spec: &Value, v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let mut found = false;
     for name in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
         let Some(action) = member(v, name) else { continue };
@@ -440,12 +578,37 @@ fn handler(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
                     let supported = ["HTTP", "HTTPS"];
                     errors.push(FieldError::not_supported(format!("{at}.scheme"), scheme, &supported));
                 }
+                for header in items(action, "httpHeaders") {
+                    let name = string(header, "name");
+                    for m in names::http_header(name) {
+                        errors.push(FieldError::invalid(format!("{at}.httpHeaders"), name, m));
+                    }
+                }
             }
-            "tcpSocket" | "grpc" => port(action.get("port"), &format!("{at}.port"), errors),
+            "tcpSocket" => port(action.get("port"), &format!("{at}.port"), errors),
+            "grpc" => port_number(integer(action, "port"), &format!("{at}.port"), errors),
+            "sleep" => {
+                let (seconds, grace) =
+                    (integer(action, "seconds"), integer(spec, "terminationGracePeriodSeconds"));
+                if !(0..=grace).contains(&seconds) {
+                    let why =
+                        format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+                    errors.push(FieldError::invalid(at, seconds, why));
+                }
+            }
             _ => {}
         }
     }
     if !found {
         errors.push(FieldError::required(path, "must specify a handler type"));
+    }
+}
+
+fn restart_policy(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    if let Some(policy) = member(container, "restartPolicy").and_then(Value::as_str)
+        && !matches!(policy, "Always" | "Never" | "OnFailure")
+    {
+        let supported = ["Always", "Never", "OnFailure"];
+        errors.push(FieldError::not_supported(format!("{path}.restartPolicy"), policy, &supported));
     }
 }

@@ -61,9 +61,9 @@ fn generated_selector(v: &Value, errors: &mut Vec<FieldError>) {
     let labels = wanted.get("matchLabels").and_then(Value::as_object);
     let alone = labels.is_some_and(|labels| {
         labels.len() == 1
-            && labels.iter().all(|(key, value)| {
-                (key == UID || key == "controller-uid") && value.as_str() == Some(uid)
-            })
+            && labels
+                .iter()
+                .all(|(key, value)| (key == UID || key == "controller-uid") && value.as_str() == Some(uid))
     });
     if !alone || !items(wanted, "matchExpressions").is_empty() {
         errors.push(invalid_text(
@@ -197,11 +197,7 @@ fn parse_schedule(text: &str) -> Result<(), String> {
     }
     let fields: Vec<&str> = text.split_whitespace().collect();
     if fields.len() != 5 {
-        return Err(format!(
-            "expected exactly 5 fields, found {}: [{}]",
-            fields.len(),
-            fields.join(" ")
-        ));
+        return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
     }
     const MONTHS: &[&str] =
         &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];

@@ -2,7 +2,9 @@
 //!
 //! Objects come here decoded and defaulted. The order of the errors is the server's: it is visible in its messages.
 
+mod affinity;
 mod autoscaling;
+mod cluster;
 mod config;
 mod containers;
 mod events;
@@ -10,6 +12,7 @@ mod jobs;
 mod networking;
 mod pods;
 mod rbac;
+mod security;
 mod selector;
 mod services;
 mod storage;
@@ -22,6 +25,7 @@ use serde_json::Value;
 use super::{IMMUTABLE, NOT_NEGATIVE, metadata};
 use crate::api_error::FieldError;
 use crate::registry::Resource;
+use crate::schema::Quantity;
 
 /// Everything that is wrong with a new object.
 pub(crate) fn validate_create(resource: &Resource, v: &Value) -> Vec<FieldError> {
@@ -38,8 +42,10 @@ pub(crate) fn validate_update(
     old: &Value,
 ) -> Vec<FieldError> {
     let mut errors = metadata::validate_update(resource, new, old);
-    if subresource.is_empty() || subresource == "scale" {
-        validate(resource, new, Some(old), &mut errors);
+    match subresource {
+        "" | "scale" => validate(resource, new, Some(old), &mut errors),
+        "status" => validate_status(resource, new, old, &mut errors),
+        _ => {}
     }
     errors
 }
@@ -49,12 +55,19 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("", "configmaps") => config::config_map(resource, v, old, errors),
         ("", "secrets") => config::secret(resource, v, old, errors),
         ("", "services") => services::service(v, old, errors),
+        ("", "endpoints") => services::endpoints(v, old, errors),
         ("", "pods") => pods::pod(v, old, errors),
-        ("", "persistentvolumeclaims") => storage::claim(resource, v, old, errors),
+        ("", "podtemplates") => pods::template(&v["template"], "template", errors),
+        ("", "persistentvolumeclaims") => storage::claim(v, old, errors),
+        ("", "persistentvolumes") => storage::volume(v, old, errors),
         ("", "replicationcontrollers") => workloads::replication_controller(v, errors),
-        ("" | "events.k8s.io", "events") => events::event(v, old, errors),
+        ("", "resourcequotas") => cluster::resource_quota(v, old, errors),
+        ("", "limitranges") => cluster::limit_range(v, errors),
+        ("", "nodes") => cluster::node(v, old, errors),
+        ("" | "events.k8s.io", "events") => events::event(resource, v, old, errors),
         ("storage.k8s.io", "storageclasses") => storage::class(v, old, errors),
         ("coordination.k8s.io", "leases") => events::lease(v, errors),
+        ("scheduling.k8s.io", "priorityclasses") => cluster::priority_class(v, old, errors),
         ("apps", "deployments") => workloads::deployment(v, old, errors),
         ("apps", "replicasets") => workloads::replica_set(v, old, errors),
         ("apps", "daemonsets") => workloads::daemon_set(v, old, errors),
@@ -63,12 +76,51 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("batch", "cronjobs") => jobs::cron_job(v, errors),
         ("autoscaling", "horizontalpodautoscalers") => autoscaling::autoscaler(v, errors),
         ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget(v, errors),
-        ("networking.k8s.io", "ingresses") => networking::ingress(v, errors),
-        ("networking.k8s.io", "networkpolicies") => networking::policy(v, errors),
+        ("networking.k8s.io", "ingresses") => networking::ingress(v, old, errors),
+        ("networking.k8s.io", "ingressclasses") => networking::ingress_class(v, old, errors),
+        ("networking.k8s.io", "networkpolicies") => networking::policy(v, old, errors),
         ("rbac.authorization.k8s.io", "roles") => rbac::rules(v, true, errors),
         ("rbac.authorization.k8s.io", "clusterroles") => rbac::rules(v, false, errors),
         ("rbac.authorization.k8s.io", "rolebindings") => rbac::binding(v, old, true, errors),
         ("rbac.authorization.k8s.io", "clusterrolebindings") => rbac::binding(v, old, false, errors),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            errors.extend(crate::crd::definition_validation::validate(v, old));
+        }
+        _ => {}
+    }
+}
+
+fn validate_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let status = &v["status"];
+    let counts = |names: &[&str], errors: &mut Vec<FieldError>| {
+        for name in names {
+            not_negative(status, name, "status", errors);
+        }
+    };
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "services") => services::service_status(v, old, errors),
+        ("networking.k8s.io", "ingresses") => networking::ingress_status(v, old, errors),
+        ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget_status(v, errors),
+        ("autoscaling", "horizontalpodautoscalers") => {
+            counts(&["currentReplicas", "desiredReplicas"], errors);
+        }
+        ("apps", "deployments" | "replicasets" | "statefulsets") | ("", "replicationcontrollers") => {
+            workloads::replica_status(resource, v, old, errors);
+        }
+        ("apps", "daemonsets") => counts(
+            &[
+                "currentNumberScheduled",
+                "numberMisscheduled",
+                "desiredNumberScheduled",
+                "numberReady",
+                "observedGeneration",
+                "updatedNumberScheduled",
+                "numberAvailable",
+                "numberUnavailable",
+                "collisionCount",
+            ],
+            errors,
+        ),
         _ => {}
     }
 }
@@ -147,4 +199,57 @@ fn one_of(v: &Value, name: &str, path: &str, allowed: &[&str], errors: &mut Vec<
         }
         _ => {}
     }
+}
+
+/// A name that is part of a path.
+fn segment(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    if name.is_empty() {
+        errors.push(FieldError::required(path, ""));
+    }
+    for m in super::names::path_segment(name) {
+        errors.push(FieldError::invalid(path, name, m));
+    }
+}
+
+fn not_negative_quantity(amount: &str, path: &str, errors: &mut Vec<FieldError>) {
+    if Quantity::parse(amount).is_ok_and(|q| q.is_negative()) {
+        errors.push(FieldError::invalid(path, amount, NOT_NEGATIVE));
+    }
+}
+
+/// Checks that an amount is more than nothing, and says whether it is.
+fn positive_quantity(amount: &str, path: &str, errors: &mut Vec<FieldError>) -> bool {
+    let positive = Quantity::parse(amount).is_ok_and(|q| !q.is_negative() && !q.is_zero());
+    if !positive {
+        errors.push(FieldError::invalid(path, amount, "must be greater than zero"));
+    }
+    positive
+}
+
+/// Checks the amount of a resource; objects and devices come whole.
+fn quantity_value(resource: &str, amount: &str, path: &str, errors: &mut Vec<FieldError>) {
+    not_negative_quantity(amount, path, errors);
+    let counted = matches!(
+        resource,
+        "pods"
+            | "services"
+            | "replicationcontrollers"
+            | "resourcequotas"
+            | "secrets"
+            | "configmaps"
+            | "persistentvolumeclaims"
+            | "services.nodeports"
+            | "services.loadbalancers"
+    );
+    if (counted || is_extended_resource(resource)) && Quantity::parse(amount).is_ok_and(|q| !q.is_whole()) {
+        errors.push(FieldError::invalid(path, amount, "must be an integer"));
+    }
+}
+
+/// Whether a resource is something that only a device or another vendor defines.
+fn is_extended_resource(name: &str) -> bool {
+    name.contains('/')
+        && !name.contains("kubernetes.io/")
+        && !name.starts_with("requests.")
+        && super::names::qualified_name(&format!("requests.{name}")).is_empty()
 }

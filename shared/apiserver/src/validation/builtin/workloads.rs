@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::super::invalid_text;
-use super::{immutable, integer, items, member, not_negative, pods, selector, string};
+use super::{integer, items, member, not_negative, pods, selector, storage, string};
 use crate::api_error::{FieldError, FieldErrorKind};
+use crate::registry::Resource;
 
 const NO_MATCH: &str = "`selector` does not match template `labels`";
 
@@ -107,6 +108,10 @@ pub(super) fn stateful_set(v: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
         )),
     }
     stateful_set_strategy(&spec["updateStrategy"], errors);
+    retention(spec, errors);
+    if old.is_none() {
+        claim_templates(spec, errors);
+    }
     not_negative(spec, "replicas", "spec", errors);
     not_negative(spec, "minReadySeconds", "spec", errors);
     if let Some(ordinals) = member(spec, "ordinals") {
@@ -154,6 +159,30 @@ pub(super) fn stateful_set(v: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
                  'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
             ));
         }
+    }
+}
+
+fn retention(spec: &Value, errors: &mut Vec<FieldError>) {
+    let Some(policy) = member(spec, "persistentVolumeClaimRetentionPolicy") else { return };
+    for name in ["whenDeleted", "whenScaled"] {
+        let path = format!("spec.persistentVolumeClaimRetentionPolicy.{name}");
+        match string(policy, name) {
+            "Delete" | "Retain" => {}
+            other => errors.push(FieldError::not_supported(path, other, &["Retain", "Delete"])),
+        }
+    }
+}
+
+fn claim_templates(spec: &Value, errors: &mut Vec<FieldError>) {
+    for (index, template) in items(spec, "volumeClaimTemplates").iter().enumerate() {
+        let path = format!("spec.volumeClaimTemplates[{index}]");
+        let name = string(&template["metadata"], "name");
+        if name.is_empty() {
+            errors.push(FieldError::required(format!("{path}.metadata.name"), ""));
+        } else {
+            super::subdomain_name(name, &format!("{path}.metadata.name"), errors);
+        }
+        storage::claim_spec(&template["spec"], &format!("{path}.spec"), errors);
     }
 }
 
@@ -350,8 +379,64 @@ fn amount(v: Option<&Value>) -> i64 {
     }
 }
 
-/// Checks that an update leaves a member of the spec alone.
-pub(super) fn unchanged(new: &Value, old: &Value, name: &str, errors: &mut Vec<FieldError>) {
-    immutable(&new["spec"], &old["spec"], name, &format!("spec.{name}"), errors);
+/// Checks the numbers that a controller of replicas reports.
+pub(super) fn replica_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let status = &v["status"];
+    let (counted, bounded): (&[&str], &[&str]) = match resource.plural.as_str() {
+        "deployments" => (
+            &[
+                "observedGeneration",
+                "replicas",
+                "updatedReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "unavailableReplicas",
+                "terminatingReplicas",
+                "collisionCount",
+            ],
+            &["updatedReplicas", "readyReplicas", "availableReplicas"],
+        ),
+        "statefulsets" => (
+            &[
+                "replicas",
+                "readyReplicas",
+                "currentReplicas",
+                "updatedReplicas",
+                "availableReplicas",
+                "observedGeneration",
+                "collisionCount",
+            ],
+            &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
+        ),
+        _ => (
+            &[
+                "replicas",
+                "fullyLabeledReplicas",
+                "readyReplicas",
+                "availableReplicas",
+                "observedGeneration",
+                "terminatingReplicas",
+            ],
+            &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+        ),
+    };
+    for name in counted {
+        not_negative(status, name, "status", errors);
+    }
+    for name in bounded {
+        let number = integer(status, name);
+        if number > integer(status, "replicas") {
+            let why = "cannot be greater than status.replicas";
+            errors.push(FieldError::invalid(format!("status.{name}"), number, why));
+        }
+    }
+    let available = integer(status, "availableReplicas");
+    if available > integer(status, "readyReplicas") {
+        let why = "cannot be greater than readyReplicas";
+        errors.push(FieldError::invalid("status.availableReplicas", available, why));
+    }
+    let collisions = |v: &Value| integer(&v["status"], "collisionCount");
+    if matches!(resource.plural.as_str(), "deployments" | "statefulsets") && collisions(v) < collisions(old) {
+        errors.push(FieldError::invalid("status.collisionCount", collisions(v), "cannot be decremented"));
+    }
 }
-

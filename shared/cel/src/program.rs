@@ -1,0 +1,236 @@
+//! Expressions that are checked against the types of their variables before they are used.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::objects::{Key, OptionalValue};
+use cel::{Context, DeclarationError, Env, ExecutionError, IdedExpr, Value};
+
+use crate::check::{self, Overloads, Type};
+use crate::{library, limits};
+
+/// The functions that expressions may use.
+pub struct Dialect {
+    environment: Arc<Env>,
+    added: Overloads,
+}
+
+impl Dialect {
+    /// The usual functions and those that `extend` adds; `added` are the types of the added ones.
+    pub fn new(
+        extend: impl FnOnce(&mut Env) -> Result<(), DeclarationError>,
+        added: Overloads,
+    ) -> Result<Self, DeclarationError> {
+        let mut environment = library::environment();
+        extend(&mut environment)?;
+        Ok(Self { environment: Arc::new(environment), added })
+    }
+
+    /// Parses and checks an expression. The error is cel-go's text, with the place marked.
+    pub fn compile(&self, text: &str, variables: &[(&str, Type)]) -> Result<Program, String> {
+        limits::check_text(text)?;
+        let parsed = self.environment.parser().parse_with_source_info(text);
+        let (mut parsed, info) = parsed.map_err(|errors| {
+            let all: Vec<String> = errors
+                .errors
+                .iter()
+                .map(|e| marked(text, e.pos.0.max(1) as usize, e.pos.1.max(1) as usize, &e.msg))
+                .collect();
+            all.join("\n")
+        })?;
+        limits::check(&parsed)?;
+        let result = check::type_with(&parsed, variables, self.added).map_err(|(id, why)| {
+            let start = info.offset_for(id).map_or(0, |(start, _)| start as usize);
+            let before = text.get(..start).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            marked(text, line, column, &why)
+        })?;
+        library::redirect(&mut parsed);
+        Ok(Program { parsed, result, environment: self.environment.clone() })
+    }
+}
+
+fn marked(text: &str, line: usize, column: usize, why: &str) -> String {
+    let source = text.lines().nth(line - 1).unwrap_or_default();
+    format!("ERROR: <input>:{line}:{column}: {why}\n | {source}\n | {}^", ".".repeat(column - 1))
+}
+
+/// A checked expression.
+pub struct Program {
+    parsed: IdedExpr,
+    result: Type,
+    environment: Arc<Env>,
+}
+
+/// The value of an expression.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// True or false.
+    Bool(bool),
+    /// Text.
+    Text(String),
+    /// Anything else.
+    Other(Value),
+}
+
+impl Program {
+    /// The type that the value will have.
+    pub fn result(&self) -> &Type {
+        &self.result
+    }
+
+    /// Whether the expression depends on a variable.
+    pub fn uses(&self, variable: &str) -> bool {
+        self.parsed.references().has_variable(variable)
+    }
+
+    /// Evaluates the expression. Errors are in cel-go's words.
+    pub fn evaluate(&self, variables: &[(&str, Value)]) -> Result<Outcome, String> {
+        let mut context = Context::with_env(self.environment.clone());
+        for (name, value) in variables {
+            context.add_variable_from_value(*name, value.clone());
+        }
+        match context.resolve(&self.parsed) {
+            Ok(Value::Bool(value)) => Ok(Outcome::Bool(value)),
+            Ok(Value::String(text)) => Ok(Outcome::Text(text.to_string())),
+            Ok(other) => Ok(Outcome::Other(other)),
+            Err(error) => Err(words(&error)),
+        }
+    }
+}
+
+fn words(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::NoSuchOverload(_) => "no such overload".to_owned(),
+        ExecutionError::FunctionError { message, .. } => message.clone(),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::IndexOutOfBounds(Value::Int(index)) => format!("index out of bounds: {index}"),
+        other => other.to_string(),
+    }
+}
+
+impl Type {
+    /// The value of JSON that is declared to be of this type. Objects show their declared fields only.
+    pub fn value(&self, v: &serde_json::Value) -> Value {
+        match (self, v) {
+            (Type::Object(fields), serde_json::Value::Object(members)) => {
+                let members: HashMap<Key, Value> = members
+                    .iter()
+                    .filter_map(|(name, v)| {
+                        let name = escape(name);
+                        let value = fields.get(&name)?.value(v);
+                        Some((Key::String(Arc::new(name)), value))
+                    })
+                    .collect();
+                Value::Map(members.into())
+            }
+            (Type::Map(_, kind), serde_json::Value::Object(members)) => {
+                let members: HashMap<Key, Value> = members
+                    .iter()
+                    .map(|(name, v)| (Key::String(Arc::new(name.clone())), kind.value(v)))
+                    .collect();
+                Value::Map(members.into())
+            }
+            (Type::List(kind), serde_json::Value::Array(items)) => {
+                Value::List(Arc::new(items.iter().map(|item| kind.value(item)).collect()))
+            }
+            (Type::Simple("double"), serde_json::Value::Number(number)) => {
+                Value::Float(number.as_f64().unwrap_or(f64::NAN))
+            }
+            (_, v) => crate::to_cel(v, crate::Numbers::Typed),
+        }
+    }
+}
+
+/// A value that expressions see as an optional one.
+pub fn optional(value: Option<Value>) -> Value {
+    let value = match value {
+        Some(value) => OptionalValue::of(value),
+        None => OptionalValue::none(),
+    };
+    Value::Opaque(Arc::new(value))
+}
+
+/// The name by which expressions read a member whose own name is no identifier or is a word of the language.
+pub fn escape(name: &str) -> String {
+    const RESERVED: [&str; 18] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+    ];
+    if RESERVED.contains(&name) {
+        return format!("__{name}__");
+    }
+    if !name.contains(['.', '-', '/']) && !name.contains("__") {
+        return name.to_owned();
+    }
+    let name = name.replace("__", "__underscores__");
+    name.replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn dialect() -> Dialect {
+        Dialect::new(|_| Ok(()), &[]).unwrap()
+    }
+
+    fn refused(text: &str, kind: Type) -> String {
+        dialect().compile(text, &[("self", kind)]).map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn what_does_not_compile_is_marked() {
+        assert_eq!(
+            refused("self + 1", Type::Simple("string")),
+            "ERROR: <input>:1:6: found no matching overload for '_+_' applied to '(string, int)'\n | self + 1\n | .....^"
+        );
+        assert_eq!(
+            refused("unknown == 1", Type::Dyn),
+            "ERROR: <input>:1:1: undeclared reference to 'unknown' (in container '')\n | unknown == 1\n | ^"
+        );
+        let object = Type::Object(Arc::new(BTreeMap::from([("a".to_owned(), Type::Bool)])));
+        assert!(refused("self.b", object).contains("undefined field 'b'"));
+    }
+
+    #[test]
+    fn values_by_their_types() {
+        let fields = BTreeMap::from([
+            ("a__dash__b".to_owned(), Type::Simple("int")),
+            ("l".to_owned(), Type::List(Box::new(Type::Simple("string")))),
+        ]);
+        let kind = Type::Object(Arc::new(fields));
+        let program = dialect()
+            .compile("self.a__dash__b > 1 && self.l.all(x, x != '')", &[("self", kind.clone())])
+            .unwrap();
+        let outcome = |v| program.evaluate(&[("self", kind.value(&v))]);
+        assert_eq!(outcome(json!({"a-b": 2, "l": ["x"]})), Ok(Outcome::Bool(true)));
+        assert_eq!(outcome(json!({"a-b": 1, "l": ["x"]})), Ok(Outcome::Bool(false)));
+        assert_eq!(outcome(json!({"l": []})), Err("no such key: a__dash__b".to_owned()));
+        assert!(program.uses("self"));
+    }
+}
