@@ -1,5 +1,6 @@
 //! What the server does by itself: establishing definitions, filling and emptying namespaces, collecting garbage.
 
+pub(crate) mod definitions;
 pub(crate) mod expiry;
 pub(crate) mod garbage;
 pub(crate) mod namespaces;
@@ -27,6 +28,7 @@ pub(crate) fn start(core: &Arc<Core>) -> Vec<tokio::task::JoinHandle<()>> {
     let mut tasks = vec![
         tokio::spawn(namespaces::run(core.clone())),
         tokio::spawn(garbage::run(core.clone())),
+        tokio::spawn(definitions::run(core.clone())),
         tokio::spawn(expiry::run(core.clone())),
     ];
     if core.settings.simulate_workloads {

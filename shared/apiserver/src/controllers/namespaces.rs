@@ -1,5 +1,6 @@
 //! Gives new namespaces their ServiceAccount and CA certificate, and empties namespaces that are being deleted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ fn furnish(core: &Core, namespace: &str) {
 /// Deletes what is in a terminating namespace; removes the namespace when nothing is left.
 fn terminate(core: &Core, ns: &Stored) -> bool {
     let name = object::name(&ns.value);
-    let mut left = false;
+    let mut left = Remaining::default();
     let catalog = core.catalog();
     for table in core.store.tables() {
         let objects = core.store.list(&table, Some(name)).objects;
@@ -82,13 +83,18 @@ fn terminate(core: &Core, ns: &Stored) -> bool {
         }
         let Some(resource) = catalog.by_table(&table) else { continue };
         for o in objects {
-            left |= !remove(core, resource, &o);
+            if !remove(core, resource, &o) {
+                *left.resources.entry(format!("{}.{}", resource.plural, resource.group)).or_default() += 1;
+                for finalizer in object::finalizers(&o.value) {
+                    *left.finalizers.entry(finalizer.to_owned()).or_default() += 1;
+                }
+            }
         }
     }
     let key = ObjectKey::new("", name);
     let mut v = ns.value.clone();
-    if left {
-        conditions(&mut v, &core.clock.now_text());
+    conditions(&mut v, &left, &core.clock.now_text());
+    if !left.resources.is_empty() {
         if v != ns.value {
             let _ = core.store.update("namespaces", &key, ns.revision, v);
         }
@@ -121,16 +127,38 @@ fn remove(core: &Core, resource: &Resource, o: &Arc<Stored>) -> bool {
     crate::handlers::delete::delete_now(core, resource, o)
 }
 
-fn conditions(v: &mut Value, now: &str) {
-    for (kind, status, reason, message) in [
-        ("NamespaceContentRemaining", "True", "SomeResourcesRemain", "Some resources are remaining"),
-        (
-            "NamespaceFinalizersRemaining",
-            "True",
-            "SomeFinalizersRemain",
-            "Some content in the namespace has finalizers remaining",
-        ),
-    ] {
+/// What a namespace still has: counts by resource and by finalizer.
+#[derive(Default)]
+struct Remaining {
+    resources: BTreeMap<String, usize>,
+    finalizers: BTreeMap<String, usize>,
+}
+
+fn conditions(v: &mut Value, left: &Remaining, now: &str) {
+    let mut set = |kind, status, reason, message: &str| {
         crate::crd::establish::set_condition(v, kind, status, reason, message, now);
+    };
+    let kind = "NamespaceDeletionDiscoveryFailure";
+    set(kind, "False", "ResourcesDiscovered", "All resources successfully discovered");
+    let kind = "NamespaceDeletionGroupVersionParsingFailure";
+    set(kind, "False", "ParsedGroupVersions", "All legacy kube types successfully parsed");
+    let message = "All content successfully deleted, may be waiting on finalization";
+    set("NamespaceDeletionContentFailure", "False", "ContentDeleted", message);
+    if left.resources.is_empty() {
+        set("NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed");
+    } else {
+        let all: Vec<_> =
+            left.resources.iter().map(|(what, n)| format!("{what} has {n} resource instances")).collect();
+        let message = format!("Some resources are remaining: {}", all.join(", "));
+        set("NamespaceContentRemaining", "True", "SomeResourcesRemain", &message);
+    }
+    if left.finalizers.is_empty() {
+        let message = "All content-preserving finalizers finished";
+        set("NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers", message);
+    } else {
+        let all: Vec<_> =
+            left.finalizers.iter().map(|(what, n)| format!("{what} in {n} resource instances")).collect();
+        let message = format!("Some content in the namespace has finalizers remaining: {}", all.join(", "));
+        set("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", &message);
     }
 }

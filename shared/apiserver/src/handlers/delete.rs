@@ -177,6 +177,10 @@ fn delete_object(
         crate::admission::validate(ctx, None, Some(&stored.value))?;
         let mut v = stored.value.clone();
         set_finalizers(&mut v, options);
+        let is_definition = *resource.table == *crate::crd::establish::TABLE;
+        if is_definition && !object::is_deleting(&v) {
+            begin_definition(&mut v, &ctx.core.clock.now_text());
+        }
         let grace = grace_seconds(&resource, &v, options);
         let waits = !object::finalizers(&v).is_empty() || grace > 0 || has_own_finalizers(&resource, &v);
         let is_pod = resource.is("", "pods");
@@ -253,6 +257,20 @@ fn check_preconditions(resource: &Resource, v: &Value, options: &Options) -> Api
     Ok(())
 }
 
+/// Marks a definition whose objects are about to be removed.
+fn begin_definition(v: &mut Value, now: &str) {
+    use crate::controllers::definitions::FINALIZER;
+    let finalizers = object::metadata(v).entry("finalizers").or_insert_with(|| json!([]));
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.contains(&json!(FINALIZER))
+    {
+        finalizers.push(FINALIZER.into());
+    }
+    object::metadata(v).insert("deletionTimestamp".into(), now.into());
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    crate::crd::establish::set_condition(v, "Terminating", "True", "InstanceDeletionPending", message, now);
+}
+
 fn has_own_finalizers(resource: &Resource, v: &Value) -> bool {
     resource.is("", "namespaces") && v["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
 }
@@ -307,7 +325,9 @@ fn mark(core: &Core, resource: &Resource, v: &mut Value, grace: i64) {
             meta.insert("generation".into(), (g + 1).into());
         }
     }
+    let is_definition = *resource.table == *crate::crd::establish::TABLE;
     if !resource.is("", "namespaces")
+        && !is_definition
         && (!already || meta.get("deletionGracePeriodSeconds").and_then(Value::as_i64) != Some(grace))
     {
         meta.insert("deletionGracePeriodSeconds".into(), grace.into());

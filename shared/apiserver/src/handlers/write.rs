@@ -57,6 +57,10 @@ pub(crate) fn create_object(
         }
         let mut v = new.clone();
         strategy::default_object(&resource, &mut v);
+        if resource.custom.as_ref().is_some_and(|custom| custom.terminating) {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(ApiError::forbidden(&resource.group, &resource.plural, object::name(&v), why));
+        }
         if recorded == Recorded::ByUpdate {
             v = typing::record_update(&resource, "", None, &v, manager, &ctx.core.clock.now_text());
         }

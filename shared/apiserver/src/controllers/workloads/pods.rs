@@ -165,7 +165,10 @@ fn not_ready(status: &mut Value, now: &str) {
     );
 }
 
-fn conditions(status: &mut Value, wanted: &[(&str, &str, Option<(&str, &str)>)], now: &str) {
+/// A condition's type and status, and its reason and message if it has them.
+type Wanted<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+fn conditions(status: &mut Value, wanted: &[Wanted<'_>], now: &str) {
     let mut list = status["conditions"].as_array().cloned().unwrap_or_default();
     for (kind, value, why) in wanted {
         let mut c = json!({"type": kind, "status": value, "lastProbeTime": null});
