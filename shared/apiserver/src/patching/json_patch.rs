@@ -15,6 +15,8 @@ pub(crate) struct Step {
 }
 
 const MOST_OPERATIONS: usize = 10_000;
+/// What the copies of one patch may add, in bytes of JSON.
+const MOST_COPIED: usize = 3 * 1024 * 1024;
 
 /// Reads the operations of a patch document, and names duplicate and unknown members.
 pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
@@ -57,8 +59,9 @@ pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
 /// The document after all steps; any failing step fails the patch.
 pub(crate) fn apply(steps: &[Step], target: &Value) -> ApiResult<Value> {
     let mut doc = target.clone();
+    let mut copied = 0;
     for s in steps {
-        step(&mut doc, s).map_err(unprocessable)?;
+        step(&mut doc, s, &mut copied).map_err(unprocessable)?;
     }
     Ok(doc)
 }
@@ -68,7 +71,7 @@ fn unprocessable(_: String) -> ApiError {
         .with_empty_details()
 }
 
-fn step(doc: &mut Value, s: &Step) -> Result<(), String> {
+fn step(doc: &mut Value, s: &Step, copied: &mut usize) -> Result<(), String> {
     match s.op.as_str() {
         "add" => add(doc, &s.path, s.value.clone().unwrap_or(Value::Null)),
         "remove" => remove(doc, &s.path).map(|_| ()),
@@ -79,7 +82,15 @@ fn step(doc: &mut Value, s: &Step) -> Result<(), String> {
             add(doc, &s.path, v)
         }
         "copy" => {
-            let v = find(doc, s.from.as_deref().ok_or("missing from")?).ok_or("missing value")?.clone();
+            let v = find(doc, s.from.as_deref().ok_or("missing from")?).ok_or("missing value")?;
+            *copied += v.to_string().len();
+            if *copied > MOST_COPIED {
+                return Err(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit \
+                     {MOST_COPIED}"
+                ));
+            }
+            let v = v.clone();
             add(doc, &s.path, v)
         }
         "test" => {
