@@ -1,5 +1,6 @@
 //! `spec.include`: directories of other GitRepositories put into this one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,10 +30,31 @@ pub fn including(change: &Change<GitRepository>, repositories: &Objects<GitRepos
         return Vec::new();
     }
     let (namespace, name) = (new.namespace(), new.name_any());
-    repositories.keys_where(|object| {
+    let keys = repositories.keys_where(|object| {
         object.namespace() == namespace
             && object.spec.include.iter().any(|include| include.repository_ref.name == name)
-    })
+    });
+    // Repositories that include each other would grow without end if each followed the other at once.
+    let below = included_by(new, repositories);
+    keys.into_iter().filter(|key| key.name != name && !below.contains(&key.name)).collect()
+}
+
+/// The names of all repositories that one includes, directly or through others.
+fn included_by(object: &GitRepository, repositories: &Objects<GitRepository>) -> BTreeSet<String> {
+    let namespace = object.namespace().unwrap_or_default();
+    let names = |object: &GitRepository| -> Vec<String> {
+        object.spec.include.iter().map(|include| include.repository_ref.name.clone()).collect()
+    };
+    let mut found = BTreeSet::new();
+    let mut open = names(object);
+    while let Some(name) = open.pop() {
+        if let Some(object) = repositories.find(&namespace, &name)
+            && found.insert(name)
+        {
+            open.extend(names(&object));
+        }
+    }
+    found
 }
 
 impl GitRepositoryReconciler {

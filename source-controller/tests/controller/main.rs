@@ -5,6 +5,7 @@ mod faults;
 #[path = "../../../shared/git/tests/support/mod.rs"]
 mod git;
 mod identities;
+mod includes;
 mod recorded;
 mod takeover;
 mod world;
