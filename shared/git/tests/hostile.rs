@@ -231,7 +231,7 @@ async fn trees_cannot_write_elsewhere() {
 
     // A small repository with very many files, all the same.
     let mut wide = object(&app, "tree", &entry("100644", b"f", &blob));
-    for _ in 0..6 {
+    for _ in 0..5 {
         let entries: Vec<Vec<u8>> =
             (0..10).map(|n| entry("40000", format!("d{n}").as_bytes(), &wide)).collect();
         wide = object(&app, "tree", &entries.concat());
