@@ -1,0 +1,112 @@
+//! Fields, keys and methods: `.a.b`, `$x.a`, `(pipeline).a`.
+
+use super::reflected::Reflected;
+use super::{At, State};
+use crate::error::Error;
+use crate::parse::Operand;
+use crate::template::MissingKey;
+use crate::value::Value;
+
+impl<'t> State<'t, '_> {
+    /// `(pipeline).a.b` and `function.a.b`.
+    pub(super) fn chain(
+        &mut self,
+        dot: &Reflected,
+        node: &'t Operand,
+        base: &'t Operand,
+        names: &'t [Box<str>],
+        arguments: &'t [Operand],
+        last: Option<Reflected>,
+    ) -> Result<Reflected, Error> {
+        self.at = At::Operand(node);
+        if matches!(base, Operand::Nil { .. }) {
+            return Err(self.error(format!("indirection through explicit nil in {node}")));
+        }
+        let receiver = stacker::maybe_grow(128 * 1024, 1 << 20, || self.untyped_operand(dot, base))?;
+        self.field_chain(dot, receiver, node, names, arguments, last)
+    }
+
+    /// Walks `names` from the receiver; only the last may be called with arguments.
+    pub(super) fn field_chain(
+        &mut self,
+        dot: &Reflected,
+        mut receiver: Reflected,
+        node: &'t Operand,
+        names: &'t [Box<str>],
+        arguments: &'t [Operand],
+        last: Option<Reflected>,
+    ) -> Result<Reflected, Error> {
+        let Some((final_name, path)) = names.split_last() else { return Ok(receiver) };
+        for name in path {
+            receiver = self.field(dot, &receiver, node, name, &[], None)?;
+        }
+        self.field(dot, &receiver, node, final_name, arguments, last)
+    }
+
+    fn field(
+        &mut self,
+        dot: &Reflected,
+        receiver: &Reflected,
+        node: &'t Operand,
+        name: &'t str,
+        arguments: &'t [Operand],
+        last: Option<Reflected>,
+    ) -> Result<Reflected, Error> {
+        if !receiver.is_valid() {
+            if self.templates.missing_key() == MissingKey::Error {
+                return Err(self.error(format!("nil data; no entry for key {}", go_quoted(name))));
+            }
+            return Ok(Reflected::missing());
+        }
+        if matches!(receiver.value, Value::Nil) {
+            return Err(self.error(format!("nil pointer evaluating {}.{name}", receiver.type_name())));
+        }
+        if let Some(method) = receiver.value.method(name) {
+            return self.call_method(dot, &receiver.value, method, node, arguments, last);
+        }
+        let has_arguments = !arguments.is_empty() || last.is_some();
+        match &receiver.value {
+            Value::Object(object) => {
+                if let Some(value) = object.field(name) {
+                    if has_arguments {
+                        return Err(
+                            self.error(format!("{name} has arguments but cannot be invoked as function"))
+                        );
+                    }
+                    return Ok(Reflected::field(
+                        value,
+                        receiver.addressable || object.type_name().starts_with('*'),
+                    ));
+                }
+                if object.hidden_fields().contains(&name) {
+                    return Err(self.error(format!(
+                        "{name} is an unexported field of struct type {}",
+                        receiver.type_name()
+                    )));
+                }
+            }
+            Value::Map(map) => {
+                if has_arguments {
+                    return Err(self.error(format!("{name} is not a method but has arguments")));
+                }
+                let element = map.map_type().element;
+                return match map.get(name) {
+                    Some(value) => Ok(Reflected::element(value, element)),
+                    None => match self.templates.missing_key() {
+                        MissingKey::Invalid => Ok(Reflected::missing()),
+                        MissingKey::Zero => Ok(Reflected::element(Value::zero_of(element), element)),
+                        MissingKey::Error => {
+                            Err(self.error(format!("map has no entry for key {}", go_quoted(name))))
+                        }
+                    },
+                };
+            }
+            _ => {}
+        }
+        Err(self.error(format!("can't evaluate field {name} in type {}", receiver.type_name())))
+    }
+}
+
+fn go_quoted(name: &str) -> String {
+    String::from_utf8_lossy(&crate::quote::quote(name.as_bytes())).into_owned()
+}

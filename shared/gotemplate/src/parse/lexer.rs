@@ -1,0 +1,537 @@
+//! The lexer: text outside of actions, tokens inside of them.
+
+use std::borrow::Cow;
+
+use crate::quote::quote;
+use crate::text::decode_rune;
+use crate::unicode::{is_digit, is_letter, is_print};
+
+const LEFT_DELIMITER: &[u8] = b"{{";
+const RIGHT_DELIMITER: &[u8] = b"}}";
+const TRIM_MARKER_WIDTH: usize = 2;
+
+/// Cuts a template into tokens on demand.
+#[derive(Debug)]
+pub(super) struct Lexer<'s> {
+    input: &'s [u8],
+    at: usize,
+    start: usize,
+    line: usize,
+    start_line: usize,
+    parentheses: i64,
+    inside_action: bool,
+}
+
+/// A token with the position and line at which it starts.
+#[derive(Clone, Debug)]
+pub(super) struct Token<'s> {
+    pub(super) kind: TokenKind,
+    pub(super) position: usize,
+    pub(super) value: Cow<'s, [u8]>,
+    pub(super) line: usize,
+}
+
+impl Token<'_> {
+    /// How error messages show the token.
+    pub(super) fn describe(&self) -> String {
+        match self.kind {
+            TokenKind::Eof => "EOF".to_owned(),
+            TokenKind::Error => String::from_utf8_lossy(&self.value).into_owned(),
+            kind if kind.is_keyword() => format!("<{}>", String::from_utf8_lossy(&self.value)),
+            _ if self.value.len() > 10 => {
+                let mut end = 0;
+                for _ in 0..10 {
+                    end += decode_rune(&self.value[end..]).1;
+                }
+                format!("{}...", String::from_utf8_lossy(&quote(&self.value[..end])))
+            }
+            _ => String::from_utf8_lossy(&quote(&self.value)).into_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    Error,
+    Bool,
+    Char,
+    CharConstant,
+    Complex,
+    Assign,
+    Declare,
+    Eof,
+    Field,
+    Identifier,
+    LeftDelimiter,
+    LeftParenthesis,
+    Number,
+    PipeSign,
+    RawString,
+    RightDelimiter,
+    RightParenthesis,
+    Space,
+    String,
+    Text,
+    Variable,
+    Block,
+    Break,
+    Continue,
+    Dot,
+    Define,
+    Else,
+    End,
+    If,
+    Nil,
+    Range,
+    Template,
+    With,
+}
+
+impl TokenKind {
+    fn is_keyword(self) -> bool {
+        use TokenKind::{Block, Break, Continue, Define, Dot, Else, End, If, Nil, Range, Template, With};
+        matches!(
+            self,
+            Block | Break | Continue | Dot | Define | Else | End | If | Nil | Range | Template | With
+        )
+    }
+
+    fn of_word(word: &[u8]) -> TokenKind {
+        match word {
+            b"block" => TokenKind::Block,
+            b"break" => TokenKind::Break,
+            b"continue" => TokenKind::Continue,
+            b"define" => TokenKind::Define,
+            b"else" => TokenKind::Else,
+            b"end" => TokenKind::End,
+            b"if" => TokenKind::If,
+            b"range" => TokenKind::Range,
+            b"nil" => TokenKind::Nil,
+            b"template" => TokenKind::Template,
+            b"with" => TokenKind::With,
+            b"true" | b"false" => TokenKind::Bool,
+            _ => TokenKind::Identifier,
+        }
+    }
+}
+
+impl<'s> Lexer<'s> {
+    pub(super) fn new(input: &'s [u8]) -> Lexer<'s> {
+        Lexer { input, at: 0, start: 0, line: 1, start_line: 1, parentheses: 0, inside_action: false }
+    }
+
+    pub(super) fn next_token(&mut self) -> Token<'s> {
+        if self.inside_action { self.lex_action() } else { self.lex_text() }
+    }
+
+    fn lex_text(&mut self) -> Token<'s> {
+        loop {
+            let Some(distance) = find(&self.input[self.at..], LEFT_DELIMITER) else {
+                self.at = self.input.len();
+                if self.at > self.start {
+                    self.line += count_lines(&self.input[self.start..self.at]);
+                    return self.token(TokenKind::Text);
+                }
+                let mut token = self.token(TokenKind::Eof);
+                token.value = Cow::Borrowed(b"EOF");
+                return token;
+            };
+            if distance > 0 {
+                self.at += distance;
+                let trim = if has_left_trim_marker(&self.input[self.at + LEFT_DELIMITER.len()..]) {
+                    trailing_space(&self.input[self.start..self.at])
+                } else {
+                    0
+                };
+                self.at -= trim;
+                self.line += count_lines(&self.input[self.start..self.at]);
+                let token = self.token(TokenKind::Text);
+                self.at += trim;
+                self.ignore();
+                if !token.value.is_empty() {
+                    return token;
+                }
+            }
+            if let Some(token) = self.lex_left_delimiter() {
+                return token;
+            }
+        }
+    }
+
+    /// The left delimiter, or nothing when it opened a comment that is now behind.
+    fn lex_left_delimiter(&mut self) -> Option<Token<'s>> {
+        self.at += LEFT_DELIMITER.len();
+        let marker = if has_left_trim_marker(&self.input[self.at..]) { TRIM_MARKER_WIDTH } else { 0 };
+        if self.input[self.at + marker..].starts_with(b"/*") {
+            self.at += marker;
+            self.ignore();
+            return self.lex_comment();
+        }
+        let token = self.token(TokenKind::LeftDelimiter);
+        self.inside_action = true;
+        self.at += marker;
+        self.ignore();
+        self.parentheses = 0;
+        Some(token)
+    }
+
+    fn lex_comment(&mut self) -> Option<Token<'s>> {
+        self.at += 2;
+        let Some(length) = find(&self.input[self.at..], b"*/") else {
+            return Some(self.error("unclosed comment".to_owned()));
+        };
+        self.at += length + 2;
+        let Some(trims) = self.at_right_delimiter() else {
+            return Some(self.error("comment ends before closing delimiter".to_owned()));
+        };
+        self.line += count_lines(&self.input[self.start..self.at]);
+        self.start = self.at;
+        self.start_line = self.line;
+        self.pass_right_delimiter(trims);
+        None
+    }
+
+    /// Whether a right delimiter follows, and whether it trims.
+    fn at_right_delimiter(&self) -> Option<bool> {
+        let rest = &self.input[self.at..];
+        if has_right_trim_marker(rest) && rest[TRIM_MARKER_WIDTH..].starts_with(RIGHT_DELIMITER) {
+            return Some(true);
+        }
+        rest.starts_with(RIGHT_DELIMITER).then_some(false)
+    }
+
+    fn pass_right_delimiter(&mut self, trims: bool) {
+        if trims {
+            self.at += TRIM_MARKER_WIDTH;
+        }
+        self.at += RIGHT_DELIMITER.len();
+        if trims {
+            self.at += leading_space(&self.input[self.at..]);
+        }
+        self.ignore();
+    }
+
+    fn lex_right_delimiter(&mut self) -> Token<'s> {
+        let trims = self.at_right_delimiter() == Some(true);
+        if trims {
+            self.at += TRIM_MARKER_WIDTH;
+            self.ignore();
+        }
+        self.at += RIGHT_DELIMITER.len();
+        let token = self.token(TokenKind::RightDelimiter);
+        if trims {
+            self.at += leading_space(&self.input[self.at..]);
+            self.ignore();
+        }
+        self.inside_action = false;
+        token
+    }
+
+    fn lex_action(&mut self) -> Token<'s> {
+        if self.at_right_delimiter().is_some() {
+            if self.parentheses == 0 {
+                return self.lex_right_delimiter();
+            }
+            return self.error("unclosed left paren".to_owned());
+        }
+        let Some(rune) = self.next() else {
+            return self.error("unclosed action".to_owned());
+        };
+        match rune {
+            ' ' | '\t' | '\r' | '\n' => {
+                self.back(rune);
+                self.lex_space()
+            }
+            '=' => self.token(TokenKind::Assign),
+            ':' => {
+                if self.next() == Some('=') {
+                    self.token(TokenKind::Declare)
+                } else {
+                    self.error("expected :=".to_owned())
+                }
+            }
+            '|' => self.token(TokenKind::PipeSign),
+            '"' => self.lex_quoted('"', TokenKind::String, "unterminated quoted string"),
+            '\'' => self.lex_quoted('\'', TokenKind::CharConstant, "unterminated character constant"),
+            '`' => self.lex_raw_string(),
+            '$' => self.lex_word(TokenKind::Variable),
+            '.' if self.input.get(self.at).is_some_and(|byte| !byte.is_ascii_digit()) => {
+                self.lex_word(TokenKind::Field)
+            }
+            '.' | '+' | '-' | '0'..='9' => {
+                self.back(rune);
+                self.lex_number()
+            }
+            '(' => {
+                self.parentheses += 1;
+                self.token(TokenKind::LeftParenthesis)
+            }
+            ')' => {
+                self.parentheses -= 1;
+                if self.parentheses < 0 {
+                    return self.error("unexpected right paren".to_owned());
+                }
+                self.token(TokenKind::RightParenthesis)
+            }
+            rune if is_alphanumeric(rune) => self.lex_identifier(),
+            rune if rune.is_ascii() && is_print(rune) => self.token(TokenKind::Char),
+            rune => {
+                let shown = show_rune(rune);
+                self.error(format!("unrecognized character in action: {shown}"))
+            }
+        }
+    }
+
+    fn lex_space(&mut self) -> Token<'s> {
+        let mut spaces = 0;
+        while let Some(rune) = self.peek() {
+            if !is_space(rune) {
+                break;
+            }
+            self.next();
+            spaces += 1;
+        }
+        // The last space may belong to a trim marker.
+        let last = &self.input[self.at - 1..];
+        if has_right_trim_marker(last) && last[TRIM_MARKER_WIDTH..].starts_with(RIGHT_DELIMITER) {
+            let rune = char::from(self.input[self.at - 1]);
+            self.back(rune);
+            if spaces == 1 {
+                return self.lex_right_delimiter();
+            }
+        }
+        self.token(TokenKind::Space)
+    }
+
+    fn lex_identifier(&mut self) -> Token<'s> {
+        let next = self.skip_alphanumeric();
+        if !self.at_terminator() {
+            return self.bad_character(next);
+        }
+        let kind = TokenKind::of_word(&self.input[self.start..self.at]);
+        self.token(kind)
+    }
+
+    /// A field or a variable, whose `.` or `$` is behind.
+    fn lex_word(&mut self, kind: TokenKind) -> Token<'s> {
+        if self.at_terminator() {
+            return self.token(if kind == TokenKind::Variable {
+                TokenKind::Variable
+            } else {
+                TokenKind::Dot
+            });
+        }
+        let next = self.skip_alphanumeric();
+        if !self.at_terminator() {
+            return self.bad_character(next);
+        }
+        self.token(kind)
+    }
+
+    fn bad_character(&mut self, rune: Option<char>) -> Token<'s> {
+        let shown = rune.map(show_rune).unwrap_or_default();
+        self.error(format!("bad character {shown}"))
+    }
+
+    fn skip_alphanumeric(&mut self) -> Option<char> {
+        loop {
+            let rune = self.peek();
+            match rune {
+                Some(rune) if is_alphanumeric(rune) => self.next(),
+                other => return other,
+            };
+        }
+    }
+
+    fn at_terminator(&self) -> bool {
+        match self.peek() {
+            None | Some(' ' | '\t' | '\r' | '\n' | '.' | ',' | '|' | ':' | ')' | '(') => true,
+            Some(_) => self.input[self.at..].starts_with(RIGHT_DELIMITER),
+        }
+    }
+
+    fn lex_quoted(&mut self, delimiter: char, kind: TokenKind, unterminated: &str) -> Token<'s> {
+        loop {
+            match self.next() {
+                Some('\\') if self.next().is_some_and(|rune| rune != '\n') => {}
+                Some('\\' | '\n') | None => return self.error(unterminated.to_owned()),
+                Some(rune) if rune == delimiter => return self.token(kind),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn lex_raw_string(&mut self) -> Token<'s> {
+        loop {
+            match self.next() {
+                None => return self.error("unterminated raw quoted string".to_owned()),
+                Some('`') => return self.token(TokenKind::RawString),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn lex_number(&mut self) -> Token<'s> {
+        if !self.scan_number() {
+            return self.bad_number();
+        }
+        if matches!(self.peek(), Some('+' | '-')) {
+            if !self.scan_number() || self.input[self.at - 1] != b'i' {
+                return self.bad_number();
+            }
+            return self.token(TokenKind::Complex);
+        }
+        self.token(TokenKind::Number)
+    }
+
+    fn bad_number(&mut self) -> Token<'s> {
+        let shown = quote(&self.input[self.start..self.at]);
+        self.error(format!("bad number syntax: {}", String::from_utf8_lossy(&shown)))
+    }
+
+    /// Takes what looks like a number; whether it is one the parser finds out.
+    fn scan_number(&mut self) -> bool {
+        self.accept("+-");
+        let mut digits = "0123456789_";
+        if self.accept("0") {
+            if self.accept("xX") {
+                digits = "0123456789abcdefABCDEF_";
+            } else if self.accept("oO") {
+                digits = "01234567_";
+            } else if self.accept("bB") {
+                digits = "01_";
+            }
+        }
+        self.accept_run(digits);
+        if self.accept(".") {
+            self.accept_run(digits);
+        }
+        let exponent = match digits.len() {
+            11 => "eE",
+            23 => "pP",
+            _ => "",
+        };
+        if self.accept(exponent) {
+            self.accept("+-");
+            self.accept_run("0123456789_");
+        }
+        self.accept("i");
+        if self.peek().is_some_and(is_alphanumeric) {
+            self.next();
+            return false;
+        }
+        true
+    }
+
+    fn accept(&mut self, valid: &str) -> bool {
+        let found = self.peek().is_some_and(|rune| valid.contains(rune));
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    fn accept_run(&mut self, valid: &str) {
+        while self.accept(valid) {}
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let (rune, width) = decode_rune(&self.input[self.at..]);
+        if width == 0 {
+            return None;
+        }
+        self.at += width;
+        if rune == '\n' {
+            self.line += 1;
+        }
+        Some(rune)
+    }
+
+    fn peek(&self) -> Option<char> {
+        let (rune, width) = decode_rune(&self.input[self.at..]);
+        (width > 0).then_some(rune)
+    }
+
+    /// Steps back over an ASCII rune that was just taken.
+    fn back(&mut self, rune: char) {
+        self.at -= 1;
+        if rune == '\n' {
+            self.line -= 1;
+        }
+    }
+
+    fn token(&mut self, kind: TokenKind) -> Token<'s> {
+        let token = Token {
+            kind,
+            position: self.start,
+            value: Cow::Borrowed(&self.input[self.start..self.at]),
+            line: self.start_line,
+        };
+        self.start = self.at;
+        self.start_line = self.line;
+        token
+    }
+
+    /// Skips what was passed without [`Lexer::next`].
+    fn ignore(&mut self) {
+        self.line += count_lines(&self.input[self.start..self.at]);
+        self.start = self.at;
+        self.start_line = self.line;
+    }
+
+    fn error(&mut self, message: String) -> Token<'s> {
+        let token = Token {
+            kind: TokenKind::Error,
+            position: self.start,
+            value: Cow::Owned(message.into_bytes()),
+            line: self.start_line,
+        };
+        self.input = &[];
+        self.at = 0;
+        self.start = 0;
+        self.inside_action = false;
+        token
+    }
+}
+
+/// A rune as Go's `%#U` prints it.
+fn show_rune(rune: char) -> String {
+    let code = u32::from(rune);
+    if is_print(rune) { format!("U+{code:04X} '{rune}'") } else { format!("U+{code:04X}") }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    memchr::memmem::find(haystack, needle)
+}
+
+fn count_lines(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte == b'\n').count()
+}
+
+fn is_space(rune: char) -> bool {
+    matches!(rune, ' ' | '\t' | '\r' | '\n')
+}
+
+fn is_space_byte(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn is_alphanumeric(rune: char) -> bool {
+    rune == '_' || is_letter(rune) || is_digit(rune)
+}
+
+fn trailing_space(text: &[u8]) -> usize {
+    text.iter().rev().take_while(|byte| is_space_byte(**byte)).count()
+}
+
+fn leading_space(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| is_space_byte(**byte)).count()
+}
+
+fn has_left_trim_marker(text: &[u8]) -> bool {
+    matches!(text, [b'-', space, ..] if is_space_byte(*space))
+}
+
+fn has_right_trim_marker(text: &[u8]) -> bool {
+    matches!(text, [space, b'-', ..] if is_space_byte(*space))
+}

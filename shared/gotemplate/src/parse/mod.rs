@@ -1,0 +1,10 @@
+//! From template text to a tree.
+
+mod lexer;
+mod literal;
+mod node;
+mod parser;
+
+pub(crate) use literal::Number;
+pub(crate) use node::{Branch, Builtin, Callee, Command, Node, NodeList, Operand, Pipe, Tree};
+pub(crate) use parser::parse;

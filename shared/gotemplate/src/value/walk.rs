@@ -1,0 +1,125 @@
+//! Walks over whole values: copies, comparisons, rings of references.
+
+use std::collections::HashSet;
+
+use super::Value;
+use crate::collection::{List, Map};
+use crate::error::Error;
+
+/// Values nested deeper are refused: Go overflows its stack on a map that contains itself.
+pub(crate) const MAX_DEPTH: usize = 10_000;
+
+impl Value {
+    /// A copy that shares no map and no list with this value.
+    pub fn deep_copy(&self) -> Result<Value, Error> {
+        copy(self, &mut u64::MAX.clone(), 0)
+    }
+
+    /// A copy of at most so many elements.
+    pub(crate) fn deep_copy_within(&self, left: &mut u64) -> Result<Value, Error> {
+        copy(self, left, 0)
+    }
+
+    /// Whether both have the same types and content, as `reflect.DeepEqual` finds.
+    pub fn deep_equal(&self, other: &Value) -> bool {
+        deep_equal(self, other, 0)
+    }
+}
+
+/// Runs a step of a recursion over values with enough stack.
+pub(crate) fn descend<T>(depth: usize, step: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    if depth > MAX_DEPTH {
+        return Err(Error::limit(format!(
+            "value is nested more than {MAX_DEPTH} levels deep, or contains itself"
+        )));
+    }
+    stacker::maybe_grow(64 * 1024, 1 << 20, step)
+}
+
+fn copy(value: &Value, left: &mut u64, depth: usize) -> Result<Value, Error> {
+    *left = left.checked_sub(1).ok_or_else(|| Error::limit("value is too large to be copied"))?;
+    descend(depth, || {
+        Ok(match value {
+            Value::List(list) if !list.is_nil() => {
+                let items =
+                    list.to_vec().iter().map(|item| copy(item, left, depth + 1)).collect::<Result<_, _>>()?;
+                Value::List(List::with_type(list.list_type(), items))
+            }
+            Value::Map(map) if !map.is_nil() => {
+                let copied = Map::with_type(map.map_type());
+                for (key, element) in map.entries() {
+                    copied.insert(key, copy(&element, left, depth + 1)?);
+                }
+                Value::Map(copied)
+            }
+            Value::Object(object) => object.copied().map_or_else(|| value.clone(), Value::Object),
+            other => other.clone(),
+        })
+    })
+}
+
+fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
+    if depth > MAX_DEPTH {
+        return true;
+    }
+    stacker::maybe_grow(64 * 1024, 1 << 20, || match (a, b) {
+        (Value::Nil, Value::Nil) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Int(a, a_type), Value::Int(b, b_type)) => a == b && a_type == b_type,
+        (Value::Uint(a, a_type), Value::Uint(b, b_type)) => a == b && a_type == b_type,
+        (Value::Float(a), Value::Float(b)) => a == b,
+        (Value::Complex(a, a_imaginary), Value::Complex(b, b_imaginary)) => {
+            a == b && a_imaginary == b_imaginary
+        }
+        (Value::String(a), Value::String(b)) | (Value::Bytes(a), Value::Bytes(b)) => a == b,
+        (Value::List(a), Value::List(b)) => {
+            a.list_type().name == b.list_type().name && a.is_nil() == b.is_nil() && a.len() == b.len() && {
+                let b = b.to_vec();
+                a.to_vec().iter().zip(&b).all(|(a, b)| deep_equal(a, b, depth + 1))
+            }
+        }
+        (Value::Map(a), Value::Map(b)) => {
+            a.map_type().name == b.map_type().name
+                && a.is_nil() == b.is_nil()
+                && (a.is_same(b)
+                    || a.len() == b.len()
+                        && a.entries().iter().all(|(key, element)| {
+                            b.get(key).is_some_and(|other| deep_equal(element, &other, depth + 1))
+                        }))
+        }
+        (Value::Object(a), Value::Object(b)) => a.type_name() == b.type_name() && a.equals(&**b),
+        _ => false,
+    })
+}
+
+/// Clears those of the maps that can be reached from themselves: nothing else would free them.
+pub(crate) fn untie(candidates: Vec<Map>) {
+    for map in candidates {
+        if reaches_itself(&map) {
+            map.clear();
+        }
+    }
+}
+
+fn reaches_itself(map: &Map) -> bool {
+    let start = map.address();
+    let mut seen = HashSet::new();
+    let mut pending = map.values();
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Map(inner) => {
+                if inner.address() == start {
+                    return true;
+                }
+                if seen.insert(inner.address()) {
+                    pending.extend(inner.values().into_iter().filter(Value::is_collection));
+                }
+            }
+            Value::List(list) if seen.insert(list.address()) => {
+                pending.extend(list.to_vec().into_iter().filter(Value::is_collection));
+            }
+            _ => {}
+        }
+    }
+    false
+}
