@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 pub mod apiserver;
 pub mod dev;
+pub mod helm;
 
 /// Flux in Rust: keep a Kubernetes cluster equal to what its Git repositories, registries and charts say.
 #[derive(Debug, Parser)]
@@ -21,15 +22,22 @@ enum Command {
     Dev(dev::Options),
     /// Run the embedded Kubernetes API server alone.
     Apiserver(apiserver::Options),
+    /// Render and inspect Helm charts.
+    Helm(helm::Options),
 }
 
 /// Runs the command. The code is what the process ends with; an error is printed by the caller.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    // Charts need no cluster, and nothing to wait for.
+    if let Command::Helm(options) = arguments.command {
+        return helm::run(options);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         match arguments.command {
             Command::Dev(options) => dev::run(options).await,
             Command::Apiserver(options) => apiserver::run(options).await,
+            Command::Helm(options) => helm::run(options),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::file::ChartFile;
+use crate::cache::TemplateCache;
+use crate::file::{ChartFile, extension};
 use crate::metadata::Metadata;
 use crate::time::Time;
 use crate::values::Table;
@@ -30,6 +31,8 @@ pub struct Chart {
     pub modified: Option<Time>,
     /// The charts in `charts/`.
     pub subcharts: Vec<Arc<Chart>>,
+    /// The templates as they were parsed for earlier renderings.
+    pub(crate) parsed: TemplateCache,
 }
 
 /// A file below `crds/` of a chart or of one of its subcharts.
@@ -55,5 +58,19 @@ impl Chart {
             .map(|dependency| dependency.name.as_str())
             .filter(|name| !present(name))
             .collect()
+    }
+
+    /// The files below `crds/` with the extension of a manifest, those of subcharts behind the chart's own.
+    pub fn crd_files(&self) -> Vec<&ChartFile> {
+        self.own_crds().chain(self.subcharts.iter().flat_map(|subchart| subchart.crd_files())).collect()
+    }
+
+    /// The files below `crds/` with the extension of a manifest.
+    pub(crate) fn own_crds(&self) -> impl Iterator<Item = &ChartFile> {
+        self.files.iter().filter(|file| {
+            let extension = extension(&file.name);
+            file.name.starts_with("crds/")
+                && [".yaml", ".yml", ".json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        })
     }
 }

@@ -257,12 +257,8 @@ impl Metadata {
         out.finish()
     }
 
-    /// Chart.yaml as Helm writes it into a package. Charts of API version `v1` keep their dependencies elsewhere.
-    pub(crate) fn to_yaml(&self) -> Result<String, fluxide_goyaml::Error> {
-        if self.api_version == API_VERSION_V1 && self.dependencies.is_some() {
-            let without = Metadata { dependencies: None, ..self.clone() };
-            return sigs::json_to_yaml(without.to_json().as_bytes());
-        }
+    /// Chart.yaml as Helm writes it.
+    pub fn to_yaml(&self) -> Result<String, fluxide_goyaml::Error> {
         sigs::json_to_yaml(self.to_json().as_bytes())
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::chart::Chart;
 use crate::file::base_name;
-use crate::metadata::{API_VERSION_V2, MetadataError};
+use crate::metadata::{API_VERSION_V1, API_VERSION_V2, Metadata, MetadataError};
 use crate::text::go_quote;
 use crate::time::Time;
 
@@ -69,7 +69,14 @@ impl<W: Write> Writer<W> {
             return Err(PackageError::Name(name.to_owned()));
         }
         let base = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        let metadata = chart.metadata.to_yaml().map_err(|error| PackageError::Metadata(error.to_string()))?;
+        // Charts of the first API version keep their dependencies in requirements.yaml.
+        let without = (chart.metadata.api_version == API_VERSION_V1)
+            .then(|| Metadata { dependencies: None, ..chart.metadata.clone() });
+        let metadata = without
+            .as_ref()
+            .unwrap_or(&chart.metadata)
+            .to_yaml()
+            .map_err(|error| PackageError::Metadata(error.to_string()))?;
         self.file(&base, "Chart.yaml", metadata.as_bytes(), chart.modified)?;
         if let Some(lock) = chart.lock.as_ref().filter(|_| chart.metadata.api_version == API_VERSION_V2) {
             let yaml = fluxide_goyaml::sigs::json_to_yaml(lock.to_json().as_bytes());

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Text in double quotes, as Go's `%q` prints it.
-pub(crate) fn go_quote(text: &str) -> String {
+pub fn go_quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for character in text.chars() {

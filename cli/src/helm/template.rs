@@ -1,0 +1,218 @@
+//! `fluxide helm template`.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use fluxide_helm::manifest::split_manifests;
+use fluxide_helm::{
+    Capabilities, KubeVersion, ReleaseOptions, RenderOptions, Rendered, TemplateOutput, pattern, render,
+};
+
+use super::load_chart;
+use super::values::ValueOptions;
+
+/// What to render, and how.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The name of the release, and the chart: a directory or an archive.
+    #[arg(value_name = "[NAME] CHART", num_args = 1..=2, required = true)]
+    arguments: Vec<String>,
+    #[command(flatten)]
+    values: ValueOptions,
+    /// The namespace of the release.
+    #[arg(short, long, env = "HELM_NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// The Kubernetes version that templates see.
+    #[arg(long, value_name = "VERSION")]
+    kube_version: Option<String>,
+    /// Further API versions that templates find: `cert-manager.io/v1`.
+    #[arg(short, long, value_name = "VERSION", value_delimiter = ',')]
+    api_versions: Vec<String>,
+    /// Print the files below crds/ too.
+    #[arg(long)]
+    include_crds: bool,
+    /// Do not print hooks.
+    #[arg(long)]
+    no_hooks: bool,
+    /// Do not print hooks that are tests.
+    #[arg(long)]
+    skip_tests: bool,
+    /// Print only what comes from these templates: `templates/service.yaml`; `*` stands for any part of a name.
+    #[arg(short, long, value_name = "TEMPLATE")]
+    show_only: Vec<String>,
+    /// Render as an upgrade.
+    #[arg(long)]
+    is_upgrade: bool,
+    /// Do not check values against values.schema.json.
+    #[arg(long)]
+    skip_schema_validation: bool,
+    /// Write each template's manifests to a file of its own below this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    output_dir: Option<String>,
+    /// Put the name of the release into the path below --output-dir.
+    #[arg(long)]
+    release_name: bool,
+    /// Make a name for the release.
+    #[arg(short, long)]
+    generate_name: bool,
+    /// Ask a cluster; without one only `false` is possible.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    validate: Option<bool>,
+    /// Only `client` is possible without a cluster.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    dry_run: Option<String>,
+    /// CRDs are printed with --include-crds alone; accepted as Helm does.
+    #[arg(long, hide = true)]
+    skip_crds: bool,
+    /// Names are never looked up; accepted as Helm does.
+    #[arg(long, hide = true)]
+    enable_dns: bool,
+}
+
+/// Renders the chart and prints it.
+pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if options.validate == Some(true) || options.dry_run.as_deref() == Some("server") {
+        bail!("charts are rendered without a cluster here; leave out --validate and --dry-run=server");
+    }
+    let mut capabilities = Capabilities::default();
+    if let Some(version) = options.kube_version.as_deref().filter(|version| !version.is_empty()) {
+        capabilities.kube_version =
+            KubeVersion::parse(version).with_context(|| format!("invalid kube version '{version}'"))?;
+    }
+    capabilities.api_versions.extend(options.api_versions.iter().cloned());
+    let now = jiff::Timestamp::now();
+    let (name, path) = match options.arguments.as_slice() {
+        [chart] if options.generate_name => (generated_name(chart, now), chart),
+        [chart] => ("release-name".to_owned(), chart),
+        [_, _, ..] if options.generate_name => bail!("cannot set --generate-name and also specify a name"),
+        [name, chart, ..] => (name.clone(), chart),
+        [] => bail!("\"helm template\" requires at least 1 argument"),
+    };
+    let values = options.values.read()?;
+    let chart = load_chart(path)?;
+    let missing = chart.missing_dependencies();
+    if !chart.metadata.is_library() && !missing.is_empty() {
+        bail!(
+            "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to \
+             fetch missing dependencies: found in Chart.yaml, but missing in charts/ directory: {}",
+            missing.join(", ")
+        );
+    }
+    if chart.metadata.deprecated {
+        eprintln!("warning: this chart is deprecated");
+    }
+    let release = ReleaseOptions {
+        name: name.clone(),
+        namespace: options.namespace.clone(),
+        revision: 1,
+        is_upgrade: options.is_upgrade,
+    };
+    let mut render_options = RenderOptions::new(release, &capabilities, now);
+    render_options.skip_schema_validation = options.skip_schema_validation;
+    let rendered = render(&Arc::new(chart), &values, render_options).map_err(|error| {
+        let hint = if error.is_rendering() { "\n\nUse --debug flag to render out invalid YAML" } else { "" };
+        anyhow!("{error}{hint}")
+    })?;
+    for warning in &rendered.warnings {
+        eprintln!("{warning}");
+    }
+    match &options.output_dir {
+        Some(directory) => {
+            let directory = Path::new(directory);
+            let hooks_below = if options.release_name { directory.join(&name) } else { directory.to_owned() };
+            write_files(&options, &rendered, directory, &hooks_below)?;
+        }
+        None => print(&options, &rendered)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn generated_name(chart: &str, now: jiff::Timestamp) -> String {
+    let base = chart.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let base = if base.is_empty() || base == "." { "chart" } else { base };
+    format!("{}-{}", base.split('.').next().unwrap_or(base), now.as_second())
+}
+
+fn print(options: &Options, rendered: &Rendered) -> anyhow::Result<()> {
+    let output = TemplateOutput {
+        include_crds: options.include_crds,
+        no_hooks: options.no_hooks,
+        skip_tests: options.skip_tests,
+    };
+    let mut text = rendered.template_output(&output);
+    if !options.show_only.is_empty() {
+        text = selected(&text, &options.show_only)?;
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// The documents that come from the templates asked for.
+fn selected(text: &str, wanted: &[String]) -> anyhow::Result<String> {
+    let documents = split_manifests(text);
+    let mut out = String::new();
+    for wanted in wanted {
+        let mut found = false;
+        for document in &documents {
+            let Some(source) = source_in_chart(document) else { continue };
+            if pattern::matches(wanted, source).unwrap_or(false) {
+                found = true;
+                out.push_str(&format!("---\n{document}\n"));
+            }
+        }
+        if !found {
+            bail!("could not find template {wanted} in chart");
+        }
+    }
+    Ok(out)
+}
+
+/// The template that a document comes from, without the name of the chart.
+fn source_in_chart(document: &str) -> Option<&str> {
+    document.match_indices("# Source: ").find_map(|(at, marker)| {
+        let line = document[at + marker.len()..].lines().next()?;
+        let (chart, path) = line.split_once('/')?;
+        (!chart.is_empty() && !path.is_empty()).then_some(path)
+    })
+}
+
+fn write_files(options: &Options, rendered: &Rendered, directory: &Path, hooks_below: &Path) -> anyhow::Result<()> {
+    let mut written = BTreeSet::new();
+    if options.include_crds {
+        for crd in &rendered.crds {
+            write_file(directory, &crd.path, &crd.file.text(), &mut written)?;
+        }
+    }
+    for manifest in &rendered.manifests {
+        write_file(hooks_below, &manifest.path, &manifest.content, &mut written)?;
+    }
+    if !options.no_hooks {
+        let tests = |hook: &&fluxide_helm::Hook| {
+            !(options.skip_tests && hook.events.contains(&fluxide_helm::HookEvent::Test))
+        };
+        for hook in rendered.hooks.iter().filter(tests) {
+            write_file(hooks_below, &hook.path, &hook.manifest, &mut written)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_file(directory: &Path, path: &str, text: &str, written: &mut BTreeSet<String>) -> anyhow::Result<()> {
+    let full = directory.join(path);
+    if let Some(parent) = full.parent() {
+        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    }
+    let append = !written.insert(path.to_owned());
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).write(true).append(append).truncate(!append);
+    let mut file = options.open(&full).with_context(|| full.display().to_string())?;
+    write!(file, "---\n# Source: {path}\n{text}\n").with_context(|| full.display().to_string())?;
+    println!("wrote {}", full.display());
+    Ok(())
+}
