@@ -55,7 +55,9 @@ fn show(chart: &Chart, part: Part) -> anyhow::Result<String> {
     }
     if shown(Part::Readme) {
         let names = ["readme.md", "readme.txt", "readme"];
-        if let Some(readme) = chart.files.iter().find(|file| names.contains(&file.name.to_lowercase().as_str())) {
+        if let Some(readme) =
+            chart.files.iter().find(|file| names.contains(&file.name.to_lowercase().as_str()))
+        {
             if part == Part::All {
                 out.push_str("---\n");
             }

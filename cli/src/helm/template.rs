@@ -182,7 +182,12 @@ fn source_in_chart(document: &str) -> Option<&str> {
     })
 }
 
-fn write_files(options: &Options, rendered: &Rendered, directory: &Path, hooks_below: &Path) -> anyhow::Result<()> {
+fn write_files(
+    options: &Options,
+    rendered: &Rendered,
+    directory: &Path,
+    hooks_below: &Path,
+) -> anyhow::Result<()> {
     let mut written = BTreeSet::new();
     if options.include_crds {
         for crd in &rendered.crds {
@@ -203,7 +208,12 @@ fn write_files(options: &Options, rendered: &Rendered, directory: &Path, hooks_b
     Ok(())
 }
 
-fn write_file(directory: &Path, path: &str, text: &str, written: &mut BTreeSet<String>) -> anyhow::Result<()> {
+fn write_file(
+    directory: &Path,
+    path: &str,
+    text: &str,
+    written: &mut BTreeSet<String>,
+) -> anyhow::Result<()> {
     let full = directory.join(path);
     if let Some(parent) = full.parent() {
         std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
