@@ -2,6 +2,7 @@
 
 mod limits;
 mod pods;
+mod policies;
 
 use serde_json::{Value, json};
 
@@ -45,8 +46,8 @@ pub(crate) fn update(_ctx: &mut Context, _new: &mut Value, _live: &Value) -> Api
 }
 
 /// Admits the final object of a create, update (both given) or delete (only `old`).
-pub(crate) fn validate(_ctx: &mut Context, _new: Option<&Value>, _old: Option<&Value>) -> ApiResult<()> {
-    Ok(())
+pub(crate) fn validate(ctx: &mut Context, new: Option<&Value>, old: Option<&Value>) -> ApiResult<()> {
+    policies::check(ctx, new, old)
 }
 
 /// Admits a delete.

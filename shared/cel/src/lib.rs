@@ -15,7 +15,7 @@ use serde_json::Map;
 
 pub use cel::Value;
 pub use check::{Overloads, Type};
-pub use program::{Dialect, Outcome, Program, escape, optional};
+pub use program::{Dialect, Outcome, Program, escape, members, optional};
 
 /// Why an expression cannot be used or evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

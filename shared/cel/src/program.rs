@@ -155,6 +155,13 @@ pub fn optional(value: Option<Value>) -> Value {
     Value::Opaque(Arc::new(value))
 }
 
+/// A value with the given members.
+pub fn members(members: &[(String, Value)]) -> Value {
+    let members: HashMap<Key, Value> =
+        members.iter().map(|(name, v)| (Key::String(Arc::new(name.clone())), v.clone())).collect();
+    Value::Map(members.into())
+}
+
 /// The name by which expressions read a member whose own name is no identifier or is a word of the language.
 pub fn escape(name: &str) -> String {
     const RESERVED: [&str; 18] = [
