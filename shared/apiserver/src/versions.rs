@@ -59,6 +59,9 @@ pub(crate) fn to_stored(resource: &Resource, mut v: Value) -> Value {
             return stored;
         }
         object::members(&mut v).insert("apiVersion".into(), resource.storage_version.clone().into());
+        if let Some(schema) = resource.custom.as_ref().and_then(|custom| custom.stored_schema.as_ref()) {
+            schema.prune_object(&mut v);
+        }
     }
     v
 }

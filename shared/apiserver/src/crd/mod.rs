@@ -35,6 +35,8 @@ pub(crate) struct CustomVersion {
     pub has_status: bool,
     /// Text of the deprecation warning, when the version is deprecated.
     pub deprecation: Option<String>,
+    /// The schema of the version in which objects are stored, when that is another one.
+    pub stored_schema: Option<Structural>,
     /// Whether the schema has rules in CEL.
     pub has_rules: bool,
     /// Whether the definition is being deleted: no new objects.
@@ -145,6 +147,11 @@ impl CustomVersion {
         if crd["spec"]["preserveUnknownFields"] == true {
             schema.preserve_unknown = true;
         }
+        let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+        let stored_schema = versions
+            .filter(|other| other["storage"] == true && other["name"] != version["name"])
+            .map(|storage| Structural::compile_root(&storage["schema"]["openAPIV3Schema"]))
+            .next();
         let columns = version["additionalPrinterColumns"].as_array().into_iter().flatten().map(|c| Column {
             name: text(c, &["name"]).to_owned(),
             kind: text(c, &["type"]).to_owned(),
@@ -176,6 +183,7 @@ impl CustomVersion {
         });
         CustomVersion {
             siblings,
+            stored_schema: stored_schema.filter(|_| crd["spec"]["preserveUnknownFields"] != true),
             has_rules: schema.has_rules(),
             schema,
             raw_schema,

@@ -405,7 +405,7 @@ fn check_custom_kind(resource: &Resource, v: &Value, kind: &str, api_version: &s
         return Ok(());
     }
     let error = FieldError::invalid("kind", kind, format!("must be {}", resource.kind));
-    Err(ApiError::invalid(&resource.group, &resource.kind, object::name(v), vec![error]))
+    Err(ApiError::invalid(&resource.group, kind, object::name(v), vec![error]))
 }
 
 fn fit_namespace(ctx: &Context, v: &mut Value) -> ApiResult<()> {
