@@ -26,7 +26,7 @@ pub struct Metadata {
 }
 
 /// A master key with the data key (or a share of it) encrypted for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MasterKey {
     /// An age recipient.
     Age {

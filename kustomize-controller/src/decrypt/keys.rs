@@ -1,0 +1,58 @@
+//! The keys of a Kustomization, from its Secret or the controller's.
+
+use fluxide_sops::{Keyring, KeyringError};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+
+/// Why keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The Secret cannot be read.
+    #[error("cannot get sops decryption Secret '{secret}': {reason}")]
+    Secret {
+        /// Namespace and name.
+        secret: String,
+        /// The API server's words.
+        reason: String,
+    },
+    /// An entry of it is no key.
+    #[error("failed to import '{key}' data from sops decryption Secret '{secret}': {source}")]
+    Import {
+        /// The key in its data.
+        key: String,
+        /// Namespace and name.
+        secret: String,
+        /// Why.
+        source: KeyringError,
+    },
+    /// An entry is not text.
+    #[error("failed to import '{key}' data from sops decryption Secret '{secret}': it is not text")]
+    NotText {
+        /// The key in its data.
+        key: String,
+        /// Namespace and name.
+        secret: String,
+    },
+}
+
+/// Reads the keys in a Secret: `*.agekey` and, unless only age keys are wanted, `*.asc`. Other entries are ignored.
+pub async fn load(client: &Client, namespace: &str, name: &str, only_age: bool) -> Result<Keyring, KeysError> {
+    let id = || format!("{namespace}/{name}");
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets.get(name).await.map_err(|error| KeysError::Secret {
+        secret: id(),
+        reason: fluxide_runtime::client::message(&error),
+    })?;
+    let mut keys = Keyring::default();
+    for (key, value) in secret.data.unwrap_or_default() {
+        let is_age = key.ends_with(".agekey");
+        if !is_age && (only_age || !key.ends_with(".asc")) {
+            continue;
+        }
+        let text = std::str::from_utf8(&value.0)
+            .map_err(|_| KeysError::NotText { key: key.clone(), secret: id() })?;
+        let added = if is_age { keys.add_age(text) } else { keys.add_pgp(text) };
+        added.map_err(|source| KeysError::Import { key: key.clone(), secret: id(), source })?;
+    }
+    Ok(keys)
+}
