@@ -8,10 +8,12 @@ use fluxide_goyaml::sigs;
 use fluxide_kustomize::{FileSystem as _, FsError};
 use fluxide_kustomize_api::{Kustomization, KustomizationSpec};
 use fluxide_meta::condition::reasons;
+use fluxide_sops::Keyring;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::artifact_fs::{ArtifactFs, clean};
+use crate::decrypt::{self, Decryptor, ResourceError, SourceError};
 use crate::reconciler::KustomizationReconciler;
 use crate::stop::Stop;
 use crate::substitute::{self, Variables};
@@ -60,6 +62,17 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The files of the build cannot be decrypted.
+    #[error("{0}")]
+    Sources(Box<SourceError>),
+    /// An object of the build cannot be decrypted.
+    #[error("decryption failed for '{object}': {source}")]
+    Decrypt {
+        /// Which object.
+        object: String,
+        /// Why.
+        source: Box<ResourceError>,
+    },
     /// The variables of an object cannot be replaced.
     #[error("post build failed for '{object}': {source}")]
     Substitute {
@@ -93,10 +106,12 @@ pub(crate) async fn build(
         }
         None => None,
     };
+    let decryptor = decryptor(reconciler, object, client).await?;
     let spec = object.spec.clone();
     let strict = reconciler.settings.gates.enabled(options::STRICT_SUBSTITUTIONS);
-    let task =
-        tokio::task::spawn_blocking(move || build_directory(directory.path(), &spec, variables, strict));
+    let task = tokio::task::spawn_blocking(move || {
+        build_directory(directory.path(), &spec, variables, strict, decryptor)
+    });
     let built = match task.await {
         Ok(built) => built,
         Err(error) => {
@@ -113,13 +128,36 @@ pub(crate) async fn build(
     Ok(built)
 }
 
+/// What decrypts for a Kustomization, if it wants that.
+async fn decryptor(
+    reconciler: &KustomizationReconciler,
+    object: &Kustomization,
+    client: &kube::Client,
+) -> Result<Option<Decryptor>, Stop> {
+    let Some(decryption) = &object.spec.decryption else { return Ok(None) };
+    let settings = &reconciler.settings;
+    let keys = match &decryption.secret_ref {
+        Some(reference) => {
+            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+            decrypt::load_keys(client, namespace, &reference.name, false).await
+        }
+        None if settings.sops_age_secret.is_empty() => Ok(Keyring::default()),
+        None => {
+            decrypt::load_keys(client, &settings.runtime_namespace, &settings.sops_age_secret, true).await
+        }
+    };
+    let keys = keys.map_err(|error| Stop::failed(reasons::BUILD_FAILED, error))?;
+    Ok(Some(Decryptor::new(Box::new(keys))))
+}
+
 /// Builds the manifests of an unpacked artifact as a Kustomization's spec says. That the variables
-/// could not be read is an error only if they are needed.
+/// could not be read is an error only if they are needed. Without a decryptor, what is encrypted stays so.
 pub fn build_directory(
     artifact: &std::path::Path,
     spec: &KustomizationSpec,
     mut variables: Option<Result<Variables, substitute::Error>>,
     strict: bool,
+    mut decryptor: Option<Decryptor>,
 ) -> Result<Built, Error> {
     let mut files = ArtifactFs::new(artifact)?;
     let path = clean(spec.path.as_deref().unwrap_or_default());
@@ -138,6 +176,9 @@ pub fn build_directory(
             "no manifests found in '{path}': the build is empty, everything that was applied before is pruned"
         ));
     }
+    if let Some(decryptor) = &mut decryptor {
+        decryptor.decrypt_sources(&mut files, &path).map_err(|error| Error::Sources(Box::new(error)))?;
+    }
     let resources = fluxide_kustomize::build(&files, &path, &fluxide_kustomize::Options::flux())?;
     warnings.extend(resources.warnings().iter().cloned());
 
@@ -145,18 +186,28 @@ pub fn build_directory(
     let mut objects = Vec::with_capacity(resources.len());
     for (index, resource) in resources.iter().enumerate() {
         check_complete(resource)?;
+        let mut plain = Plain { value: resource.to_json()?, yaml: None };
+        if let Some(decryptor) = &mut decryptor {
+            let decrypted = decryptor.decrypt_resource(&plain.value);
+            let failed = |source| Error::Decrypt { object: printed_id(resource), source: Box::new(source) };
+            if let Some(value) = decrypted.map_err(failed)? {
+                plain.yaml = Some(to_yaml(&value)?);
+                plain.value = value;
+            }
+        }
         let substituted = match &variables {
             None => None,
-            Some(_) if substitute::is_disabled(&resource.to_json()?) => None,
-            Some(Ok(variables)) => substitute_resource(resource, variables, strict)?,
+            Some(_) if substitute::is_disabled(&plain.value) => None,
+            Some(Ok(variables)) => substitute_resource(resource, &plain, variables, strict)?,
             Some(Err(_)) => match variables.take() {
                 Some(Err(source)) => return Err(Error::Substitute { object: printed_id(resource), source }),
                 _ => None,
             },
         };
-        let (value, yaml) = match substituted {
-            Some(substituted) => substituted,
-            None => (resource.to_json()?, resource.to_yaml()?),
+        let (value, yaml) = match (substituted, plain) {
+            (Some(substituted), _) => substituted,
+            (None, Plain { value, yaml: Some(yaml) }) => (value, yaml),
+            (None, Plain { value, yaml: None }) => (value, resource.to_yaml()?),
         };
         if index > 0 {
             stream.update("---\n");
@@ -180,18 +231,33 @@ fn check_complete(resource: &fluxide_kustomize::Resource) -> Result<(), Error> {
     Ok(())
 }
 
+/// An object after its decryption.
+struct Plain {
+    value: Value,
+    /// Its YAML, when that is not what the build printed.
+    yaml: Option<String>,
+}
+
+fn to_yaml(value: &Value) -> Result<String, Error> {
+    sigs::to_yaml(&value.into()).map_err(|error| Error::Stream(error.to_string()))
+}
+
 /// Replaces the variables of one resource; `None` when there is nothing to replace in it.
 fn substitute_resource(
     resource: &fluxide_kustomize::Resource,
+    plain: &Plain,
     variables: &Variables,
     strict: bool,
 ) -> Result<Option<(Value, String)>, Error> {
     let failed = |source| Error::Substitute { object: printed_id(resource), source };
-    let value = resource.to_json()?;
-    if !variables.apply_to(&value) {
+    if !variables.apply_to(&plain.value) {
         return Ok(None);
     }
-    let text = variables.substitute(&resource.to_yaml()?, strict).map_err(failed)?;
+    let yaml = match &plain.yaml {
+        Some(yaml) => yaml.clone(),
+        None => resource.to_yaml()?,
+    };
+    let text = variables.substitute(&yaml, strict).map_err(failed)?;
     let value = sigs::from_yaml(text.as_bytes())
         .map_err(|error| failed(substitute::Error::NotYaml(error.to_string())))?;
     let yaml =

@@ -6,10 +6,13 @@ mod sources;
 
 use std::collections::HashMap;
 
-use fluxide_sops::{Decrypted, Encrypted, Format, KeyService, MacError, MasterKey, RecoveryError, StoreError};
+use fluxide_sops::{
+    Decrypted, Encrypted, Format, KeyService, MacError, MasterKey, RecoveryError, StoreError,
+};
 
-pub use keys::load as load_keys;
-pub use resource::is_disabled;
+pub use keys::{KeysError, load as load_keys};
+pub use resource::{ANNOTATION, ResourceError, disables};
+pub use sources::SourceError;
 
 /// Opens what is encrypted in one build. Each data key is opened once.
 pub struct Decryptor {

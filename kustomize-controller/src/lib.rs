@@ -2,6 +2,7 @@
 
 pub mod artifact_fs;
 pub mod build;
+pub mod decrypt;
 mod dependency;
 mod drift;
 mod finalize;
@@ -71,6 +72,7 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         no_cross_namespace_refs: options.common.no_cross_namespace_refs,
         no_remote_bases: options.no_remote_bases,
         runtime_namespace: options.common.runtime_namespace.clone(),
+        sops_age_secret: options.sops_age_secret.clone(),
         gates,
     };
     let memories = Arc::new(Memories::new(&options.override_manager));

@@ -13,6 +13,7 @@ use fluxide_meta::Selector;
 use fluxide_meta::condition::reasons;
 use kube::ResourceExt as _;
 
+use crate::decrypt;
 use crate::reconciler::GROUP;
 use crate::stop::Stop;
 
@@ -95,9 +96,7 @@ pub(crate) fn prepare(
     let common = object.spec.common_metadata.as_ref();
     let mut dropped = Vec::new();
     for built in &mut objects {
-        let keeps_ciphertext = built
-            .annotation("kustomize.toolkit.fluxcd.io/decrypt")
-            .is_some_and(|value| value.eq_ignore_ascii_case("disabled"));
+        let keeps_ciphertext = built.annotation(decrypt::ANNOTATION).is_some_and(decrypt::disables);
         if is_encrypted_secret(built) && !keeps_ciphertext {
             return Err(Stop::failed(
                 reasons::RECONCILIATION_FAILED,

@@ -50,6 +50,8 @@ pub struct Settings {
     pub no_remote_bases: bool,
     /// Namespace of the controller itself, if known.
     pub runtime_namespace: String,
+    /// The Secret with age keys for Kustomizations that name none, in the controller's namespace.
+    pub sops_age_secret: String,
     /// The feature gates.
     pub gates: Arc<FeatureGates>,
 }

@@ -7,6 +7,9 @@ use kube::{Api, Client};
 /// Why keys cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
+    /// There is no such Secret.
+    #[error("{0}")]
+    NotFound(String),
     /// The Secret cannot be read.
     #[error("cannot get sops decryption Secret '{secret}': {reason}")]
     Secret {
@@ -36,12 +39,20 @@ pub enum KeysError {
 }
 
 /// Reads the keys in a Secret: `*.agekey` and, unless only age keys are wanted, `*.asc`. Other entries are ignored.
-pub async fn load(client: &Client, namespace: &str, name: &str, only_age: bool) -> Result<Keyring, KeysError> {
+pub async fn load(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    only_age: bool,
+) -> Result<Keyring, KeysError> {
     let id = || format!("{namespace}/{name}");
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = secrets.get(name).await.map_err(|error| KeysError::Secret {
-        secret: id(),
-        reason: fluxide_runtime::client::message(&error),
+    let secret = secrets.get(name).await.map_err(|error| {
+        let reason = fluxide_runtime::client::message(&error);
+        match error {
+            kube::Error::Api(status) if status.code == 404 => KeysError::NotFound(reason),
+            _ => KeysError::Secret { secret: id(), reason },
+        }
     })?;
     let mut keys = Keyring::default();
     for (key, value) in secret.data.unwrap_or_default() {

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Decryptor, Error};
 
-const ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
+/// The annotation that leaves an object encrypted.
+pub const ANNOTATION: &str = "kustomize.toolkit.fluxcd.io/decrypt";
 
 /// Why an object cannot be decrypted.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +44,12 @@ pub enum ResourceError {
 
 /// Whether the object asks to be left encrypted.
 pub fn is_disabled(object: &Value) -> bool {
-    let value = object["metadata"]["annotations"][ANNOTATION].as_str();
-    value.is_some_and(|value| value.eq_ignore_ascii_case("disabled"))
+    object["metadata"]["annotations"][ANNOTATION].as_str().is_some_and(disables)
+}
+
+/// Whether a value of the annotation [`ANNOTATION`] says so.
+pub fn disables(value: &str) -> bool {
+    value.eq_ignore_ascii_case("disabled")
 }
 
 impl Decryptor {
@@ -76,7 +81,12 @@ impl Decryptor {
             let Some(Ok(bytes)) = value.as_str().map(|value| BASE64_STANDARD.decode(value)) else { continue };
             let Some(format) = Format::of_encrypted(&bytes) else { continue };
             let plain = self.decrypt(&bytes, format, Format::of_name(key), true).map_err(|source| {
-                ResourceError::Field { namespace: namespace.clone(), name: name.clone(), key: key.clone(), source }
+                ResourceError::Field {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                    key: key.clone(),
+                    source,
+                }
             })?;
             result.get_or_insert_with(|| object.clone())["data"][key] = BASE64_STANDARD.encode(plain).into();
         }
@@ -117,7 +127,8 @@ mod tests {
             let case: Value = serde_json::from_str(line).unwrap();
             let input = &case["in"];
             let object = parse(&read(input["file"].as_str().unwrap()));
-            let actual = decryptor(&input["keys"]).decrypt_resource(&object).map_err(|error| error.to_string());
+            let actual =
+                decryptor(&input["keys"]).decrypt_resource(&object).map_err(|error| error.to_string());
             let expected = case["controller_out_file"].as_str().map(read);
             match (expected, actual) {
                 (None, Err(_)) => {}

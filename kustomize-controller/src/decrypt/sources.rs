@@ -21,7 +21,9 @@ pub enum SourceError {
     #[error("error decrypting sources: {0}")]
     File(#[from] FsError),
     /// A directory has no kustomization file, or more than one.
-    #[error("error decrypting sources: {directory} must have one of kustomization.yaml, kustomization.yml and Kustomization, but has {found}")]
+    #[error(
+        "error decrypting sources: {directory} must have one of kustomization.yaml, kustomization.yml and Kustomization, but has {found}"
+    )]
     Kustomization {
         /// Which directory.
         directory: String,
@@ -37,7 +39,9 @@ pub enum SourceError {
         source: fluxide_goyaml::Error,
     },
     /// A file is larger than secrets are.
-    #[error("error decrypting sources: {path}: cannot decrypt file with size ({size} bytes) exceeding limit ({MOST_BYTES})")]
+    #[error(
+        "error decrypting sources: {path}: cannot decrypt file with size ({size} bytes) exceeding limit ({MOST_BYTES})"
+    )]
     TooLarge {
         /// Which file.
         path: String,
@@ -84,8 +88,7 @@ impl Walk<'_> {
             return Err(SourceError::Kustomization { directory: directory.to_owned(), found: present.len() });
         };
         let content = self.files.read(path, MOST_BYTES)?;
-        let documents =
-            parse(&content).map_err(|source| SourceError::Yaml { path: path.clone(), source })?;
+        let documents = parse(&content).map_err(|source| SourceError::Yaml { path: path.clone(), source })?;
         let Some(kustomization) = documents.first().map(Node::root) else { return Ok(()) };
 
         for generator in items(kustomization, "secretGenerator") {
@@ -220,7 +223,10 @@ mod tests {
         assert_eq!(read("/base/sub/a.json"), expected("json-order.dec.json"));
         assert_eq!(read("/base/settings"), expected("dotenv-age.dec.env"));
         assert_eq!(read("/base/plain.txt"), "nothing to see");
-        assert!(std::fs::read_to_string(at("base/sub/a.json")).unwrap().contains("ENC["), "the artifact was changed");
+        assert!(
+            std::fs::read_to_string(at("base/sub/a.json")).unwrap().contains("ENC["),
+            "the artifact was changed"
+        );
     }
 
     #[test]
@@ -237,8 +243,11 @@ mod tests {
     fn files_out_of_the_artifact_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/hostname", directory.path().join("link")).unwrap();
-        std::fs::write(directory.path().join("kustomization.yaml"), "secretGenerator: [{name: s, files: [link]}]\n")
-            .unwrap();
+        std::fs::write(
+            directory.path().join("kustomization.yaml"),
+            "secretGenerator: [{name: s, files: [link]}]\n",
+        )
+        .unwrap();
         let mut files = ArtifactFs::new(directory.path()).unwrap();
         let error = decryptor().decrypt_sources(&mut files, "/").unwrap_err();
         assert!(matches!(error, SourceError::File(FsError::Outside { .. })), "{error}");
