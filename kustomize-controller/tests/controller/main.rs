@@ -1,6 +1,7 @@
 //! The controller against an API server: what it does to a cluster, and what it says about it.
 
 mod apply;
+mod decryption;
 mod deletion;
 mod failures;
 mod health;

@@ -77,13 +77,9 @@ impl Version {
             }
         }
         let mut segments = [0; 3];
-        let mut count = 0;
-        for segment in numbers.split('.') {
-            if count == segments.len() || !is_number(segment) {
-                return Err(VersionError::Invalid);
-            }
-            segments[count] = number(segment, false)?;
-            count += 1;
+        for (index, segment) in numbers.split('.').enumerate() {
+            let place = segments.get_mut(index).filter(|_| is_number(segment)).ok_or(VersionError::Invalid)?;
+            *place = number(segment, false)?;
         }
         let pre = pre.unwrap_or_default();
         check_prerelease(pre)?;
