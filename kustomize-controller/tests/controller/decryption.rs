@@ -34,7 +34,11 @@ async fn secrets_and_generator_sources_arrive_plain() {
     // The label was added after the file was encrypted, which its seal covers.
     world.kustomization("sealed", decryption()).await;
     let sealed = world.until_failed("sealed", "BuildFailed").await;
-    assert!(message(&sealed, "Ready").contains("/secret.yaml: MAC mismatch"), "{}", message(&sealed, "Ready"));
+    assert!(
+        message(&sealed, "Ready").contains("/secret.yaml: MAC mismatch"),
+        "{}",
+        message(&sealed, "Ready")
+    );
 
     let pristine = corpus("files/res-pgp.enc.yaml");
     let mut keys = age_secret("age1");

@@ -78,7 +78,8 @@ impl Version {
         }
         let mut segments = [0; 3];
         for (index, segment) in numbers.split('.').enumerate() {
-            let place = segments.get_mut(index).filter(|_| is_number(segment)).ok_or(VersionError::Invalid)?;
+            let place =
+                segments.get_mut(index).filter(|_| is_number(segment)).ok_or(VersionError::Invalid)?;
             *place = number(segment, false)?;
         }
         let pre = pre.unwrap_or_default();
