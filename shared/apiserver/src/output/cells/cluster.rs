@@ -142,7 +142,7 @@ fn flow(plural: &str, o: &Value, age: &str) -> Option<Vec<Value>> {
             ]
         }
         "prioritylevelconfigurations" => {
-            let limited = if spec["limited"].is_object() { &spec["limited"] } else { &spec["exempt"] };
+            let limited = &spec["limited"];
             let queuing = &limited["limitResponse"]["queuing"];
             let shown = |v: &Value| v.as_i64().map_or(Value::from("<none>"), Value::from);
             cells![

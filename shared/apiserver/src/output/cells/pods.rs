@@ -155,7 +155,7 @@ impl State {
                 self.reason = waiting.to_owned();
             } else if !text(terminated, &["reason"]).is_empty() {
                 self.reason = text(terminated, &["reason"]).to_owned();
-            } else if terminated.is_object() && self.reason.is_empty() {
+            } else if terminated.is_object() {
                 self.reason = end_reason(terminated);
             } else if container["ready"] == true && current["running"].is_object() {
                 has_running = true;
