@@ -73,9 +73,9 @@ fn bound_object(ctx: &Context, reference: &Value) -> ApiResult<Option<(&'static 
         ("v1", "Secret") => ("secret", "secrets", ctx.target.namespace.as_str()),
         ("v1", "Node") => ("node", "nodes", ""),
         (api_version, kind) => {
+            let slash = if api_version.contains('/') { "" } else { "/" };
             return Err(ApiError::bad_request(format!(
-                "cannot bind token for serviceaccount \"{}\" to object of type {api_version}, Kind={kind}",
-                ctx.target.name
+                "cannot bind token to object of type {slash}{api_version}, Kind={kind}"
             )));
         }
     };

@@ -158,6 +158,9 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
         let custom = resource.custom.is_some();
         return Err(if custom { ApiError::unknown_path() } else { ApiError::unknown_resource() });
     }
+    if request.method == Method::HEAD {
+        return Err(ApiError::method_not_allowed());
+    }
     check_shape(resource, target)?;
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
@@ -212,7 +215,7 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
             ("scale", "get") => scale::get(&ctx),
             ("scale", "update") => scale::put(&mut ctx),
             ("scale", "patch") => scale::patch(&mut ctx),
-            _ => Err(ApiError::method_not_allowed()),
+            _ => Err(pods::unconnected(&ctx)),
         }
     };
     if let Ok(a) = &mut answer {
@@ -225,6 +228,10 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
 fn check_shape(resource: &Resource, target: &Target) -> ApiResult<()> {
     let named = !target.name.is_empty();
     let everywhere = resource.namespaced && target.namespace.is_empty();
+    let has_items = ["get", "update", "patch", "delete"].iter().any(|verb| resource.has_verb(verb));
+    if named && target.subresource.is_empty() && !has_items {
+        return Err(ApiError::unknown_resource());
+    }
     match target.verb {
         "create" if target.subresource.is_empty() && (named || everywhere) => {
             Err(ApiError::method_not_allowed())

@@ -15,6 +15,10 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
     let catalog = core.catalog();
     let path = request.path.trim_end_matches('/');
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let reads = matches!(request.method, http::Method::GET | http::Method::HEAD);
+    if !reads && matches!(segments.as_slice(), ["version"] | ["api", _] | ["apis", _, ..]) {
+        return Err(ApiError::method_not_allowed());
+    }
     match segments.as_slice() {
         [""] => Ok(Answer::json(200, &json!({"paths": root_paths(&catalog)}))),
         ["api" | "apis"] => {

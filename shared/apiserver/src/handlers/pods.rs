@@ -100,6 +100,16 @@ pub(crate) fn bind(ctx: &mut Context) -> ApiResult<Answer> {
     Ok(Answer::document(201, &success(201), ctx.accepted))
 }
 
+/// Why a subresource that would connect to something running does not: nothing runs here.
+pub(crate) fn unconnected(ctx: &Context) -> ApiError {
+    let namespace = if ctx.resource.namespaced { ctx.target.namespace.as_str() } else { "" };
+    let key = ObjectKey::new(namespace, &ctx.target.name);
+    match ctx.core.store.get(&ctx.resource.table, &key) {
+        Some(_) => ApiError::method_not_allowed(),
+        None => ctx.not_found(&ctx.target.name),
+    }
+}
+
 /// The log of a container: what was appended for the pod, or one line that says that nothing runs.
 pub(crate) fn log(ctx: &Context) -> ApiResult<Answer> {
     let (namespace, name) = (&ctx.target.namespace, &ctx.target.name);

@@ -226,8 +226,11 @@ fn listing(ctx: &Context) -> ApiResult<(Listing, Option<ObjectKey>)> {
     }
     let revision = parse_list_revision(query.text("resourceVersion"))?;
     check_not_future(ctx, revision)?;
-    if query.text("resourceVersionMatch") == "Exact" {
-        let listing = store.list_at(table, namespace, revision).map_err(|e| too_old(revision, e))?;
+    let matching = query.text("resourceVersionMatch");
+    let paged = query.number("limit").is_some_and(|n| n > 0);
+    if matching == "Exact" || matching.is_empty() && revision > 0 && paged {
+        let gone = |_| ApiError::expired("The resourceVersion for the provided list is too old.");
+        let listing = store.list_at(table, namespace, revision).map_err(gone)?;
         return Ok((listing, None));
     }
     Ok((store.list(table, namespace), None))
@@ -368,7 +371,7 @@ fn parse_continue(token: &str) -> Result<(u64, ObjectKey), String> {
     let v = parsed
         .map_err(|e| invalid(&super::go_json::syntax_error(&bytes).unwrap_or_else(|| e.to_string())))?;
     if v["v"] != TOKEN_VERSION {
-        let version = crate::api_error::go_quote(v["v"].as_str().unwrap_or_default());
+        let version = v["v"].as_str().unwrap_or_default();
         return Err(invalid(&format!("server does not recognize this encoded version {version}")));
     }
     let revision = v["rv"].as_u64().filter(|rv| *rv > 0).ok_or_else(|| {

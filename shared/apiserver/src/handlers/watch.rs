@@ -103,10 +103,15 @@ fn check_options(ctx: &Context) -> ApiResult<()> {
                 errors.push(FieldError::not_supported("resourceVersionMatch", matching, &["NotOlderThan"]));
             }
         }
-        None if !matching.is_empty() => errors.push(FieldError::forbidden(
-            "resourceVersionMatch",
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )),
+        None if !matching.is_empty() => {
+            errors.push(FieldError::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+            if matching != "NotOlderThan" {
+                errors.push(FieldError::not_supported("resourceVersionMatch", matching, &["NotOlderThan"]));
+            }
+        }
         None => {}
     }
     if !query.text("continue").is_empty() && !matching.is_empty() {

@@ -312,6 +312,14 @@ pub(crate) fn review_body(ctx: &mut Context, group: &str, kind: &str) -> ApiResu
     let (sent_version, sent_kind) = (text(&v, &["apiVersion"]).to_owned(), text(&v, &["kind"]).to_owned());
     let fits = |sent: &str, own: &str| sent.is_empty() || sent == own;
     if !fits(&sent_kind, kind) || !fits(&sent_version, &api_version) {
+        let (sent_group, version) = crate::registry::split_group_version(&sent_version);
+        if crate::schema::builtin().kind(sent_group, version, &sent_kind).is_some() {
+            return Err(ApiError::bad_request(format!(
+                "{sent_kind} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{sent_kind}) to \
+                 ({}.{kind}): unknown conversion",
+                super::patch::internal_package(group)
+            )));
+        }
         return Err(ApiError::bad_request(format!(
             "{sent_kind} in version \"{}\" cannot be handled as a {kind}: no kind \"{sent_kind}\" is registered for version \
              \"{sent_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",

@@ -42,6 +42,7 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
     if accept.trim().is_empty() {
         return Ok(Accepted::JSON);
     }
+    let mut known = false;
     for clause in accept.split(',') {
         let mut parts = clause.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
@@ -50,6 +51,7 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
             "application/yaml" => true,
             _ => continue,
         };
+        known = true;
         let mut target = "";
         let (mut group, mut version) = ("", "");
         for p in parts {
@@ -69,6 +71,15 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
             _ => continue,
         };
         return Ok(Accepted { form, yaml });
+    }
+    if !known && transforms {
+        return Err(ApiError::new(
+            406,
+            "NotAcceptable",
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+             application/vnd.kubernetes.protobuf",
+        )
+        .with_empty_details());
     }
     Err(ApiError::new(
         406,

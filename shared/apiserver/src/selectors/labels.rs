@@ -295,7 +295,8 @@ fn shown(t: &Token) -> String {
 
 fn validate(r: &Requirement) -> Result<(), String> {
     if let Some(problem) = crate::validation::names::qualified_name(&r.key).first() {
-        return Err(format!("key: Invalid value: {}: {problem}", crate::api_error::go_quote(&r.key)));
+        let problem = problem.replace("a qualified name must", "a valid label key must");
+        return Err(format!("<nil>: Invalid value: {}: {problem}", crate::api_error::go_quote(&r.key)));
     }
     for (i, v) in r.values.iter().enumerate() {
         if let Some(problem) = validate_label_value(v) {
