@@ -164,7 +164,8 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
     check_shape(resource, target)?;
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
-    let accepted = output::negotiate(request.header("accept"), transforms)?;
+    let accepted = output::negotiate(request.header("accept"), transforms)
+        .map_err(|e| if matches!(target.verb, "list" | "watch") { output::with_streams(e) } else { e })?;
     let mut ctx = Context { core, request, target, user: &user, resource, accepted, warnings: Vec::new() };
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
         ctx.warnings.push(d);

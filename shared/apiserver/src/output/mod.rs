@@ -89,6 +89,15 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
     ))
 }
 
+/// Collections are also offered as streams.
+pub(crate) fn with_streams(mut e: ApiError) -> ApiError {
+    if e.message.starts_with("406: ") {
+        e.message
+            .push_str(", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch");
+    }
+    e
+}
+
 /// `PartialObjectMetadata` of an object.
 pub(crate) fn partial_metadata(v: &Value) -> Value {
     let mut out =
