@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 pub mod apiserver;
 pub mod dev;
 pub mod helm;
+pub mod test;
 
 /// Flux in Rust: keep a Kubernetes cluster equal to what its Git repositories, registries and charts say.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ enum Command {
     Apiserver(apiserver::Options),
     /// Render and inspect Helm charts.
     Helm(helm::Options),
+    /// Try parts of a running setup, such as an Alert.
+    Test(test::Options),
 }
 
 /// Runs the command. The code is what the process ends with; an error is printed by the caller.
@@ -38,6 +41,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Dev(options) => dev::run(options).await,
             Command::Apiserver(options) => apiserver::run(options).await,
             Command::Helm(options) => helm::run(options),
+            Command::Test(options) => test::run(options).await,
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

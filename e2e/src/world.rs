@@ -30,6 +30,7 @@ pub struct World {
     auth: Option<BasicAuth>,
     home: tempfile::TempDir,
     controllers: Controllers,
+    webhooks: String,
     shutdown: CancellationToken,
 }
 
@@ -67,6 +68,7 @@ impl World {
             auth: setup.auth,
             home,
             controllers: Controllers::new(),
+            webhooks: String::new(),
             shutdown: CancellationToken::new(),
         };
         if !setup.no_controllers {
@@ -78,7 +80,15 @@ impl World {
     fn start_controllers(&mut self) -> anyhow::Result<()> {
         self.shutdown = CancellationToken::new();
         let home = self.home.path().join("controllers");
-        controllers::start(&mut self.controllers, &home, Some(&self.namespace), &self.client, &self.shutdown)
+        let namespace = Some(self.namespace.as_str());
+        self.webhooks =
+            controllers::start(&mut self.controllers, &home, namespace, &self.client, &self.shutdown)?;
+        Ok(())
+    }
+
+    /// The address that webhooks call.
+    pub fn webhooks(&self) -> &str {
+        &self.webhooks
     }
 
     /// Ends the controllers as SIGTERM does, and waits for them.

@@ -14,15 +14,21 @@ use tokio_util::sync::CancellationToken;
 /// Controllers that run; each ends with its name and what became of it.
 pub type Controllers = JoinSet<(&'static str, anyhow::Result<()>)>;
 
+/// The flag of the address that webhooks call.
+const WEBHOOKS: &str = "--receiverAddr";
+
 /// Starts every controller. They write below `home`, watch `namespace` or all, and end when `shutdown` is cancelled.
+/// Returns the address that webhooks call.
 pub fn start(
     tasks: &mut Controllers,
     home: &Path,
     namespace: Option<&str>,
     client: &Client,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let [source, kustomize, helm, notification, image] = flags(home)?;
+    let webhooks = notification.iter().filter_map(|flag| flag.to_str()?.strip_prefix(WEBHOOKS)?.strip_prefix('='));
+    let webhooks = webhooks.map(|address| format!("http://{address}")).next().context("no address for webhooks")?;
 
     macro_rules! controller {
         ($module:ident, $own:expr) => {{
@@ -48,7 +54,7 @@ pub fn start(
     controller!(helm_controller, helm);
     controller!(notification_controller, notification);
     controller!(image_automation_controller, image);
-    Ok(())
+    Ok(webhooks)
 }
 
 /// What each controller must be told when all five run on one machine, in the order of [`NAMES`]: where artifacts are kept and
@@ -62,8 +68,14 @@ pub fn flags(home: &Path) -> anyhow::Result<[Vec<OsString>; 5]> {
         flag("--storage-addr", serving.to_string()),
         flag("--storage-adv-addr", serving.to_string()),
     ];
-    let notification = vec![flag("--events-addr", "127.0.0.1:0"), flag("--receiverAddr", "127.0.0.1:0")];
-    Ok([source, vec![], vec![], notification, vec![]])
+    let listening = free_address().context("no free port for events")?;
+    let notification = vec![
+        flag("--events-addr", listening.to_string()),
+        flag(WEBHOOKS, free_address().context("no free port for webhooks")?.to_string()),
+        flag("--delivery-queue-path", home.join("notifications")),
+    ];
+    let events = || flag("--events-addr", format!("http://{listening}/"));
+    Ok([[source, vec![events()]].concat(), vec![events()], vec![events()], notification, vec![events()]])
 }
 
 /// The controllers, in the order they are started.

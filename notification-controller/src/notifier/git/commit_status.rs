@@ -1,0 +1,114 @@
+//! Commit statuses: what came of a commit, shown beside it.
+
+pub mod azure_devops;
+pub mod bitbucket;
+pub mod gitea;
+pub mod github;
+pub mod gitlab;
+
+use super::commit;
+use crate::notifier::http::{self, Http};
+use crate::notifier::settings::Settings;
+use crate::notifier::{Connections, Error, Message, reason_in_words};
+
+/// Events about work under way.
+const PROGRESSING: &str = "Progressing";
+
+/// A hosting service that shows commit statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forge {
+    /// GitHub.
+    Github,
+    /// GitLab.
+    Gitlab,
+    /// Gitea and Forgejo.
+    Gitea,
+    /// Bitbucket Cloud.
+    Bitbucket,
+    /// Bitbucket Server and Data Center.
+    BitbucketServer,
+    /// Azure DevOps.
+    AzureDevOps,
+}
+
+/// What a status says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Success,
+    Failure,
+    Pending,
+}
+
+/// A status to set.
+struct Status<'a> {
+    commit: String,
+    id: &'a str,
+    state: State,
+    description: String,
+}
+
+/// Sets the status of the commit that an event is about, unless it is set to the same already.
+pub async fn post(
+    connections: &Connections,
+    http: &Http,
+    settings: &Settings,
+    message: &Message<'_>,
+    forge: Forge,
+) -> Result<(), Error> {
+    let event = message.event;
+    let in_progress = event.reason == PROGRESSING;
+    if in_progress && forge != Forge::Gitea {
+        return Ok(());
+    }
+    let status = Status {
+        commit: commit(&event.metadata).map_err(Error::refused)?,
+        id: message.status_id,
+        state: state(&event.severity, in_progress).ok_or_else(|| Error::refused(no_state(forge)))?,
+        description: reason_in_words(&event.reason),
+    };
+    match forge {
+        Forge::Github => github::post(connections, http, settings, &status).await,
+        Forge::Gitlab => gitlab::post(http, settings, &status).await,
+        Forge::Gitea => gitea::post(http, settings, &status).await,
+        Forge::Bitbucket => bitbucket::post(http, settings, message, &status).await,
+        Forge::BitbucketServer => bitbucket::post_to_server(http, settings, message, &status).await,
+        Forge::AzureDevOps => azure_devops::post(connections, http, settings, message, &status).await,
+    }
+}
+
+fn state(severity: &str, in_progress: bool) -> Option<State> {
+    match severity {
+        "info" if in_progress => Some(State::Pending),
+        "info" => Some(State::Success),
+        "error" => Some(State::Failure),
+        _ => None,
+    }
+}
+
+fn no_state(forge: Forge) -> &'static str {
+    match forge {
+        Forge::Github => "can't convert to github state",
+        Forge::Gitlab => "can't convert to gitlab state",
+        Forge::Gitea => "can't convert to gitea state",
+        Forge::Bitbucket => "can't convert to bitbucket state",
+        Forge::BitbucketServer => {
+            "couldn't convert to bitbucket server state: bitbucket server state generated on info or error events only"
+        }
+        Forge::AzureDevOps => "can't convert to azure devops state",
+    }
+}
+
+/// A failed list of statuses.
+fn not_listed(error: http::Error) -> Error {
+    Error::request("could not list commit statuses", error)
+}
+
+/// A failed creation of a status.
+fn not_created(error: http::Error) -> Error {
+    Error::request("could not create commit status", error)
+}
+
+/// Something is wrong with a request itself.
+fn invalid(error: http::Error) -> Error {
+    Error::Settings(error.to_string())
+}

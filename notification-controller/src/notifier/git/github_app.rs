@@ -1,0 +1,97 @@
+//! Tokens of GitHub Apps: the app proves who it is, and gets a token for one of its installations.
+
+use fluxide_runtime::Key;
+use fluxide_runtime::secrets::{GithubApp, GithubInstallation};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use super::with_segments;
+use crate::notifier::http::{self, Http, Request};
+use crate::notifier::settings::Settings;
+use crate::notifier::token_cache::Token;
+use crate::notifier::{Connections, Error, jwt};
+
+/// A token of the installation that the Secret names.
+pub(super) async fn token(
+    connections: &Connections,
+    http: &Http,
+    settings: &Settings,
+    app: &GithubApp,
+    api: &Url,
+) -> Result<Token, Error> {
+    let base = match app.base_url.as_deref().filter(|base| !base.is_empty()) {
+        Some(base) => Url::parse(&format!("{}/", base.trim_end_matches('/')))
+            .map_err(|_| Error::Settings("the key 'githubAppBaseURL' of the secret is no URL".to_owned()))?,
+        None => api.clone(),
+    };
+    let (kind, installation) = match &app.installation {
+        GithubInstallation::Id(id) => ("id", id),
+        GithubInstallation::Owner(owner) => ("owner", owner),
+    };
+    let provider = Key::new(settings.namespace.clone(), settings.name.clone());
+    let parts: [&[u8]; 5] = [
+        base.as_str().as_bytes(),
+        app.app_id.as_bytes(),
+        kind.as_bytes(),
+        installation.as_bytes(),
+        app.private_key.expose(),
+    ];
+    connections.tokens.get(&provider, &parts, exchange(http, app, &base)).await
+}
+
+async fn exchange(http: &Http, app: &GithubApp, base: &Url) -> Result<Token, Error> {
+    #[derive(Deserialize)]
+    struct App {
+        slug: String,
+    }
+    #[derive(Deserialize)]
+    struct Granted {
+        token: String,
+        expires_at: Timestamp,
+    }
+    let failed = |error: http::Error| Error::request("failed to get a token of the GitHub App", error);
+    let now = Timestamp::now();
+    let claims = json!({
+        "iat": (now - SignedDuration::from_secs(30)).as_second(),
+        "exp": (now + SignedDuration::from_secs(120)).as_second(),
+        "iss": app.app_id,
+    });
+    let jwt = jwt::sign(&claims, app.private_key.expose(), None).map_err(|reason| {
+        Error::Settings(format!("the key 'githubAppPrivateKey' of the secret: {reason}"))
+    })?;
+    let request = |method: Method, path: &[&str]| {
+        Request::new(method, with_segments(base, path.iter().copied()))
+            .header("Accept", "application/vnd.github.v3+json")
+            .and_then(|request| request.authorization("Bearer", &jwt))
+            .map_err(failed)
+    };
+    let about: App =
+        http.expect(&request(Method::GET, &["app"])?).await.and_then(|a| a.json()).map_err(failed)?;
+    let id = match &app.installation {
+        GithubInstallation::Id(id) => id.clone(),
+        GithubInstallation::Owner(owner) => {
+            let organization = request(Method::GET, &["orgs", owner, "installation"])?;
+            let user = request(Method::GET, &["users", owner, "installation"])?;
+            installation_of(http, &organization, &user).await.map_err(failed)?
+        }
+    };
+    let grant = request(Method::POST, &["app", "installations", &id, "access_tokens"])?;
+    let granted: Granted = http.expect(&grant).await.and_then(|answer| answer.json()).map_err(failed)?;
+    Ok(Token { secret: granted.token, expires: granted.expires_at, login: format!("{}[bot]", about.slug) })
+}
+
+async fn installation_of(http: &Http, organization: &Request, user: &Request) -> Result<String, http::Error> {
+    #[derive(Deserialize)]
+    struct Installation {
+        id: u64,
+    }
+    let mut answer = http.send(organization).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        answer = http.send(user).await?;
+    }
+    let installation: Installation = answer.success()?.json()?;
+    Ok(installation.id.to_string())
+}
