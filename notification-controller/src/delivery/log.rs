@@ -4,6 +4,7 @@
 //! JSON. A record that is torn or damaged is left out when the file is read; the others are not
 //! affected. The file is written anew when most of it is about deliveries that are done.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -45,7 +46,7 @@ pub enum Error {
 #[serde(rename_all = "camelCase")]
 pub enum Record<'a> {
     /// A delivery is to be made.
-    Add(std::borrow::Cow<'a, Delivery>),
+    Add(Box<Cow<'a, Delivery>>),
     /// A delivery is to be made later.
     Retry {
         /// Which.
@@ -168,7 +169,7 @@ fn write_anew<'a>(directory: &Path, live: impl Iterator<Item = &'a Delivery>) ->
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
     let (mut bytes, mut written) = (Vec::new(), 0);
     for delivery in live {
-        encode(&Record::Add(std::borrow::Cow::Borrowed(delivery)), &mut bytes)?;
+        encode(&Record::Add(Box::new(Cow::Borrowed(delivery))), &mut bytes)?;
         if bytes.len() > 64 * 1024 {
             file.write_all(&bytes)?;
             written += bytes.len() as u64;
@@ -238,7 +239,6 @@ fn replay(mut bytes: &[u8]) -> (BTreeMap<u64, Delivery>, usize) {
 mod tests {
     use super::*;
     use crate::notifier::AlertIdentity;
-    use std::borrow::Cow;
 
     fn delivery(id: u64) -> Delivery {
         let mut event = fluxide_runtime::events::Event::default();
@@ -268,7 +268,7 @@ mod tests {
     fn filled(directory: &Path) {
         let mut log = Log::open(directory).unwrap().log;
         for id in 1..=3 {
-            log.append(&[Record::Add(Cow::Owned(delivery(id)))]).unwrap();
+            log.append(&[Record::Add(Box::new(Cow::Owned(delivery(id))))]).unwrap();
         }
         log.append(&[Record::Done(1), Record::Retry { id: 2, attempts: 4, not_before: 99 }]).unwrap();
     }
@@ -311,9 +311,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut log = Log::open(directory.path()).unwrap().log;
         let live = delivery(0);
-        log.append(&[Record::Add(Cow::Borrowed(&live))]).unwrap();
+        log.append(&[Record::Add(Box::new(Cow::Borrowed(&live)))]).unwrap();
         for id in 1..20_000 {
-            log.append(&[Record::Add(Cow::Owned(delivery(id))), Record::Done(id)]).unwrap();
+            log.append(&[Record::Add(Box::new(Cow::Owned(delivery(id)))), Record::Done(id)]).unwrap();
             if log.is_wasteful(size(&live)) {
                 log.compact([&live].into_iter()).unwrap();
             }

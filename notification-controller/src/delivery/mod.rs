@@ -187,7 +187,7 @@ impl Deliverer {
             accepted.push(Arc::new(Delivery { id, accepted: now, not_before, ..delivery }));
         }
         let records: Vec<Record<'_>> =
-            accepted.iter().map(|delivery| Record::Add(Cow::Borrowed(delivery.as_ref()))).collect();
+            accepted.iter().map(|delivery| Record::Add(Box::new(Cow::Borrowed(delivery.as_ref())))).collect();
         inner.write(&mut state, &records);
         drop(records);
         let mut dropped = Vec::new();

@@ -36,7 +36,8 @@ async fn the_event_server_answers_as_flux_does() {
         }
         assert_eq!(answer.text().await.unwrap(), expected["body"].as_str().unwrap(), "{name}");
     }
-    let largest = format!("{:width$}", json!({"message": "largest"}), width = 3 * 1024 * 1024);
+    let mut largest = json!({"message": "largest"}).to_string();
+    largest.push_str(&" ".repeat(3 * 1024 * 1024 - largest.len()));
     let answer = world.http.post(&world.events).body(largest).send().await.unwrap();
     assert_eq!(answer.status(), 202);
 }
@@ -165,12 +166,22 @@ async fn finalizers_go_with_their_objects() {
     world.alert("a", "/a", json!({})).await;
     let alerts = world.api("notification.toolkit.fluxcd.io/v1beta3", "Alert", "notify");
     let providers = world.api("notification.toolkit.fluxcd.io/v1beta3", "Provider", "notify");
-    let legacy = json!({"metadata": {"finalizers": ["finalizers.fluxcd.io"]}});
-    alerts.patch("a", &Default::default(), &kube::api::Patch::Merge(&legacy)).await.unwrap();
-    until("the legacy finalizer is gone", || async {
-        alerts.get("a").await.unwrap().metadata.finalizers.is_none_or(|finalizers| finalizers.is_empty())
-    })
-    .await;
+    let legacy = |name: &str, suspend: bool| {
+        json!({
+            "apiVersion": "notification.toolkit.fluxcd.io/v1beta3", "kind": "Alert",
+            "metadata": {"name": name, "namespace": "notify", "finalizers": ["finalizers.fluxcd.io"]},
+            "spec": {"providerRef": {"name": "a"}, "suspend": suspend, "eventSources": [{"kind": "Bucket", "name": "*"}]},
+        })
+    };
+    world.apply(legacy("old", false)).await;
+    world.apply(legacy("suspended", true)).await;
+    let finalizers =
+        async |name: &str| alerts.get(name).await.unwrap().metadata.finalizers.unwrap_or_default();
+    until("the legacy finalizer is gone", || async { finalizers("old").await.is_empty() }).await;
+    assert_eq!(finalizers("suspended").await.len(), 1);
+    alerts.delete("suspended", &Default::default()).await.unwrap();
+    until("the suspended alert is gone", || async { alerts.get_opt("suspended").await.unwrap().is_none() })
+        .await;
     until("the provider has its finalizer", || async {
         providers.get("a").await.unwrap().metadata.finalizers.is_some()
     })
