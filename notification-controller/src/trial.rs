@@ -79,10 +79,10 @@ pub enum Error {
 /// Sends an event through an alert from here, without the controller.
 pub async fn run(client: &Client, alert: &Key, trial: &Trial) -> Result<Report, Error> {
     let alerts = Api::<Alert>::namespaced(client.clone(), &alert.namespace);
-    let object = alerts.get(&alert.name).await.map_err(|error| Error::Alert {
-        alert: alert.clone(),
-        reason: message(&error),
-    })?;
+    let object = alerts
+        .get(&alert.name)
+        .await
+        .map_err(|error| Error::Alert { alert: alert.clone(), reason: message(&error) })?;
     if object.spec.suspend {
         return Err(Error::Suspended(alert.clone()));
     }

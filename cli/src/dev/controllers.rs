@@ -27,8 +27,10 @@ pub fn start(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<String> {
     let [source, kustomize, helm, notification, image] = flags(home)?;
-    let webhooks = notification.iter().filter_map(|flag| flag.to_str()?.strip_prefix(WEBHOOKS)?.strip_prefix('='));
-    let webhooks = webhooks.map(|address| format!("http://{address}")).next().context("no address for webhooks")?;
+    let webhooks =
+        notification.iter().filter_map(|flag| flag.to_str()?.strip_prefix(WEBHOOKS)?.strip_prefix('='));
+    let webhooks =
+        webhooks.map(|address| format!("http://{address}")).next().context("no address for webhooks")?;
 
     macro_rules! controller {
         ($module:ident, $own:expr) => {{

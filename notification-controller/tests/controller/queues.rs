@@ -23,7 +23,16 @@ async fn a_nats_server_has_the_event() {
     let port = free.local_addr().unwrap().port();
     drop(free);
     let spawned = Command::new("nats-server")
-        .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--user", "flux", "--pass", "test-password"])
+        .args([
+            "--addr",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--user",
+            "flux",
+            "--pass",
+            "test-password",
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
@@ -35,7 +44,8 @@ async fn a_nats_server_has_the_event() {
     let address = format!("nats://127.0.0.1:{port}");
     let connected = tokio::time::timeout(Duration::from_secs(30), async {
         loop {
-            let options = async_nats::ConnectOptions::with_user_and_password("flux".into(), "test-password".into());
+            let options =
+                async_nats::ConnectOptions::with_user_and_password("flux".into(), "test-password".into());
             match options.connect(&address).await {
                 Ok(client) => return client,
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -62,7 +72,8 @@ async fn a_nats_server_has_the_event() {
         let events = world.events_about("Alert", "bad").await;
         events.iter().any(|(_, reason, message, _)| {
             assert!(!message.contains("other-password"), "{message}");
-            reason == "NotificationDispatchFailed" && message.contains("error publishing event to subject flux.events")
+            reason == "NotificationDispatchFailed"
+                && message.contains("error publishing event to subject flux.events")
         })
     })
     .await;
