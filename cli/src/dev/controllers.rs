@@ -74,7 +74,6 @@ pub fn flags(home: &Path) -> anyhow::Result<[Vec<OsString>; 5]> {
     let notification = vec![
         flag("--events-addr", listening.to_string()),
         flag(WEBHOOKS, free_address().context("no free port for webhooks")?.to_string()),
-        flag("--delivery-queue-path", home.join("notifications")),
     ];
     let events = || flag("--events-addr", format!("http://{listening}/"));
     Ok([[source, vec![events()]].concat(), vec![events()], vec![events()], notification, vec![events()]])
