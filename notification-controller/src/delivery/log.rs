@@ -241,8 +241,8 @@ mod tests {
     use crate::notifier::AlertIdentity;
 
     fn delivery(id: u64) -> Delivery {
-        let mut event = fluxide_runtime::events::Event::default();
-        event.message = format!("message {id}");
+        let message = format!("message {id}");
+        let event = fluxide_runtime::events::Event { message, ..Default::default() };
         Delivery {
             id,
             alert: AlertIdentity {

@@ -103,9 +103,12 @@ pub struct Connections {
     pub cluster: Option<Client>,
 }
 
+/// Says what is missing in the settings of a type.
+type Check = fn(&Settings) -> Result<(), String>;
+
 /// A type of provider.
 pub struct Kind {
-    check: fn(&Settings) -> Result<(), String>,
+    check: Check,
     transport: Transport,
 }
 
@@ -133,7 +136,7 @@ impl Kind {
     /// The table of all types.
     pub fn of(provider_type: &ProviderType) -> Self {
         use Transport::{Comment, CommitStatus, EventHub, GithubDispatch, Nats, PubSub, Requests, Slack};
-        let (check, transport): (fn(&Settings) -> Result<(), String>, Transport) = match provider_type {
+        let (check, transport): (Check, Transport) = match provider_type {
             ProviderType::Generic => (generic::check, Requests(generic::requests)),
             ProviderType::GenericHmac => (generic::check_hmac, Requests(generic::signed_requests)),
             ProviderType::Slack => (slack::check_slack, Slack),

@@ -101,7 +101,6 @@ pub struct World {
     pub webhooks: String,
     pub http: reqwest::Client,
     shutdown: CancellationToken,
-    controller: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl World {
@@ -131,7 +130,6 @@ impl World {
             webhooks: String::new(),
             http: reqwest::Client::new(),
             shutdown: CancellationToken::new(),
-            controller: None,
         };
         for name in ["notify", "hooks", "other"] {
             world.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).await;
@@ -153,21 +151,13 @@ impl World {
         self.shutdown = CancellationToken::new();
         let shutdown = self.shutdown.clone();
         let (tell, told) = tokio::sync::oneshot::channel();
-        self.controller = Some(tokio::spawn(async move {
+        tokio::spawn(async move {
             let listening = |listening: Listening| tell.send(listening).unwrap();
             run_with(options, client, shutdown, listening).await.unwrap();
-        }));
+        });
         let listening = told.await.unwrap();
         self.events = format!("http://{}/", listening.events.unwrap());
         self.webhooks = format!("http://{}", listening.webhooks.unwrap());
-    }
-
-    /// Ends the controller as SIGTERM does.
-    pub async fn stop_controller(&mut self) {
-        self.shutdown.cancel();
-        if let Some(controller) = self.controller.take() {
-            controller.await.unwrap();
-        }
     }
 
     /// Objects of a kind in a namespace.
