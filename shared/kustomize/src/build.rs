@@ -26,6 +26,15 @@ struct Session<'a> {
     warnings: Vec<String>,
 }
 
+impl Session<'_> {
+    fn warn(&mut self, warnings: Vec<String>) {
+        if let Some(warn) = self.options.warn {
+            warnings.iter().for_each(|warning| warn(warning));
+        }
+        self.warnings.extend(warnings);
+    }
+}
+
 /// Builds the kustomization in a directory.
 pub(crate) fn run(fs: &dyn FileSystem, directory: &str, options: &Options<'_>) -> Result<Resources, Error> {
     let budget = Budget::new(options.limits.total_bytes);
@@ -53,9 +62,9 @@ fn finish(
     fix_name_references(&mut resources, &config)?;
     accumulated.vars.resolve(&mut resources, &config.var_reference)?;
     resources.items_mut().retain(|resource| !resource.is_deleted() && !resource.is_local_config());
-    crate::sort::sort(&mut resources, kustomization.sort_options.as_ref(), session.options.mode)?;
+    crate::sort::sort(&mut resources, kustomization.sort_options.as_ref(), session.options.default_order())?;
     let wants = |option: &str| kustomization.build_metadata.iter().flatten().any(|wanted| wanted == option);
-    if wants("managedByLabel") {
+    if session.options.managed_by_label || wants("managedByLabel") {
         let label = LabelTransformer {
             labels: [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into(),
             fields: vec![FieldSpec::new(Gvk::default(), "metadata/labels", true)],

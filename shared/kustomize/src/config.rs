@@ -157,9 +157,11 @@ impl SharedConfig {
     /// Merges other tables in.
     pub(crate) fn merge(&mut self, other: &Arc<TransformerConfig>) -> Result<(), ConfigError> {
         match &mut self.0 {
-            None => self.0 = Some(other.clone()),
-            Some(own) if Arc::ptr_eq(own, other) => {}
-            Some(own) => Arc::make_mut(own).merge(other)?,
+            None if Arc::ptr_eq(&DEFAULTS, other) => self.0 = Some(other.clone()),
+            Some(own) if Arc::ptr_eq(own, other) && Arc::ptr_eq(own, &DEFAULTS) => {}
+            // Merging into nothing matters too: of two specs with the same path the wider one is dropped if it
+            // comes later.
+            own => Arc::make_mut(own.get_or_insert_default()).merge(other)?,
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ fn parse(content: &[u8]) -> Result<TransformerConfig, Error> {
             return Err(At::root("TransformerConfig").wrong(&other, "types.TransformerConfig".into()).into());
         }
     };
-    let root = At::root("TransformerConfig");
+    let root = At::root_of_scalars("TransformerConfig");
     let mut config = TransformerConfig::default();
     for (name, value) in map {
         if name.eq_ignore_ascii_case("nameReference") {

@@ -64,7 +64,7 @@ pub enum Error {
     #[error("{0}")]
     WrongKind(String),
     /// A component cannot be accumulated.
-    #[error("{what}: {}", crate::yaml::quote(&.source.to_string()))]
+    #[error("{what} {}", crate::yaml::quote(&.source.to_string()))]
     Component {
         /// What was being done.
         what: &'static str,

@@ -11,8 +11,23 @@ const COPY_LIMIT: usize = 1_000_000;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum JsonPatchError {
     /// The patch is not a list of operations.
-    #[error("json: cannot unmarshal {0} into Go value of type jsonpatch.Patch")]
-    NotAPatch(&'static str),
+    #[error("decoding {text}: json: cannot unmarshal {value} into Go value of type jsonpatch.{wanted}")]
+    NotAPatch {
+        /// The patch.
+        text: String,
+        /// What is there.
+        value: &'static str,
+        /// What should be there.
+        wanted: &'static str,
+    },
+    /// The text begins like JSON and is none.
+    #[error("decoding {text}: {problem}")]
+    NotJson {
+        /// The patch.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The text is neither JSON nor YAML.
     #[error("{0}")]
     Syntax(String),
@@ -73,9 +88,17 @@ impl JsonPatch {
     /// Reads JSON (when it starts with `[`) or YAML.
     pub(crate) fn parse(text: &str) -> Result<JsonPatch, JsonPatchError> {
         let value = if text.starts_with('[') {
-            serde_json::from_str(text).map_err(|err| JsonPatchError::Syntax(err.to_string()))?
+            serde_json::from_str(text).map_err(|err| JsonPatchError::NotJson {
+                text: text.to_owned(),
+                problem: if err.is_eof() { "unexpected end of JSON input".into() } else { err.to_string() },
+            })?
         } else {
             crate::yaml::to_json(text.as_bytes()).map_err(|err| JsonPatchError::Syntax(err.to_string()))?
+        };
+        let wrong = |value: &Value, wanted| JsonPatchError::NotAPatch {
+            text: shown(text),
+            value: crate::yaml::json_type(value),
+            wanted,
         };
         match value {
             Value::Null => Ok(JsonPatch(Vec::new())),
@@ -84,11 +107,11 @@ impl JsonPatch {
                 .map(|item| match item {
                     Value::Object(map) => Ok(Operation(map)),
                     Value::Null => Ok(Operation(Map::new())),
-                    other => Err(JsonPatchError::NotAPatch(crate::yaml::json_type(&other))),
+                    other => Err(wrong(&other, "Operation")),
                 })
                 .collect::<Result<_, _>>()
                 .map(JsonPatch),
-            other => Err(JsonPatchError::NotAPatch(crate::yaml::json_type(&other))),
+            other => Err(wrong(&other, "Patch")),
         }
     }
 
@@ -113,6 +136,14 @@ impl JsonPatch {
         }
         Ok(())
     }
+}
+
+/// A patch as errors show it: JSON as it was written, YAML as the JSON it means.
+fn shown(text: &str) -> String {
+    if text.starts_with('[') {
+        return text.to_owned();
+    }
+    crate::yaml::to_json(text.as_bytes()).map_or_else(|_| text.to_owned(), |value| value.to_string())
 }
 
 impl Operation {

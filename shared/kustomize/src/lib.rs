@@ -58,7 +58,7 @@ pub use kustomization::decode::DecodeError;
 pub use loader::LoadError;
 pub use merge::MergeError;
 pub use node::NodeError;
-pub use options::{Limits, LoadRestrictor, Mode, Options};
+pub use options::{Limits, LoadRestrictor, Mode, Options, ResourceOrder};
 pub use plugin::PluginError;
 pub use reader::ReadError;
 pub use remote::{Checkout, RemoteError, RemoteLoader, RepositoryAddress};

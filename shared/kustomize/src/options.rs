@@ -24,6 +24,15 @@ pub enum LoadRestrictor {
     None,
 }
 
+/// The order of the result when the kustomization has no `sortOptions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceOrder {
+    /// As accumulated.
+    Accumulation,
+    /// Namespaces and definitions first, webhooks last, the rest by kind and name.
+    Legacy,
+}
+
 /// Bounds on what a build may read and produce. Exceeding one is an error, never a truncation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -50,8 +59,14 @@ pub struct Options<'a> {
     pub mode: Mode,
     /// Which files may be loaded.
     pub load_restrictor: LoadRestrictor,
+    /// Another order than the mode's.
+    pub order: Option<ResourceOrder>,
+    /// Put the label `app.kubernetes.io/managed-by` on everything, as `buildMetadata: [managedByLabel]` does.
+    pub managed_by_label: bool,
     /// What fetches remote bases and files; without one they are refused.
     pub remote: Option<&'a dyn RemoteLoader>,
+    /// What is told of deprecated fields as soon as they are met, whether or not the build succeeds.
+    pub warn: Option<&'a dyn Fn(&str)>,
     /// Bounds on what is read.
     pub limits: Limits,
 }
@@ -70,6 +85,20 @@ impl<'a> Options<'a> {
     /// The same options with remote bases fetched by `loader`.
     pub fn with_remote(mut self, loader: &'a dyn RemoteLoader) -> Options<'a> {
         self.remote = Some(loader);
+        self
+    }
+
+    /// The order of the result when the kustomization has no `sortOptions`.
+    pub fn default_order(&self) -> ResourceOrder {
+        self.order.unwrap_or(match self.mode {
+            Mode::Kustomize => ResourceOrder::Legacy,
+            Mode::Flux => ResourceOrder::Accumulation,
+        })
+    }
+
+    /// The same options with warnings told to `warn`.
+    pub fn with_warnings(mut self, warn: &'a dyn Fn(&str)) -> Options<'a> {
+        self.warn = Some(warn);
         self
     }
 

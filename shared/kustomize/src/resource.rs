@@ -151,7 +151,8 @@ impl Resource {
         ResourceId { cluster_scoped: false, ..self.current_id() }
     }
 
-    pub(crate) fn is_cluster_scoped(&self) -> bool {
+    /// Whether the type is one that is known to have no namespace.
+    pub fn is_cluster_scoped(&self) -> bool {
         is_cluster_scoped(self.api_version(), self.kind())
             || self
                 .scopes
@@ -159,8 +160,9 @@ impl Resource {
                 .is_some_and(|scopes| scopes.is_cluster_scoped(self.api_version(), self.kind()))
     }
 
-    /// The namespace for comparisons.
-    pub(crate) fn effective_namespace(&self) -> &str {
+    /// The namespace for comparisons: `default` when there is none, and a name that no namespace can have when the
+    /// type has none.
+    pub fn effective_namespace(&self) -> &str {
         effective_namespace(self.namespace(), self.is_cluster_scoped())
     }
 

@@ -2,6 +2,7 @@
 //! types are those of Kubernetes 1.21.2, as kustomize has them; a kustomization can bring its own.
 
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use thiserror::Error;
@@ -41,6 +42,9 @@ pub enum SchemaError {
 pub(crate) struct Schemas {
     custom: Option<Arc<CustomSchemas>>,
     chosen: bool,
+    /// Whether something has asked for what only the built-in schema can tell. kustomize keeps it from then on, even
+    /// if a custom document is chosen later.
+    builtin_wanted: Cell<bool>,
 }
 
 /// The document that `openapi.path` names.
@@ -78,7 +82,8 @@ impl Schemas {
         match (version, content) {
             (Some(_), Some(_)) => return Err(SchemaError::VersionAndPath),
             (None, Some(document)) => {
-                self.custom = Some(Arc::new(CustomSchemas::new(document, extend_builtin)?));
+                let with_builtin = extend_builtin || self.builtin_wanted.get();
+                self.custom = Some(Arc::new(CustomSchemas::new(document, with_builtin)?));
                 self.chosen = true;
             }
             (Some("v1.21.2"), None) => self.chosen = true,
@@ -93,8 +98,16 @@ impl Schemas {
         self.custom.clone().filter(|custom| !custom.scopes.is_empty())
     }
 
+    /// Notes that there is a resource of a type.
+    pub(crate) fn note_type(&self, api_version: &str, kind: &str) {
+        if !self.builtin_wanted.get() && find_type(api_version, kind).is_none() {
+            self.builtin_wanted.set(true);
+        }
+    }
+
     /// The schema of a resource type.
     pub(crate) fn of_type(&self, api_version: &str, kind: &str) -> Option<Schema<'_>> {
+        self.builtin_wanted.set(true);
         if let Some(custom) = &self.custom {
             let key = (api_version.to_owned(), kind.to_owned());
             if let Some(value) = custom.types.get(&key).and_then(|name| custom.definitions.get(name)) {
@@ -104,8 +117,7 @@ impl Schemas {
         if !self.has_builtin() {
             return None;
         }
-        let at = TYPES.binary_search_by(|(a, k, _)| (*a, *k).cmp(&(api_version, kind))).ok()?;
-        Some(self.definition(TYPES[at].2))
+        find_type(api_version, kind).map(|number| self.definition(number))
     }
 
     /// The schema of a field of an object.
@@ -212,6 +224,12 @@ impl Schemas {
         }
         None
     }
+}
+
+/// The number of the definition of a built-in type.
+fn find_type(api_version: &str, kind: &str) -> Option<usize> {
+    let at = TYPES.binary_search_by(|(a, k, _)| (*a, *k).cmp(&(api_version, kind))).ok()?;
+    Some(TYPES[at].2)
 }
 
 impl CustomSchemas {

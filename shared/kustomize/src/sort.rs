@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::id::{ResourceId, or};
 use crate::kustomization::SortOptions;
-use crate::options::Mode;
+use crate::options::ResourceOrder;
 use crate::resource::Resource;
 use crate::resources::Resources;
 use std::collections::HashMap;
@@ -48,14 +48,14 @@ pub enum SortError {
     RanksWithoutOrder,
 }
 
-/// Sorts as the top kustomization says, or as the mode does when it says nothing.
+/// Sorts as the top kustomization says, or by the default when it says nothing.
 pub(crate) fn sort(
     resources: &mut Resources,
     options: Option<&SortOptions>,
-    mode: Mode,
+    default: ResourceOrder,
 ) -> Result<(), Error> {
     let ranks = match options {
-        None if mode == Mode::Flux => return Ok(()),
+        None if default == ResourceOrder::Accumulation => return Ok(()),
         None => Ranks::Default,
         Some(options) => match (options.order.as_str(), &options.legacy) {
             ("fifo", None) => return Ok(()),

@@ -254,6 +254,18 @@ fn target_id(var: &Var) -> ResourceId {
     ResourceId { gvk, name: target.name.clone(), namespace: target.namespace.clone(), cluster_scoped: false }
 }
 
+/// Variables as they were written, as Go prints their structs.
+pub(crate) fn describe_all(vars: &[Var]) -> String {
+    let shown: Vec<String> = vars
+        .iter()
+        .map(|Var { name, objref, fieldref }| {
+            let (group, version, kind) = (objref.group.clone(), objref.version.clone(), objref.kind.clone());
+            format!("{{{name} {} {{{}}}}}", Gvk { group, version, kind }, fieldref.field_path)
+        })
+        .collect();
+    format!("[{}]", shown.join(" "))
+}
+
 /// A variable as Go prints its struct.
 fn describe(var: &Var) -> String {
     format!("{{{} {} {{{}}}}}", var.name, target_id(var).gvk, var.fieldref.field_path)

@@ -12,7 +12,7 @@ use crate::reader::read_objects;
 use crate::resource::{ORIGIN, Resource};
 use crate::resources::{Resources, id_key};
 use crate::transform::Transform;
-use crate::vars::Vars;
+use crate::vars::{self, Vars};
 use crate::{annotations, configurations, yaml};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ impl<'a> Target<'a> {
     pub(super) fn load(session: &mut Session<'_>, loader: Loader<'a>) -> Result<Target<'a>, Error> {
         let (content, file) = loader.kustomization()?;
         let (kustomization, warnings) = Kustomization::parse(&content, loader.root())?;
-        session.warnings.extend(warnings);
+        session.warn(warnings);
         Ok(Target { kustomization, loader, origin: None, file })
     }
 
@@ -77,7 +77,9 @@ impl<'a> Target<'a> {
         self.run_transformers(session, &mut into)?;
         self.run_validators(session, &mut into)?;
         let vars = self.kustomization.vars.as_deref().unwrap_or_default();
-        into.vars.register(vars, &mut into.resources).map_err(Error::from)?;
+        into.vars
+            .register(vars, &mut into.resources)
+            .map_err(|err| Error::from(err).context(format!("merging vars {}", vars::describe_all(vars))))?;
         Ok(into)
     }
 
@@ -145,6 +147,7 @@ impl<'a> Target<'a> {
         let mut resources: Vec<Resource> =
             read_objects(content)?.into_iter().map(|object| Resource::new(object, scopes.clone())).collect();
         resources.iter_mut().try_for_each(annotations::absorb)?;
+        resources.iter().for_each(|resource| session.schemas.note_type(resource.api_version(), resource.kind()));
         Ok(resources)
     }
 
@@ -188,7 +191,7 @@ impl<'a> Target<'a> {
                 .enter(&path)
                 .map_err(|err| Error::Component { what: "loader.New", source: Box::new(err) })?;
             self.accumulate_directory(session, into, &path, loader, true)
-                .map_err(|err| Error::Component { what: "accumulateDirectory", source: Box::new(err) })?;
+                .map_err(|err| Error::Component { what: "accumulateDirectory:", source: Box::new(err) })?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! JSON to structs with the strictness, the leniency and the words of Go's `encoding/json`: field names match in any
 //! letter case, unknown fields fail, null leaves a field as it is.
 
+use fluxide_goyaml::number::format_float;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -36,22 +37,28 @@ pub(crate) struct At<'a> {
     parent: Option<&'a At<'a>>,
     name: &'a str,
     strict: bool,
+    scalars_as_text: bool,
 }
 
 impl<'a> At<'a> {
     /// The whole document, to be decoded into the type of a name.
     pub(crate) fn root(name: &'a str) -> At<'a> {
-        At { parent: None, name, strict: true }
+        At { parent: None, name, strict: true, scalars_as_text: false }
     }
 
-    /// The same, with unknown fields ignored.
+    /// The same, with numbers and booleans taken for text where text is wanted.
+    pub(crate) fn root_of_scalars(name: &'a str) -> At<'a> {
+        At { scalars_as_text: true, ..At::root(name) }
+    }
+
+    /// The same, with unknown fields ignored too.
     pub(crate) fn lenient(name: &'a str) -> At<'a> {
-        At { parent: None, name, strict: false }
+        At { strict: false, ..At::root_of_scalars(name) }
     }
 
     /// A field of what is here.
     pub(crate) fn field<'b>(&'b self, name: &'b str) -> At<'b> {
-        At { parent: Some(self), name, strict: self.strict }
+        At { parent: Some(self), name, ..*self }
     }
 
     /// Whether unknown fields are errors.
@@ -95,6 +102,11 @@ impl Decode for String {
     fn decode(value: Value, at: &At<'_>) -> Result<String, DecodeError> {
         match value {
             Value::String(text) => Ok(text),
+            Value::Bool(value) if at.scalars_as_text => Ok(value.to_string()),
+            Value::Number(number) if at.scalars_as_text => Ok(match number.as_f64() {
+                Some(float) if number.is_f64() => format_float(float),
+                _ => number.to_string(),
+            }),
             other => Err(at.wrong(&other, Self::type_name())),
         }
     }
