@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 pub mod apiserver;
 pub mod dev;
 pub mod helm;
+pub mod kustomize;
 pub mod test;
 
 /// Flux in Rust: keep a Kubernetes cluster equal to what its Git repositories, registries and charts say.
@@ -27,20 +28,25 @@ enum Command {
     Helm(helm::Options),
     /// Try parts of a running setup, such as an Alert.
     Test(test::Options),
+    /// Build kustomizations.
+    Kustomize(kustomize::Options),
 }
 
 /// Runs the command. The code is what the process ends with; an error is printed by the caller.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    // Charts need no cluster, and nothing to wait for.
-    if let Command::Helm(options) = arguments.command {
-        return helm::run(options);
-    }
+    let command = match arguments.command {
+        // Neither needs a cluster; what they need of threads they start themselves, which mostly is nothing.
+        Command::Helm(options) => return helm::run(options),
+        Command::Kustomize(options) => return Ok(kustomize::run(options)),
+        command => command,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        match arguments.command {
+        match command {
             Command::Dev(options) => dev::run(options).await,
             Command::Apiserver(options) => apiserver::run(options).await,
             Command::Helm(options) => helm::run(options),
+            Command::Kustomize(options) => Ok(kustomize::run(options)),
             Command::Test(options) => test::run(options).await,
         }
     });

@@ -5,7 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = fluxide::Arguments::parse();
+    let arguments = match fluxide::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && std::env::args().nth(1).as_deref() == Some("kustomize") => {
+            eprintln!("{}", fluxide::kustomize::usage_error(&error));
+            return ExitCode::FAILURE;
+        }
+        Err(error) => error.exit(),
+    };
     match fluxide::run(arguments) {
         Ok(code) => code,
         Err(error) => {

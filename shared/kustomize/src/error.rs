@@ -178,6 +178,16 @@ impl Error {
         }
     }
 
+    /// Whether the kustomization asks for a plugin, a function or a Helm chart: what only another program could do.
+    pub fn wants_program(&self) -> bool {
+        match self {
+            Error::Context { source, .. } | Error::Component { source, .. } => source.wants_program(),
+            Error::Accumulation { file, directory } => file.wants_program() || directory.wants_program(),
+            Error::Plugin(cause) => matches!(cause, PluginError::Helm | PluginError::External(_)),
+            _ => false,
+        }
+    }
+
     /// Whether the cause is a remote server that refused, so that trying anything else with the address is pointless.
     pub(crate) fn is_http_status(&self) -> bool {
         match self {

@@ -16,6 +16,7 @@
 //! # Ok::<(), fluxide_kustomize::Error>(())
 //! ```
 
+mod allowance;
 mod annotations;
 mod build;
 mod config;

@@ -104,6 +104,9 @@ pub(crate) struct Loader<'a> {
     options: &'a Options<'a>,
 }
 
+/// What a file counts at least.
+const LEAST_COUNTED: u64 = 4096;
+
 /// Bytes that may still be loaded.
 pub(crate) struct Budget {
     left: Cell<u64>,
@@ -115,8 +118,9 @@ impl Budget {
         Budget { left: Cell::new(limit), limit }
     }
 
+    /// Small files count as if they were larger: their number is limited too.
     fn spend(&self, bytes: usize) -> Result<(), LoadError> {
-        match self.left.get().checked_sub(bytes as u64) {
+        match self.left.get().checked_sub((bytes as u64).max(LEAST_COUNTED)) {
             Some(left) => {
                 self.left.set(left);
                 Ok(())

@@ -199,6 +199,8 @@ fn apply(resources: &mut Resources, value: &Node, target: &ReplacementTarget) ->
     for reject in target.reject.iter().flatten().flatten() {
         rejects.push(Matcher::new(reject)?);
     }
+    let size = tree_size(value);
+    let mut allowance = resources.allowance;
     for resource in resources.iter_mut() {
         let ids = ids_of(resource);
         let rejected = || {
@@ -211,15 +213,31 @@ fn apply(resources: &mut Resources, value: &Node, target: &ReplacementTarget) ->
             continue;
         }
         match target.field_paths.as_deref() {
-            None | Some([]) => write(&mut resource.node, value, DEFAULT_PATH, target.options.as_ref())?,
+            None | Some([]) => {
+                allowance.spend(size)?;
+                write(&mut resource.node, value, DEFAULT_PATH, target.options.as_ref())?;
+            }
             Some(paths) => {
                 for path in paths {
+                    // A path with a wildcard writes to many places, of which no node has more than the object has.
+                    let places = if path.contains('*') { node_count(&resource.node) } else { 1 };
+                    allowance.spend_each(places, size)?;
                     write(&mut resource.node, value, path, target.options.as_ref())?;
                 }
             }
         }
     }
+    resources.allowance = allowance;
     Ok(())
+}
+
+/// What a copy takes, about.
+fn tree_size(node: &Node) -> usize {
+    128 + node.value.len() + node.content.iter().map(tree_size).sum::<usize>()
+}
+
+fn node_count(node: &Node) -> usize {
+    1 + node.content.iter().map(node_count).sum::<usize>()
 }
 
 fn write(

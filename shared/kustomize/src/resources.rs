@@ -1,5 +1,6 @@
 //! The list of resources that a build works on and returns.
 
+use crate::allowance::Allowance;
 use crate::error::Error;
 use crate::id::ResourceId;
 use crate::resource::{Behavior, Resource};
@@ -12,6 +13,8 @@ pub struct Resources {
     warnings: Vec<String>,
     /// The ids of the items, as long as nothing but appending has happened.
     ids: Option<HashSet<String>>,
+    /// What may still be added to the items.
+    pub(crate) allowance: Allowance,
 }
 
 impl Resources {

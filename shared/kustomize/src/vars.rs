@@ -1,5 +1,6 @@
 //! `vars`: values of fields, put in place of `$(NAME)`.
 
+use crate::allowance::Allowance;
 use crate::error::Error;
 use crate::fieldspec::{Create, FieldSpec, FieldSpecError};
 use crate::id::{Gvk, ResourceId};
@@ -90,13 +91,15 @@ impl Vars {
         if values.is_empty() {
             return Ok(());
         }
+        let mut allowance = resources.allowance;
         for resource in resources.iter_mut() {
             for field in fields {
                 field
-                    .apply(resource, Create::Never, &mut |node| substitute(node, &values))
+                    .apply(resource, Create::Never, &mut |node| substitute(node, &values, &mut allowance))
                     .map_err(TransformError::from)?;
             }
         }
+        resources.allowance = allowance;
         Ok(())
     }
 }
@@ -154,14 +157,18 @@ fn field_path(path: &str) -> Vec<String> {
     steps
 }
 
-fn substitute(node: &mut Node, values: &BTreeMap<&str, VarValue>) -> Result<(), FieldSpecError> {
+fn substitute(
+    node: &mut Node,
+    values: &BTreeMap<&str, VarValue>,
+    allowance: &mut Allowance,
+) -> Result<(), FieldSpecError> {
     if node::is_null(node) {
         return Ok(());
     }
     match node.kind {
         Kind::Scalar => {
             if node::is_string(node) {
-                expand_node(node, values);
+                expand_node(node, values, allowance)?;
             }
         }
         Kind::Mapping => {
@@ -171,7 +178,7 @@ fn substitute(node: &mut Node, values: &BTreeMap<&str, VarValue>) -> Result<(), 
                     return Err(FieldSpecError::Set(text));
                 }
                 if node::is_string(value) {
-                    expand_node(value, values);
+                    expand_node(value, values, allowance)?;
                 }
             }
         }
@@ -180,24 +187,35 @@ fn substitute(node: &mut Node, values: &BTreeMap<&str, VarValue>) -> Result<(), 
                 if !node::is_string(item) {
                     return Err(FieldSpecError::Set("invalid value type expect a string".into()));
                 }
-                expand_node(item, values);
+                expand_node(item, values, allowance)?;
             }
         }
     }
     Ok(())
 }
 
-fn expand_node(node: &mut Node, values: &BTreeMap<&str, VarValue>) {
+fn expand_node(
+    node: &mut Node,
+    values: &BTreeMap<&str, VarValue>,
+    allowance: &mut Allowance,
+) -> Result<(), FieldSpecError> {
+    let longest =
+        values.values().map(|value| if let VarValue::Text(text) = value { text.len() } else { 24 }).max();
+    let references = node.value.matches("$(").count();
+    allowance
+        .spend_each(references, longest.unwrap_or_default())
+        .map_err(|err| FieldSpecError::Set(err.to_string()))?;
     let (kind, text) = match expand(&node.value, values) {
         VarValue::Text(text) => (tag::STR, text),
         VarValue::Int(value) => (tag::INT, value.to_string()),
         VarValue::Float(value) => (tag::FLOAT, value.to_string()),
         VarValue::Bool(value) => (tag::BOOL, value.to_string()),
-        VarValue::Other => return,
+        VarValue::Other => return Ok(()),
     };
     node.tag = kind.into();
     node.value = text;
     node.style = Style::PLAIN;
+    Ok(())
 }
 
 /// Replaces `$(NAME)`; a text that is nothing else takes the value's type. `$$` is `$`, and what is unknown stays.

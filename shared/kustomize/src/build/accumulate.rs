@@ -30,6 +30,7 @@ pub(super) struct Accumulator {
 
 impl Accumulator {
     fn merge(&mut self, other: Accumulator) -> Result<(), Error> {
+        self.resources.allowance.after(other.resources.allowance)?;
         self.resources.append_all(other.resources)?;
         if let Some(config) = other.config.merged() {
             self.config.merge(&config)?;
@@ -147,7 +148,9 @@ impl<'a> Target<'a> {
         let mut resources: Vec<Resource> =
             read_objects(content)?.into_iter().map(|object| Resource::new(object, scopes.clone())).collect();
         resources.iter_mut().try_for_each(annotations::absorb)?;
-        resources.iter().for_each(|resource| session.schemas.note_type(resource.api_version(), resource.kind()));
+        resources
+            .iter()
+            .for_each(|resource| session.schemas.note_type(resource.api_version(), resource.kind()));
         Ok(resources)
     }
 

@@ -10,6 +10,7 @@ use crate::schema::Schemas;
 use crate::selector::compile;
 use fluxide_goyaml::node::{Kind, Node};
 use regex::Regex;
+use std::cell::Cell;
 use std::collections::HashSet;
 
 /// Changes name, tag or digest of an image wherever it is used.
@@ -17,11 +18,13 @@ pub(crate) struct ImageTransformer {
     image: Image,
     fields: Vec<FieldSpec>,
     name: Name,
+    /// Bytes written so far.
+    added: Cell<usize>,
 }
 
 impl ImageTransformer {
     pub(crate) fn new(image: Image, fields: Vec<FieldSpec>) -> Result<ImageTransformer, TransformError> {
-        Ok(ImageTransformer { name: Name::new(&image.name)?, image, fields })
+        Ok(ImageTransformer { name: Name::new(&image.name)?, image, fields, added: Cell::new(0) })
     }
 
     /// Every list called `containers` or `initContainers`, wherever it is.
@@ -81,9 +84,16 @@ impl ImageTransformer {
         if !digest.is_empty() {
             value = format!("{value}@{digest}");
         }
-        node::set_scalar(node, node::untagged(value))
+        if self.added.get() <= MOST_ADDED {
+            self.added.set(self.added.get().saturating_add(value.len()));
+            node::set_scalar(node, node::untagged(value))?;
+        }
+        Ok(())
     }
 }
+
+/// When one entry of `images` has written this much, it stops, and fails.
+const MOST_ADDED: usize = 128 << 20;
 
 impl Transform for ImageTransformer {
     fn transform(&self, resources: &mut Resources, _: &Schemas) -> Result<(), Error> {
@@ -98,7 +108,13 @@ impl Transform for ImageTransformer {
                     .map_err(TransformError::from)?;
             }
         }
-        Ok(())
+        if self.added.get() > MOST_ADDED {
+            return Err(Error::Limit {
+                what: "the text that an entry of images adds",
+                limit: MOST_ADDED as u64,
+            });
+        }
+        resources.allowance.spend(self.added.replace(0))
     }
 }
 

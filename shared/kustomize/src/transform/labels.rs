@@ -2,7 +2,7 @@
 
 use super::{Transform, TransformError};
 use crate::error::Error;
-use crate::fieldspec::{Create, FieldSpec};
+use crate::fieldspec::{Create, FieldSpec, FieldSpecError};
 use crate::node;
 use crate::resources::Resources;
 use crate::schema::Schemas;
@@ -30,10 +30,13 @@ pub(super) fn set_entries(
     if entries.is_empty() {
         return Ok(());
     }
+    let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let mut allowance = resources.allowance;
     for resource in resources.iter_mut() {
         for field in fields {
             field
                 .apply(resource, Create::Kind(Kind::Mapping, tag::MAP), &mut |map| {
+                    allowance.spend(bytes).map_err(|err| FieldSpecError::Set(err.to_string()))?;
                     for (key, value) in entries {
                         node::set_field(map, key, Node::string(value))?;
                     }
@@ -42,5 +45,6 @@ pub(super) fn set_entries(
                 .map_err(TransformError::from)?;
         }
     }
+    resources.allowance = allowance;
     Ok(())
 }

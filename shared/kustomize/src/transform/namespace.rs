@@ -57,7 +57,9 @@ impl Transform for NamespaceTransformer {
         for resource in resources.iter() {
             *ids.entry(id_key(resource)).or_default() += 1;
         }
-        for at in 0..resources.len() {
+        let count = resources.len();
+        resources.allowance.spend_each(count, 2 * self.namespace.len())?;
+        for at in 0..count {
             let resource = &mut resources.items_mut()[at];
             if resource.is_deleted() || resource.annotation(HELM_GENERATED) == Some("true") {
                 continue;

@@ -18,6 +18,8 @@ pub(crate) struct PatchTransformer {
     patch: Patch,
     target: Option<Selector>,
     source: String,
+    /// What a copy of it takes, about: nodes are larger than their text.
+    size: usize,
 }
 
 enum Patch {
@@ -64,7 +66,7 @@ impl PatchTransformer {
                 Err(_) => return Err(TransformError::UnknownPatch(source).into()),
             },
         };
-        Ok(PatchTransformer { patch, target: args.target.clone(), source })
+        Ok(PatchTransformer { patch, target: args.target.clone(), source, size: 8 * text.len() })
     }
 
     fn merge(&self, patches: &[Resource], resources: &mut Resources, schemas: &Schemas) -> Result<(), Error> {
@@ -82,6 +84,7 @@ impl PatchTransformer {
             [] => Ok(()),
             [patch] => {
                 let selected = self.select(target, resources)?;
+                resources.allowance.spend_each(selected.len(), self.size)?;
                 strategic_merge::apply_to_selected(resources, &selected, patch, schemas)
             }
             _ => Err(TransformError::SeveralPatches(self.source.clone()).into()),
@@ -108,7 +111,9 @@ impl Transform for PatchTransformer {
                 let Some(target) = &self.target else {
                     return Err(TransformError::NoTarget(self.source.clone()).into());
                 };
-                for at in self.select(target, resources)? {
+                let selected = self.select(target, resources)?;
+                resources.allowance.spend_each(selected.len(), self.size)?;
+                for at in selected {
                     let resource = &mut resources.items_mut()[at];
                     resource.store_previous_id();
                     json_patch::apply(resource, patch)?;

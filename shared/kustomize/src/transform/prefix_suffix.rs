@@ -2,7 +2,7 @@
 
 use super::{Transform, TransformError};
 use crate::error::Error;
-use crate::fieldspec::{Create, FieldSpec};
+use crate::fieldspec::{Create, FieldSpec, FieldSpecError};
 use crate::node;
 use crate::resources::Resources;
 use crate::schema::Schemas;
@@ -26,6 +26,7 @@ pub(crate) struct AffixTransformer {
 
 impl Transform for AffixTransformer {
     fn transform(&self, resources: &mut Resources, _: &Schemas) -> Result<(), Error> {
+        let mut allowance = resources.allowance;
         for resource in resources.iter_mut() {
             let original = resource.original_id();
             let kind = original.gvk.kind.as_str();
@@ -46,6 +47,9 @@ impl Transform for AffixTransformer {
                 }
                 field
                     .apply(resource, Create::Kind(Kind::Scalar, tag::STR), &mut |name| {
+                        // The name is remembered as well as changed.
+                        let bytes = 2 * self.text.len() + name.value.len();
+                        allowance.spend(bytes).map_err(|err| FieldSpecError::Set(err.to_string()))?;
                         let value = match self.side {
                             Side::Prefix => format!("{}{}", self.text, name.value),
                             Side::Suffix => format!("{}{}", name.value, self.text),
@@ -55,6 +59,7 @@ impl Transform for AffixTransformer {
                     .map_err(TransformError::from)?;
             }
         }
+        resources.allowance = allowance;
         Ok(())
     }
 }
