@@ -48,7 +48,7 @@ fn layers(resources: usize) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut names = String::new();
     for app in 0..resources / 5 {
-        let _ = write!(names, "- app{app}.yaml\n");
+        let _ = writeln!(names, "- app{app}.yaml");
         files.push((format!("/layers/base/app{app}.yaml"), application(app)));
     }
     files.push((
@@ -118,7 +118,7 @@ fn definitions(size: usize) -> Vec<(String, String)> {
         properties(&mut text, 8, 20);
         text.push_str("    served: true\n    storage: true\n    subresources:\n      status: {}\n");
         total += text.len();
-        let _ = write!(names, "- crd{number}.yaml\n");
+        let _ = writeln!(names, "- crd{number}.yaml");
         files.push((format!("/definitions/crd{number}.yaml"), text));
         if total >= size {
             break;
@@ -140,7 +140,7 @@ fn properties(text: &mut String, indent: usize, depth: usize) {
          https://example.com/docs#{depth}\n{pad}properties:\n"
     );
     for field in ["name", "replicas", "enabled", "selector"] {
-        let _ = write!(text, "{pad}  {field}:\n");
+        let _ = writeln!(text, "{pad}  {field}:");
         if depth > 0 && field == "selector" {
             properties(text, indent + 4, depth - 1);
             continue;

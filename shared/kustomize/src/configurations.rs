@@ -165,7 +165,7 @@ impl CrdWalk<'_> {
             self.config.merge(&config)?;
         }
         match property.get("$ref").and_then(Value::as_str) {
-            Some(reference) => self.visit(&reference.to_owned(), path),
+            Some(reference) => self.visit(reference, path),
             None => Ok(()),
         }
     }

@@ -131,7 +131,7 @@ pub enum Error {
     Node(#[from] NodeError),
     /// A transformer fails.
     #[error(transparent)]
-    Transform(#[from] TransformError),
+    Transform(Box<TransformError>),
     /// A replacement fails.
     #[error(transparent)]
     Replacement(#[from] ReplacementError),
@@ -203,6 +203,12 @@ impl Error {
             Error::Remote(RemoteError::Timeout(..)) => true,
             _ => false,
         }
+    }
+}
+
+impl From<TransformError> for Error {
+    fn from(err: TransformError) -> Error {
+        Error::Transform(Box::new(err))
     }
 }
 

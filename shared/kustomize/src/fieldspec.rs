@@ -49,7 +49,7 @@ pub struct FieldError {
     /// The resource.
     pub id: String,
     /// What is wrong.
-    pub source: FieldSpecError,
+    pub source: Box<FieldSpecError>,
 }
 
 /// A field of the kinds that `gvk` selects.
@@ -115,7 +115,7 @@ impl FieldSpec {
         walk.visit(&mut resource.node, &self.steps).map_err(|source| FieldError {
             path: self.path.clone(),
             id: resource.plain_id().to_string(),
-            source,
+            source: Box::new(source),
         })
     }
 }

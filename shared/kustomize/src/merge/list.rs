@@ -250,7 +250,7 @@ fn place(
 }
 
 /// Removes every match from the old list, whose positions in the result move along.
-fn remove(items: &mut Vec<Node>, added: &mut Vec<Added>, selector: &Selector<'_>) -> Result<(), NodeError> {
+fn remove(items: &mut Vec<Node>, added: &mut [Added], selector: &Selector<'_>) -> Result<(), NodeError> {
     let mut moved = Vec::with_capacity(items.len());
     let mut kept = Vec::with_capacity(items.len());
     for item in items.drain(..) {

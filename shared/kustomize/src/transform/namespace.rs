@@ -150,7 +150,7 @@ fn is_binding(kind: &str) -> bool {
 }
 
 fn field_error(err: FieldError) -> TransformError {
-    match &err.source {
+    match &*err.source {
         FieldSpecError::Node(NodeError::WrongKind { actual, .. }) if *actual != "ScalarNode" => {
             TransformError::NamespaceFieldKind(err)
         }
