@@ -32,6 +32,15 @@ pub struct Options {
     /// The cluster to use instead of the embedded API server.
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
+    /// The interval of the Kustomizations.
+    #[arg(long, default_value = "1h")]
+    interval: String,
+    /// Turn live drift correction on.
+    #[arg(long)]
+    live: bool,
+    /// Afterwards look on for so many seconds: what do passes at their interval cost?
+    #[arg(long)]
+    idle: Option<u64>,
     /// Print the requests of kustomize-controller by verb and resource (embedded API server only).
     #[arg(long)]
     requests: bool,
@@ -47,8 +56,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let kustomizations = api(&lab, "kustomize.toolkit.fluxcd.io", "Kustomization");
     let launcher = lab.launcher()?;
     let concurrent = format!("--concurrent={}", options.concurrent);
-    let processes =
-        [launcher.start("source-controller", &[])?, launcher.start("kustomize-controller", &[&concurrent])?];
+    let live = format!("--feature-gates=LiveDriftDetection={}", options.live);
+    let processes = [
+        launcher.start("source-controller", &[])?,
+        launcher.start("kustomize-controller", &[&concurrent, &live])?,
+    ];
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("{} Kustomizations, 4 objects each, --concurrent={}", options.count, options.concurrent);
 
@@ -63,7 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let each = |number: usize| {
         json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": {"name": format!("app-{number}")},
-            "spec": {"interval": "1h", "timeout": "5m", "prune": true, "wait": true, "path": format!("./apps/app-{number}"),
+            "spec": {"interval": options.interval, "timeout": "5m", "prune": true, "wait": true, "path": format!("./apps/app-{number}"),
                 "targetNamespace": lab.namespace, "sourceRef": {"kind": "GitRepository", "name": "fleet"}}})
     };
     parallel((0..options.count).map(|number| apply(&kustomizations, each(number)))).await?;
@@ -102,6 +114,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     .await?;
     phase.end()?;
     report(&lab, &options);
+
+    if let Some(seconds) = options.idle {
+        let name = format!("{seconds} s at an interval of {}, live: {}", options.interval, options.live);
+        let phase = Phase::start(&name, &processes)?;
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        phase.end()?;
+        report(&lab, &options);
+    }
     drop(processes);
     lab.stop().await
 }

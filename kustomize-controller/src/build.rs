@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fluxide_apply::Object;
 use fluxide_artifact::UnpackedDir;
 use fluxide_goyaml::sigs;
-use fluxide_kustomize::{FileSystem as _, FsError};
+use fluxide_kustomize::{FileSystem as _, FsError, RemoteLoader};
 use fluxide_kustomize_api::{Kustomization, KustomizationSpec};
 use fluxide_meta::condition::reasons;
 use fluxide_sops::Keyring;
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::artifact_fs::{ArtifactFs, clean};
 use crate::decrypt::{self, Decryptor, ResourceError, SourceError};
 use crate::reconciler::KustomizationReconciler;
+use crate::remote_bases::{NoRemoteBases, RemoteBases};
 use crate::stop::Stop;
 use crate::substitute::{self, Variables};
 use crate::{generate, options};
@@ -109,8 +110,11 @@ pub(crate) async fn build(
     let decryptor = decryptor(reconciler, object, client).await?;
     let spec = object.spec.clone();
     let strict = reconciler.settings.gates.enabled(options::STRICT_SUBSTITUTIONS);
+    let no_remote_bases = reconciler.settings.no_remote_bases;
+    let remote = RemoteBases::new(tokio::runtime::Handle::current(), reconciler.http.clone());
     let task = tokio::task::spawn_blocking(move || {
-        build_directory(directory.path(), &spec, variables, strict, decryptor)
+        let remote: &dyn RemoteLoader = if no_remote_bases { &NoRemoteBases } else { &remote };
+        build_with(directory.path(), &spec, variables, strict, decryptor, Some(remote))
     });
     let built = match task.await {
         Ok(built) => built,
@@ -150,14 +154,27 @@ async fn decryptor(
     Ok(Some(Decryptor::new(Box::new(keys))))
 }
 
-/// Builds the manifests of an unpacked artifact as a Kustomization's spec says. That the variables
-/// could not be read is an error only if they are needed. Without a decryptor, what is encrypted stays so.
+/// Builds the manifests of an unpacked artifact as a Kustomization's spec says, without remote
+/// bases. Without a decryptor, what is encrypted stays so.
 pub fn build_directory(
+    artifact: &std::path::Path,
+    spec: &KustomizationSpec,
+    variables: Option<Result<Variables, substitute::Error>>,
+    strict: bool,
+    decryptor: Option<Decryptor>,
+) -> Result<Built, Error> {
+    build_with(artifact, spec, variables, strict, decryptor, None)
+}
+
+/// Builds as [`build_directory`] does. That the variables could not be read is an error only if they
+/// are needed.
+pub fn build_with(
     artifact: &std::path::Path,
     spec: &KustomizationSpec,
     mut variables: Option<Result<Variables, substitute::Error>>,
     strict: bool,
     mut decryptor: Option<Decryptor>,
+    remote: Option<&dyn RemoteLoader>,
 ) -> Result<Built, Error> {
     let mut files = ArtifactFs::new(artifact)?;
     let path = clean(spec.path.as_deref().unwrap_or_default());
@@ -179,7 +196,8 @@ pub fn build_directory(
     if let Some(decryptor) = &mut decryptor {
         decryptor.decrypt_sources(&mut files, &path).map_err(|error| Error::Sources(Box::new(error)))?;
     }
-    let resources = fluxide_kustomize::build(&files, &path, &fluxide_kustomize::Options::flux())?;
+    let options = fluxide_kustomize::Options { remote, ..fluxide_kustomize::Options::flux() };
+    let resources = fluxide_kustomize::build(&files, &path, &options)?;
     warnings.extend(resources.warnings().iter().cloned());
 
     let mut stream = Sha256::new();

@@ -10,6 +10,7 @@ pub mod generate;
 pub mod options;
 mod prepare;
 pub mod reconciler;
+pub mod remote_bases;
 mod rollout;
 pub mod source;
 mod status;
@@ -86,6 +87,7 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         targets: Targets::new(manager.client(), PROFILE.name, remote_policy(options, workload_identity)),
         memories,
         live,
+        http: http_client()?,
     };
     let manager = manager.service("drift-watch", |stop| async {
         drift_watch.run(stop).await;
@@ -123,6 +125,12 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         }
         watches
     }))
+}
+
+/// A client for remote bases: it has no credentials of any kind.
+fn http_client() -> Result<reqwest::Client, Error> {
+    let agent = concat!("kustomize-controller/", env!("CARGO_PKG_VERSION"));
+    reqwest::Client::builder().user_agent(agent).build().map_err(setup_error)
 }
 
 fn remote_policy(options: &Options, workload_identity: bool) -> RemotePolicy {

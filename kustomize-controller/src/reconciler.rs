@@ -72,6 +72,8 @@ pub struct KustomizationReconciler {
     pub memories: Arc<Memories>,
     /// Live knowledge of applied objects, for the Kustomizations that use it.
     pub live: Live,
+    /// Fetches the remote bases of builds.
+    pub http: reqwest::Client,
 }
 
 /// What earlier passes found out about the objects of each Kustomization, at one generation of its
@@ -180,7 +182,8 @@ impl Reconciler for KustomizationReconciler {
 
     async fn reconcile(&self, object: &mut Kustomization, pass: &Pass) -> Result<Outcome, Failure> {
         let _running = Running::start(&self.memories, pass.key());
-        let mut progress = Progress::default();
+        let will_wait = object.spec.wait || !object.spec.health_checks.is_empty();
+        let mut progress = Progress::new(will_wait);
         let mut artifact = None;
         let result = self.attempt(object, pass, &mut progress, &mut artifact).await;
         let metadata = artifact.as_ref().map(event_metadata).unwrap_or_default();

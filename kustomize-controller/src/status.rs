@@ -22,14 +22,20 @@ pub const SHOW_AFTER: Duration = Duration::from_secs(1);
 /// What a pass is doing.
 ///
 /// It is written to the object only when it takes a while: most passes need one status write.
-#[derive(Default)]
 pub struct Progress {
     /// The current step.
     pub message: String,
+    /// A wait follows, which is shown itself.
+    will_wait: bool,
     shown: bool,
 }
 
 impl Progress {
+    /// Of a pass that has just begun, and that may wait for health.
+    pub fn new(will_wait: bool) -> Self {
+        Self { message: String::new(), will_wait, shown: false }
+    }
+
     /// The first step.
     pub fn start(&mut self, message: String) {
         self.message = message;
@@ -38,7 +44,7 @@ impl Progress {
     /// The next step; shown when the pass has been running for a while.
     pub async fn step(&mut self, object: &mut Kustomization, pass: &Pass, message: String) {
         self.message = message;
-        if !self.shown && pass.elapsed() > SHOW_AFTER {
+        if !self.shown && !self.will_wait && pass.elapsed() > SHOW_AFTER {
             self.show(object, pass).await;
         }
     }

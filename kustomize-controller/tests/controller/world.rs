@@ -186,6 +186,24 @@ impl World {
         api.patch_status(source, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     }
 
+    /// Announces an artifact of the GitRepository `fleet` with another digest than it has.
+    pub async fn publish_broken(&self, revision: &str, files: &[(&str, &str)]) {
+        let name = "broken.tar.gz";
+        self.files.artifacts.lock().unwrap().insert(name.to_owned(), pack(files));
+        let status = json!({"status": {"artifact": {
+            "path": name, "url": format!("{}/artifacts/{name}", self.address), "revision": revision,
+            "digest": format!("sha256:{}", "0".repeat(64)), "lastUpdateTime": "2026-01-01T00:00:00Z",
+        }}});
+        let api = self.here("source.toolkit.fluxcd.io/v1", "GitRepository");
+        api.patch_status("fleet", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    }
+
+    /// Serves a file over HTTP and says where.
+    pub fn serve(&self, name: &str, content: &str) -> String {
+        self.files.artifacts.lock().unwrap().insert(name.to_owned(), content.as_bytes().to_vec());
+        format!("{}/artifacts/{name}", self.address)
+    }
+
     /// Creates or changes a Kustomization of the source `fleet`.
     pub async fn kustomization(&self, name: &str, more: Value) {
         let mut spec = json!({

@@ -38,7 +38,7 @@ pub enum Error {
         /// Which.
         secret: Key,
         /// Why not.
-        error: Box<secrets::Error>,
+        error: String,
     },
     /// The Secret has no kubeconfig under the key.
     #[error("KubeConfig secret '{secret}' does not contain a '{key}' key with a kubeconfig")]
@@ -143,6 +143,15 @@ pub async fn check_service_account(client: &Client, namespace: &str, name: &str)
     }
 }
 
+/// What the API server says of a Secret that it does not give.
+fn words(error: secrets::Error) -> String {
+    match error {
+        secrets::Error::NotFound(secret) => format!("secrets \"{}\" not found", secret.name),
+        secrets::Error::Get { reason, .. } => reason,
+        error => error.to_string(),
+    }
+}
+
 async fn remote(
     own: &Client,
     controller: &str,
@@ -154,7 +163,7 @@ async fn remote(
         let key = Key::new(namespace, secret_ref.name.as_str());
         let secret = Secret::get(own, namespace, &secret_ref.name).await;
         let secret =
-            secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: Box::new(error) })?;
+            secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: words(error) })?;
         let text = kubeconfig::find(&secret, secret_ref.key.as_deref())?;
         let failed = |reason| Error::Kubeconfig { secret: key.clone(), reason };
         let config = kubeconfig::config(text, policy).await.map_err(failed)?;
