@@ -75,7 +75,7 @@ impl<'t, 's> State<'t, 's> {
 
     fn run(&mut self, dot: &Reflected) -> Result<(), Error> {
         self.session.depth += 1;
-        let result = if self.session.depth > self.session.max_depth() {
+        let result = if self.session.depth > self.session.max_depth().saturating_add(1) {
             Err(self.limit(Error::limit(format!(
                 "exceeded maximum template depth ({})",
                 self.session.max_depth()
