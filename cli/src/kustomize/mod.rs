@@ -271,8 +271,19 @@ fn build_as_flux(
         _ => return Err(Error::OutsideRoot { directory: directory.to_owned(), root: real_root }),
     };
     let mut files = ArtifactFs::new(Path::new(&real_root)).map_err(source_root)?;
-    generate::generate(&mut files, &below, &KustomizationSpec::default())?;
+    generate::generate(&mut files, &below, &plain_spec())?;
     build(&files, &below, engine).map_err(Error::FluxBuild)
+}
+
+/// A Kustomization that adds nothing of its own.
+fn plain_spec() -> KustomizationSpec {
+    let spec = serde_json::json!({
+        "interval": "10m", "prune": false, "sourceRef": {"kind": "GitRepository", "name": "flux-system"},
+    });
+    match serde_json::from_value(spec) {
+        Ok(spec) => spec,
+        Err(error) => unreachable!("the required fields are there: {error}"),
+    }
 }
 
 fn absolute(path: &str) -> String {

@@ -23,7 +23,7 @@ pub enum ResourceError {
         /// Its kind.
         kind: String,
         /// Why.
-        source: Error,
+        source: Box<Error>,
     },
     /// One entry of a Secret is encrypted.
     #[error("failed to decrypt and format '{namespace}/{name}' Secret field '{key}': {source}")]
@@ -35,7 +35,7 @@ pub enum ResourceError {
         /// The key in its data.
         key: String,
         /// Why.
-        source: Error,
+        source: Box<Error>,
     },
     /// The plain text of a whole object is no JSON.
     #[error("the decrypted object '{0}' is not valid JSON")]
@@ -68,7 +68,12 @@ impl Decryptor {
             let bytes = serde_json::to_vec(object).map_err(|_| not_json())?;
             let plain = self.decrypt(&bytes, Format::Json, Format::Json, false).map_err(|source| {
                 let kind = text(&object["kind"]);
-                ResourceError::Whole { namespace: namespace.clone(), name: name.clone(), kind, source }
+                ResourceError::Whole {
+                    namespace: namespace.clone(),
+                    name: name.clone(),
+                    kind,
+                    source: Box::new(source),
+                }
             })?;
             return serde_json::from_slice(&plain).map(Some).map_err(|_| not_json());
         }
@@ -85,7 +90,7 @@ impl Decryptor {
                     namespace: namespace.clone(),
                     name: name.clone(),
                     key: key.clone(),
-                    source,
+                    source: Box::new(source),
                 }
             })?;
             result.get_or_insert_with(|| object.clone())["data"][key] = BASE64_STANDARD.encode(plain).into();
