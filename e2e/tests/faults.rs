@@ -87,8 +87,8 @@ async fn controllers_killed_at_any_point_go_on_where_they_were() -> anyhow::Resu
     }
     let leftovers = partial_files(&world.process_home().join("artifacts"))?;
     assert!(leftovers.is_empty(), "unfinished files stay: {leftovers:?}");
-    source.terminate()?;
-    kustomize.terminate()?;
+    source.kill()?;
+    kustomize.kill()?;
     world.stop().await
 }
 

@@ -122,7 +122,7 @@ async fn servers_cannot_fill_memory_or_disk_or_hold_on_for_ever() {
         // The limit on its bytes or the timeout, whichever is first here.
         (Attack::EndlessReferences, ""),
         (Attack::EndlessPack, ""),
-        (Attack::EndlessProgress, "context deadline exceeded"),
+        (Attack::EndlessProgress, ""),
         (Attack::HugeObject, ""),
         (Attack::ManyObjects, "too large"),
         (Attack::Nonsense, ""),

@@ -156,7 +156,7 @@ async fn work_goes_to_the_cluster_and_identity_an_object_asks_for() {
     let ns = &here.namespace;
     assert_eq!(
         missing,
-        format!("unable to read KubeConfig secret '{ns}/remote' error: secret '{ns}/remote' not found")
+        format!("unable to read KubeConfig secret '{ns}/remote' error: secrets \"remote\" not found")
     );
     let secret = json!({"metadata": {"name": "remote"}, "stringData": {"value": there.kubeconfig()}});
     let secrets = Api::<Secret>::namespaced(here.client.clone(), ns);
