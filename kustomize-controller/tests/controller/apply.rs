@@ -193,3 +193,44 @@ async fn common_metadata_and_images_and_patches() {
     assert_eq!(pod["metadata"]["annotations"], json!({"c": "2", "d": "3"}));
     assert_eq!(pod["spec"]["containers"][0]["image"], "registry.test/app:2");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn immutable_fields_need_force() {
+    let world = World::start().await;
+    let sealed = |value: &str| format!("{}immutable: true\n", config_map("sealed", value));
+    world.publish("main@sha1:1", &[("a.yaml", &sealed("1"))]).await;
+    world.kustomization("app", json!({})).await;
+    world.until_applied("app", "main@sha1:1").await;
+    let uid = world.get("v1", "ConfigMap", "sealed").await.unwrap()["metadata"]["uid"].clone();
+    world.publish("main@sha1:2", &[("a.yaml", &sealed("2"))]).await;
+    let app = world.until_failed("app", "ReconciliationFailed").await;
+    assert_eq!(
+        message(&app, "Ready"),
+        "ConfigMap/apps/sealed dry-run failed (Invalid): ConfigMap \"sealed\" is invalid: data: Forbidden: field is immutable when `immutable` is set\n"
+    );
+    assert_eq!(app["status"]["lastAppliedRevision"], "main@sha1:1");
+    assert_eq!(app["status"]["lastAttemptedRevision"], "main@sha1:2");
+    world.kustomization("app", json!({"force": true})).await;
+    world.until_applied("app", "main@sha1:2").await;
+    let sealed_now = world.get("v1", "ConfigMap", "sealed").await.unwrap();
+    assert_ne!(sealed_now["metadata"]["uid"], uid);
+    assert_eq!(sealed_now["data"], json!({"key": "2"}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plainly_invalid_object_is_not_deleted_by_force() {
+    let world = World::start().await;
+    let service = |port: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\nspec:\n  ports:\n  - port: {port}\n    name: http\n"
+        )
+    };
+    world.publish("main@sha1:1", &[("a.yaml", &service("80"))]).await;
+    world.kustomization("app", json!({"force": true})).await;
+    world.until_applied("app", "main@sha1:1").await;
+    let uid = world.get("v1", "Service", "s").await.unwrap()["metadata"]["uid"].clone();
+    world.publish("main@sha1:2", &[("a.yaml", &service("70000"))]).await;
+    let app = world.until_failed("app", "ReconciliationFailed").await;
+    assert!(message(&app, "Ready").contains("70000"), "{}", message(&app, "Ready"));
+    assert_eq!(world.get("v1", "Service", "s").await.unwrap()["metadata"]["uid"], uid);
+}

@@ -141,3 +141,32 @@ async fn nothing_is_pruned_when_a_build_fails() {
     let namespaces = world.api("v1", "Namespace", None);
     world.until_gone(&namespaces, "early").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn impersonation_limits() {
+    let world = World::start().await;
+    world
+        .apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "weak", "namespace": "apps"}}))
+        .await;
+    world.publish("main@sha1:1", &[("a.yaml", &config_map("a", "1"))]).await;
+    world.kustomization("app", json!({"serviceAccountName": "weak"})).await;
+    let app = world.until_failed("app", "ReconciliationFailed").await;
+    let text = message(&app, "Ready");
+    assert!(text.contains("forbidden") && text.contains("system:serviceaccount:apps:weak"), "{text}");
+    world
+        .apply(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": "maps", "namespace": "apps"},
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}],
+        }))
+        .await;
+    world
+        .apply(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "maps", "namespace": "apps"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maps"},
+            "subjects": [{"kind": "ServiceAccount", "name": "weak", "namespace": "apps"}],
+        }))
+        .await;
+    world.until_applied("app", "main@sha1:1").await;
+}

@@ -1,6 +1,8 @@
 //! The life of a Kustomization: created, applied, changed, corrected, pruned, suspended, deleted.
 
 use crate::world::{World, condition, config_map, inventory, message};
+use std::time::Duration;
+
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,6 +122,8 @@ async fn suspended_is_left_alone() {
     world.kustomization("app", json!({})).await;
     world.until_applied("app", "main@sha1:1").await;
     world.kustomization("app", json!({"suspend": true})).await;
+    // The controller has seen it once it has nothing more to do.
+    world.until_quiet(Duration::from_millis(300)).await;
     world.publish("main@sha1:2", &[("a.yaml", &config_map("a", "2"))]).await;
     world.kustomization("other", json!({"targetNamespace": "default"})).await;
     world.until_applied("other", "main@sha1:2").await;
