@@ -34,22 +34,19 @@ enum Command {
 
 /// Runs the command. The code is what the process ends with; an error is printed by the caller.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let command = match arguments.command {
+    match arguments.command {
         // Neither needs a cluster; what they need of threads they start themselves, which mostly is nothing.
-        Command::Helm(options) => return helm::run(options),
-        Command::Kustomize(options) => return Ok(kustomize::run(options)),
-        command => command,
-    };
+        Command::Helm(options) => helm::run(options),
+        Command::Kustomize(options) => Ok(kustomize::run(options)),
+        Command::Dev(options) => block_on(dev::run(options)),
+        Command::Apiserver(options) => block_on(apiserver::run(options)),
+        Command::Test(options) => block_on(test::run(options)),
+    }
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let code = runtime.block_on(async {
-        match command {
-            Command::Dev(options) => dev::run(options).await,
-            Command::Apiserver(options) => apiserver::run(options).await,
-            Command::Helm(options) => helm::run(options),
-            Command::Kustomize(options) => Ok(kustomize::run(options)),
-            Command::Test(options) => test::run(options).await,
-        }
-    });
+    let code = runtime.block_on(command);
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     code
 }

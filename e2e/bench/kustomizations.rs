@@ -76,7 +76,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": {"name": format!("app-{number}")},
             "spec": {"interval": options.interval, "timeout": "5m", "prune": true, "wait": true, "path": format!("./apps/app-{number}"),
-                "targetNamespace": lab.namespace, "sourceRef": {"kind": "GitRepository", "name": "fleet"}}})
+                "targetNamespace": lab.cluster.namespace, "sourceRef": {"kind": "GitRepository", "name": "fleet"}}})
     };
     parallel((0..options.count).map(|number| apply(&kustomizations, each(number)))).await?;
     until_all(&kustomizations, options.count, |object| {
@@ -179,7 +179,7 @@ fn write(repository: &Repository, count: usize, label: &str) -> anyhow::Result<(
 
 fn api(lab: &Lab, group: &str, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
-    Api::namespaced_with(lab.client.clone(), &lab.namespace, &resource)
+    Api::namespaced_with(lab.cluster.client.clone(), &lab.cluster.namespace, &resource)
 }
 
 async fn apply(api: &Api<DynamicObject>, object: Value) -> anyhow::Result<()> {

@@ -3,23 +3,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use fluxide::dev::cluster::{client_from_kubeconfig, install_definitions};
 use fluxide::dev::git_server::GitServer;
-use fluxide_apiserver::{RunningServer, Server};
-use fluxide_e2e::Repository;
 use fluxide_e2e::process::{Launcher, Process};
-use kube::Client;
-use kube::api::{Api, PostParams};
-use serde_json::json;
+use fluxide_e2e::{Cluster, Repository};
 
 /// The cluster and the Git server; both end with it.
 pub struct Lab {
-    /// A client with the administrator's rights.
-    pub client: Client,
-    /// The namespace everything is in.
-    pub namespace: String,
-    server: Option<RunningServer>,
+    /// The cluster, and the namespace everything is in.
+    pub cluster: Cluster,
     git: GitServer,
     home: tempfile::TempDir,
 }
@@ -27,25 +18,12 @@ pub struct Lab {
 impl Lab {
     /// Starts the embedded API server, or uses the cluster of a kubeconfig.
     pub async fn start(kubeconfig: Option<&PathBuf>) -> anyhow::Result<Self> {
-        fluxide_runtime::tls::install_provider();
+        let cluster = Cluster::start(kubeconfig.map(PathBuf::as_path), "bench-").await?;
         let home = tempfile::Builder::new().prefix("fluxide-bench-").tempdir()?;
-        let (text, server) = match kubeconfig {
-            Some(path) => (std::fs::read_to_string(path).context("cannot read the kubeconfig")?, None),
-            None => {
-                let server = Server::builder().start().await?;
-                (server.kubeconfig(), Some(server))
-            }
-        };
-        std::fs::write(home.path().join("kubeconfig"), &text)?;
-        let client = client_from_kubeconfig(&text).await?;
-        install_definitions(&client).await?;
-        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
-        let wanted = serde_json::from_value(json!({"metadata": {"generateName": "bench-"}}))?;
-        let created = namespaces.create(&PostParams::default(), &wanted).await?;
-        let namespace = created.metadata.name.context("a namespace without a name")?;
+        std::fs::write(home.path().join("kubeconfig"), &cluster.kubeconfig)?;
         std::fs::create_dir(home.path().join("git"))?;
         let git = GitServer::start(&home.path().join("git"), None).await?;
-        Ok(Self { client, namespace, server, git, home })
+        Ok(Self { cluster, git, home })
     }
 
     /// A new repository on the Git server.
@@ -60,18 +38,23 @@ impl Lab {
         let program = std::env::current_exe()?.with_file_name("controller");
         anyhow::ensure!(program.exists(), "build it first: cargo build --release -p fluxide-e2e --bins");
         let home = self.home.path();
-        Launcher::new(&program, &home.join("processes"), &home.join("kubeconfig"), Some(&self.namespace))
+        Launcher::new(
+            &program,
+            &home.join("processes"),
+            &home.join("kubeconfig"),
+            Some(&self.cluster.namespace),
+        )
     }
 
     /// Requests of a client so far, when the embedded server counts them.
     pub fn requests(&self, user_agent: &str) -> Option<u64> {
-        let log = self.server.as_ref()?.request_log();
+        let log = self.cluster.server.as_ref()?.request_log();
         Some(log.total(|key| key.user_agent.starts_with(user_agent)))
     }
 
     /// Those requests by verb and resource, most first.
     pub fn requests_by_kind(&self, user_agent: &str) -> Vec<(String, u64)> {
-        let Some(server) = &self.server else { return Vec::new() };
+        let Some(server) = &self.cluster.server else { return Vec::new() };
         let mut counts: Vec<_> = server
             .request_log()
             .counts()
@@ -85,21 +68,14 @@ impl Lab {
 
     /// Forgets the requests so far.
     pub fn reset_requests(&self) {
-        if let Some(server) = &self.server {
+        if let Some(server) = &self.cluster.server {
             server.request_log().reset();
         }
     }
 
     /// Deletes what was made on a cluster that outlives the benchmark.
     pub async fn stop(self) -> anyhow::Result<()> {
-        match self.server {
-            Some(server) => server.shutdown().await,
-            None => {
-                let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-                namespaces.delete(&self.namespace, &Default::default()).await?;
-            }
-        }
-        Ok(())
+        self.cluster.stop().await
     }
 }
 

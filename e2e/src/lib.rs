@@ -3,10 +3,12 @@
 //! The cluster is the embedded API server, or the one that `FLUXIDE_E2E_KUBECONFIG` names. Every test has a namespace of its own, and
 //! its controllers watch that namespace only, so tests run side by side on one cluster.
 
+pub mod cluster;
 pub mod process;
 pub mod repository;
 pub mod wait;
 pub mod world;
 
+pub use cluster::Cluster;
 pub use repository::Repository;
 pub use world::{Setup, World};

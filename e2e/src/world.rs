@@ -4,16 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use fluxide::dev::cluster::{client_from_kubeconfig, install_definitions};
 use fluxide::dev::controllers::{self, Controllers};
 use fluxide::dev::git_server::{BasicAuth, GitServer};
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::Cluster;
 use crate::process::Launcher;
 use crate::repository::Repository;
 
@@ -22,10 +21,8 @@ const KUBECONFIG: &str = "FLUXIDE_E2E_KUBECONFIG";
 
 /// A cluster with a namespace, a Git server and running controllers.
 pub struct World {
-    /// The namespace of the test.
-    pub namespace: String,
-    client: Client,
-    server: Option<fluxide_apiserver::RunningServer>,
+    /// The cluster, and the namespace of the test in it.
+    pub cluster: Cluster,
     git: Option<GitServer>,
     auth: Option<BasicAuth>,
     home: tempfile::TempDir,
@@ -51,19 +48,14 @@ impl World {
 
     /// Starts what `setup` says.
     pub async fn start_with(setup: Setup) -> anyhow::Result<Self> {
-        let (client, kubeconfig, server) = cluster().await?;
-        let namespace = json!({"metadata": {"generateName": "e2e-"}});
-        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
-        let created = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace)?).await?;
-        let namespace = created.metadata.name.context("the API server gave no name")?;
+        let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from);
+        let cluster = Cluster::start(kubeconfig.as_deref(), "e2e-").await?;
         let home = tempfile::Builder::new().prefix("fluxide-e2e-").tempdir()?;
         std::fs::create_dir(home.path().join("git"))?;
         let git = GitServer::start(&home.path().join("git"), setup.auth.clone()).await?;
-        std::fs::write(home.path().join("kubeconfig"), kubeconfig)?;
+        std::fs::write(home.path().join("kubeconfig"), &cluster.kubeconfig)?;
         let mut world = Self {
-            namespace,
-            client,
-            server,
+            cluster,
             git: Some(git),
             auth: setup.auth,
             home,
@@ -80,9 +72,14 @@ impl World {
     fn start_controllers(&mut self) -> anyhow::Result<()> {
         self.shutdown = CancellationToken::new();
         let home = self.home.path().join("controllers");
-        let namespace = Some(self.namespace.as_str());
-        self.webhooks =
-            controllers::start(&mut self.controllers, &home, namespace, &self.client, &self.shutdown)?;
+        let namespace = Some(self.cluster.namespace.as_str());
+        self.webhooks = controllers::start(
+            &mut self.controllers,
+            &home,
+            namespace,
+            &self.cluster.client,
+            &self.shutdown,
+        )?;
         Ok(())
     }
 
@@ -108,7 +105,7 @@ impl World {
             program.as_ref(),
             &home.join("processes"),
             &home.join("kubeconfig"),
-            Some(&self.namespace),
+            Some(&self.cluster.namespace),
         )
     }
 
@@ -132,12 +129,12 @@ impl World {
 
     /// The embedded API server, when that is the cluster.
     pub fn server(&self) -> Option<&fluxide_apiserver::RunningServer> {
-        self.server.as_ref()
+        self.cluster.server.as_ref()
     }
 
     /// A client with the administrator's rights.
     pub fn client(&self) -> Client {
-        self.client.clone()
+        self.cluster.client.clone()
     }
 
     /// A new repository, served by the Git server.
@@ -151,7 +148,7 @@ impl World {
     pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+        Api::namespaced_with(self.cluster.client.clone(), &self.cluster.namespace, &resource)
     }
 
     /// The GitRepositories of the test.
@@ -185,7 +182,7 @@ impl World {
     /// Applies a Kustomization named `name` of the GitRepository `source`, into the test's namespace.
     pub async fn kustomization(&self, name: &str, source: &str, more: Value) -> anyhow::Result<()> {
         let spec = json!({"interval": "10m", "retryInterval": "2s", "timeout": "20s", "prune": true, "path": "./",
-            "targetNamespace": self.namespace, "sourceRef": {"kind": "GitRepository", "name": source}});
+            "targetNamespace": self.cluster.namespace, "sourceRef": {"kind": "GitRepository", "name": source}});
         self.apply(json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": {"name": name}, "spec": merged(spec, more)}))
             .await
@@ -211,14 +208,7 @@ impl World {
     /// Ends everything. A test that fails skips this: the process takes it down.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.stop_controllers().await?;
-        match self.server.take() {
-            Some(server) => server.shutdown().await,
-            None => {
-                let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-                namespaces.delete(&self.namespace, &Default::default()).await?;
-            }
-        }
-        Ok(())
+        self.cluster.stop().await
     }
 }
 
@@ -227,21 +217,4 @@ fn merged(mut base: Value, more: Value) -> Value {
         base.extend(more);
     }
     base
-}
-
-/// A client of the cluster the tests run on, with Flux's CRDs in it, and its kubeconfig.
-async fn cluster() -> anyhow::Result<(Client, String, Option<fluxide_apiserver::RunningServer>)> {
-    fluxide_runtime::tls::install_provider();
-    if let Some(path) = std::env::var_os(KUBECONFIG) {
-        static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("{KUBECONFIG} names no readable file"))?;
-        let client = client_from_kubeconfig(&text).await?;
-        INSTALLED.get_or_try_init(|| install_definitions(&client)).await?;
-        return Ok((client, text, None));
-    }
-    let server = fluxide_apiserver::Server::builder().start().await?;
-    let client = client_from_kubeconfig(&server.kubeconfig()).await?;
-    install_definitions(&client).await?;
-    Ok((client, server.kubeconfig(), Some(server)))
 }

@@ -30,7 +30,7 @@ async fn a_push_is_applied_and_a_removal_pruned() -> anyhow::Result<()> {
     let mut entries: Vec<_> =
         apps["status"]["inventory"]["entries"].as_array().into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry["id"].as_str());
-    let namespace = &world.namespace;
+    let namespace = &world.cluster.namespace;
     assert_eq!(
         json!(entries),
         json!([{"id": format!("{namespace}_robot__ServiceAccount"), "v": "v1"},

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use fluxide_kustomize::clean;
 use fluxide_kustomize::{DiskFs, FileSystem, FsError, Resolved};
 
 /// An artifact's directory with an overlay.
@@ -79,21 +80,6 @@ impl FileSystem for ArtifactFs {
         let resolved = self.disk.resolve(&self.disk_path(&path)).map_err(|error| self.hide_root(error))?;
         Ok(Resolved { path: self.strip_root(&resolved.path), is_dir: resolved.is_dir })
     }
-}
-
-/// The absolute path with `.` and `..` resolved in the text; `..` at the root stays there.
-pub fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            name => parts.push(name),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub enum Error {
         name: String,
     },
     /// The files of the build cannot be decrypted.
-    #[error("{0}")]
+    #[error("error decrypting sources: {0}")]
     Sources(Box<SourceError>),
     /// An object of the build cannot be decrypted.
     #[error("decryption failed for '{object}': {source}")]

@@ -18,11 +18,11 @@ const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kusto
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file cannot be read.
-    #[error("error decrypting sources: {0}")]
+    #[error("{0}")]
     File(#[from] FsError),
     /// A directory has no kustomization file, or more than one.
     #[error(
-        "error decrypting sources: {directory} must have one of kustomization.yaml, kustomization.yml and Kustomization, but has {found}"
+        "{directory} must have one of kustomization.yaml, kustomization.yml and Kustomization, but has {found}"
     )]
     Kustomization {
         /// Which directory.
@@ -31,7 +31,7 @@ pub enum SourceError {
         found: usize,
     },
     /// A kustomization file is not YAML.
-    #[error("error decrypting sources: {path}: {source}")]
+    #[error("{path}: {source}")]
     Yaml {
         /// Which file.
         path: String,
@@ -39,9 +39,7 @@ pub enum SourceError {
         source: fluxide_goyaml::Error,
     },
     /// A file is larger than secrets are.
-    #[error(
-        "error decrypting sources: {path}: cannot decrypt file with size ({size} bytes) exceeding limit ({MOST_BYTES})"
-    )]
+    #[error("{path}: cannot decrypt file with size ({size} bytes) exceeding limit ({MOST_BYTES})")]
     TooLarge {
         /// Which file.
         path: String,
@@ -49,7 +47,7 @@ pub enum SourceError {
         size: u64,
     },
     /// A file cannot be decrypted.
-    #[error("error decrypting sources: {path}: {source}")]
+    #[error("{path}: {source}")]
     Decrypt {
         /// Which file.
         path: String,

@@ -17,6 +17,7 @@ mod discovery;
 mod faults;
 #[doc(hidden)]
 pub mod fuzzing;
+mod go_value;
 mod handlers;
 mod kinds;
 mod object;

@@ -7,8 +7,7 @@
 use crate::emit::{EncodeOptions, encode_all};
 use crate::error::Error;
 use crate::node::{Kind, Node, Style, tag};
-use crate::parse::parse_one;
-use crate::resource::chunks;
+use crate::resource::{chunks, document, is_wrapper};
 
 const INDEX: &str = "internal.config.kubernetes.io/index";
 const LEGACY_INDEX: &str = "config.kubernetes.io/index";
@@ -55,14 +54,7 @@ fn read(bytes: &[u8], preserve_indent: bool) -> Result<Vec<Node>, Error> {
     let mut documents = Vec::with_capacity(chunks.len());
     let mut index = 0;
     for chunk in chunks {
-        let mut document = match parse_one(&chunk) {
-            Ok(document) => document,
-            Err(Error::Empty) => continue,
-            Err(error) => return Err(error.context("MalformedYAMLError")),
-        };
-        if document.root().tag == tag::NULL {
-            continue;
-        }
+        let Some(mut document) = document(&chunk)? else { continue };
         let root = document.root_mut();
         copy_renamed_annotations(root)?;
         let mut annotations = vec![(LEGACY_INDEX, index.to_string()), (INDEX, index.to_string())];
@@ -72,8 +64,7 @@ fn read(bytes: &[u8], preserve_indent: bool) -> Result<Vec<Node>, Error> {
         for (name, value) in annotations {
             set_annotation(root, name, &value)?;
         }
-        let list = matches!(root.get_text("kind"), Some("List" | "ResourceList"));
-        if single && list && (root.get("items").is_some() || root.get("functionConfig").is_some()) {
+        if single && is_wrapper(root) {
             documents.extend(root.remove("items").into_iter().flat_map(|items| items.content));
             continue;
         }

@@ -22,24 +22,31 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, Error> {
     let single = chunks.len() == 1;
     let mut nodes = Vec::new();
     for chunk in chunks {
-        let mut document = match parse_one(&chunk) {
-            Ok(document) => document,
-            Err(Error::Empty) => continue,
-            Err(error) => return Err(error.context("MalformedYAMLError")),
-        };
-        if document.root().tag == tag::NULL {
-            continue;
-        }
+        let Some(mut document) = document(&chunk)? else { continue };
         alias::resolve(&mut document)?;
         let mut root = document.into_root();
-        let list = matches!(root.get_text("kind"), Some("List" | "ResourceList"));
-        if single && list && (root.get("items").is_some() || root.get("functionConfig").is_some()) {
+        if single && is_wrapper(&root) {
             nodes.extend(root.remove("items").into_iter().flat_map(|items| items.content));
         } else {
             nodes.push(root);
         }
     }
     Ok(nodes)
+}
+
+/// The document of a chunk, unless it is empty.
+pub(crate) fn document(chunk: &[u8]) -> Result<Option<Node>, Error> {
+    match parse_one(chunk) {
+        Ok(document) => Ok((document.root().tag != tag::NULL).then_some(document)),
+        Err(Error::Empty) => Ok(None),
+        Err(error) => Err(error.context("MalformedYAMLError")),
+    }
+}
+
+/// Whether an object only holds others, and stands for them when it is alone in its stream.
+pub(crate) fn is_wrapper(root: &Node) -> bool {
+    matches!(root.get_text("kind"), Some("List" | "ResourceList"))
+        && (root.get("items").is_some() || root.get("functionConfig").is_some())
 }
 
 /// Reads a stream of objects and checks them as kustomize does: each needs a kind and, unless it is a list, a name.

@@ -69,6 +69,11 @@ pub trait FileSystem: Send + Sync {
     fn resolve(&self, path: &str) -> Result<Resolved, FsError>;
 }
 
+/// The absolute path with `.` and `..` resolved in the text; `..` at the root stays there.
+pub fn clean(path: &str) -> String {
+    join("", path)
+}
+
 /// Joins and cleans as Go's `filepath.Join` does: `.` and `..` are resolved in the text, without looking at the disk.
 pub(crate) fn join(base: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();

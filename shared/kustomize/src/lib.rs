@@ -50,7 +50,7 @@ mod yaml;
 pub use config::ConfigError;
 pub use error::Error;
 pub use fieldspec::{ConflictingFieldSpecs, FieldError, FieldSpecError};
-pub use fs::{DiskFs, FileSystem, FsError, MemoryFs, Resolved};
+pub use fs::{DiskFs, FileSystem, FsError, MemoryFs, Resolved, clean};
 pub use generate::GeneratorError;
 pub use id::{Gvk, ResourceId};
 pub use jsonpatch::JsonPatchError;

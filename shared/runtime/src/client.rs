@@ -1,15 +1,13 @@
 //! Clients of the Kubernetes API: connecting, counting requests, acting as somebody else.
 
 use crate::metrics::Metrics;
-use futures::future::BoxFuture;
-use http::{HeaderName, HeaderValue, Request, Response, header::USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, header::USER_AGENT};
 use kube::{Client, Config, client::Body};
 use std::{
     error::Error as StdError,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
 };
-use tower::{BoxError, Service};
+use tower::{BoxError, service_fn};
 
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 
@@ -45,21 +43,57 @@ pub fn from_config(mut config: Config, controller: &str) -> Result<Client, Error
     let host = ClusterHost(Arc::from(host.rsplit('@').next().unwrap_or("")));
     let namespace = config.default_namespace.clone();
     let inner = Client::try_from(config)?;
-    let service = WithHost { inner, host };
+    let service = service_fn(move |request: Request<Body>| {
+        let (client, host) = (inner.clone(), host.clone());
+        async move {
+            let mut response = client.send(request).await?;
+            response.extensions_mut().insert(host);
+            Ok::<_, BoxError>(response)
+        }
+    });
     Ok(Client::new(service, namespace))
 }
 
 /// The same client with its requests counted.
 pub fn counted(client: Client, metrics: Arc<Metrics>) -> Client {
     let namespace = client.default_namespace().to_owned();
-    Client::new(Counted { inner: client, metrics, host: Arc::default() }, namespace)
+    // The host as its first answer gave it, for requests without an answer.
+    let known: Arc<OnceLock<ClusterHost>> = Arc::default();
+    let service = service_fn(move |request: Request<Body>| {
+        let (client, metrics, known) = (client.clone(), Arc::clone(&metrics), Arc::clone(&known));
+        async move {
+            let method = request.method().clone();
+            match client.send(request).await {
+                Ok(response) => {
+                    let host = response.extensions().get::<ClusterHost>();
+                    if let Some(host) = host {
+                        known.get_or_init(|| host.clone());
+                    }
+                    let host = host.map_or("", |host| &host.0);
+                    metrics.count_request(response.status().as_str(), method.as_str(), host);
+                    Ok(response)
+                }
+                Err(error) => {
+                    let host = known.get().map_or("", |host| &host.0);
+                    metrics.count_request("<error>", method.as_str(), host);
+                    Err(BoxError::from(error))
+                }
+            }
+        }
+    });
+    Client::new(service, namespace)
 }
 
 /// The same client acting as a service account.
 pub fn impersonating(client: Client, namespace: &str, service_account: &str) -> Result<Client, Error> {
     let user = format!("system:serviceaccount:{namespace}:{service_account}");
     let user = HeaderValue::from_str(&user).map_err(|_| Error::ServiceAccount(service_account.to_owned()))?;
-    Ok(Client::new(Impersonating { inner: client, user }, namespace))
+    let service = service_fn(move |mut request: Request<Body>| {
+        request.headers_mut().insert(IMPERSONATE_USER, user.clone());
+        let client = client.clone();
+        async move { client.send(request).await }
+    });
+    Ok(Client::new(service, namespace))
 }
 
 /// Whether the API server limits request rates itself, so that this client need not.
@@ -98,92 +132,6 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 /// The host of the cluster that answered, as an extension of responses.
 #[derive(Clone, Debug)]
 struct ClusterHost(Arc<str>);
-
-struct WithHost {
-    inner: Client,
-    host: ClusterHost,
-}
-
-impl Service<Request<Body>> for WithHost {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (client, host) = (self.inner.clone(), self.host.clone());
-        Box::pin(async move {
-            let mut response = client.send(request).await?;
-            response.extensions_mut().insert(host);
-            Ok(response)
-        })
-    }
-}
-
-struct Counted {
-    inner: Client,
-    metrics: Arc<Metrics>,
-    /// The host as its first answer gave it, for requests without an answer.
-    host: Arc<OnceLock<ClusterHost>>,
-}
-
-impl Service<Request<Body>> for Counted {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (client, metrics) = (self.inner.clone(), Arc::clone(&self.metrics));
-        let known = Arc::clone(&self.host);
-        Box::pin(async move {
-            let method = request.method().clone();
-            match client.send(request).await {
-                Ok(response) => {
-                    let host = response.extensions().get::<ClusterHost>();
-                    if let Some(host) = host {
-                        known.get_or_init(|| host.clone());
-                    }
-                    let host = host.map_or("", |host| &host.0);
-                    metrics.count_request(response.status().as_str(), method.as_str(), host);
-                    Ok(response)
-                }
-                Err(error) => {
-                    let host = known.get().map_or("", |host| &host.0);
-                    metrics.count_request("<error>", method.as_str(), host);
-                    Err(error.into())
-                }
-            }
-        })
-    }
-}
-
-struct Impersonating {
-    inner: Client,
-    user: HeaderValue,
-}
-
-impl Service<Request<Body>> for Impersonating {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        request.headers_mut().insert(IMPERSONATE_USER, self.user.clone());
-        let client = self.inner.clone();
-        Box::pin(async move { Ok(client.send(request).await?) })
-    }
-}
 
 #[cfg(test)]
 mod tests {

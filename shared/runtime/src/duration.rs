@@ -1,6 +1,7 @@
 //! Durations as Go writes them: `1h30m`, `750ms`, `1.5s`.
 
-use std::{fmt::Write, str::FromStr, time::Duration};
+use fluxide_meta::duration::{DurationError, parse};
+use std::{str::FromStr, time::Duration};
 
 /// A duration on the command line, in Go's notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -27,62 +28,20 @@ impl FromStr for GoDuration {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::Invalid(text.to_owned());
-        let mut rest = text;
-        let mut negative = false;
-        if let Some(unsigned) = rest.strip_prefix(['-', '+']) {
-            negative = rest.starts_with('-');
-            rest = unsigned;
+        let nanoseconds = parse(text)?;
+        let nanoseconds = u64::try_from(nanoseconds).map_err(|_| Error::Negative(text.to_owned()))?;
+        Ok(Self(Duration::from_nanos(nanoseconds)))
+    }
+}
+
+impl From<DurationError> for Error {
+    fn from(error: DurationError) -> Self {
+        match error {
+            DurationError::Invalid(text) | DurationError::OutOfRange(text) => Self::Invalid(text),
+            DurationError::MissingUnit(text) => Self::MissingUnit(text),
+            DurationError::UnknownUnit { unit, text } => Self::UnknownUnit(text, unit),
+            DurationError::Negative(text) => Self::Negative(text),
         }
-        if rest == "0" {
-            return Ok(Self::default());
-        }
-        if rest.is_empty() {
-            return Err(invalid());
-        }
-        let mut nanoseconds: u128 = 0;
-        while !rest.is_empty() {
-            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let (whole, after) = rest.split_at(digits);
-            rest = after;
-            let mut fraction = "";
-            if let Some(after) = rest.strip_prefix('.') {
-                let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-                (fraction, rest) = after.split_at(digits);
-            }
-            if whole.is_empty() && fraction.is_empty() {
-                return Err(invalid());
-            }
-            let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-            let (unit, after) = rest.split_at(end);
-            rest = after;
-            let scale: u128 = match unit {
-                "" => return Err(Error::MissingUnit(text.to_owned())),
-                "ns" => 1,
-                "us" | "µs" | "μs" => 1_000,
-                "ms" => 1_000_000,
-                "s" => 1_000_000_000,
-                "m" => 60_000_000_000,
-                "h" => 3_600_000_000_000,
-                _ => return Err(Error::UnknownUnit(text.to_owned(), unit.to_owned())),
-            };
-            if !whole.is_empty() {
-                let whole: u64 = whole.parse().map_err(|_| invalid())?;
-                nanoseconds += u128::from(whole) * scale;
-            }
-            let mut place = scale;
-            for digit in fraction.bytes() {
-                place /= 10;
-                nanoseconds += u128::from(digit - b'0') * place;
-            }
-            if nanoseconds > i64::MAX as u128 {
-                return Err(invalid());
-            }
-        }
-        if negative && nanoseconds > 0 {
-            return Err(Error::Negative(text.to_owned()));
-        }
-        Ok(Self(Duration::from_nanos(nanoseconds as u64)))
     }
 }
 
@@ -100,40 +59,7 @@ impl std::fmt::Display for GoDuration {
 
 /// Prints a duration as Go does: `1h0m0s`, `812.5ms`, `1.5s`, `0s`.
 pub fn format(duration: Duration) -> String {
-    let nanoseconds = duration.as_nanos();
-    if nanoseconds == 0 {
-        return "0s".to_owned();
-    }
-    if nanoseconds < 1_000 {
-        return format!("{nanoseconds}ns");
-    }
-    if nanoseconds < 1_000_000 {
-        return format!("{}µs", decimal(nanoseconds, 3));
-    }
-    if nanoseconds < 1_000_000_000 {
-        return format!("{}ms", decimal(nanoseconds, 6));
-    }
-    let seconds = duration.as_secs();
-    let mut text = String::new();
-    if seconds >= 3600 {
-        let _ = write!(text, "{}h", seconds / 3600);
-    }
-    if seconds >= 60 {
-        let _ = write!(text, "{}m", seconds / 60 % 60);
-    }
-    let _ = write!(text, "{}s", decimal(nanoseconds % 60_000_000_000, 9));
-    text
-}
-
-/// A number with `places` implied decimal places, without trailing zeros.
-fn decimal(number: u128, places: u32) -> String {
-    let scale = 10u128.pow(places);
-    let fraction = number % scale;
-    if fraction == 0 {
-        return (number / scale).to_string();
-    }
-    let fraction = format!("{fraction:0width$}", width = places as usize);
-    format!("{}.{}", number / scale, fraction.trim_end_matches('0'))
+    fluxide_meta::Duration::from(duration).to_string()
 }
 
 #[cfg(test)]

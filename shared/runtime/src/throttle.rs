@@ -1,14 +1,9 @@
 //! A limit on the rate of requests to an API server that has none of its own.
 
-use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::Request;
 use kube::{Client, client::Body};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
-use tower::{BoxError, Service};
+use std::time::{Duration, Instant};
+use tower::service_fn;
 
 /// A bucket of tokens: one a request, refilled at a rate, up to a burst.
 #[derive(Debug)]
@@ -40,36 +35,16 @@ pub(crate) fn throttled(client: Client, rate: f64, burst: u32) -> Client {
         return client;
     }
     let namespace = client.default_namespace().to_owned();
-    let bucket = Bucket::new(rate, burst.max(1), Instant::now());
-    let service = Throttled { inner: client, bucket: Arc::new(Mutex::new(bucket)) };
-    Client::new(service, namespace)
-}
-
-struct Throttled {
-    inner: Client,
-    bucket: Arc<Mutex<Bucket>>,
-}
-
-impl Service<Request<Body>> for Throttled {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let wait = {
-            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.take(Instant::now())
-        };
-        let client = self.inner.clone();
-        Box::pin(async move {
+    let mut bucket = Bucket::new(rate, burst.max(1), Instant::now());
+    let service = service_fn(move |request: Request<Body>| {
+        let wait = bucket.take(Instant::now());
+        let client = client.clone();
+        async move {
             tokio::time::sleep(wait).await;
-            Ok(client.send(request).await?)
-        })
-    }
+            client.send(request).await
+        }
+    });
+    Client::new(service, namespace)
 }
 
 #[cfg(test)]

@@ -86,12 +86,7 @@ pub(crate) fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Op
             "verbs": r.verbs,
         });
         let m = crate::object::members(&mut v);
-        if !r.short_names.is_empty() {
-            m.insert("shortNames".into(), json!(r.short_names));
-        }
-        if !r.categories.is_empty() {
-            m.insert("categories".into(), json!(r.categories));
-        }
+        add_names(m, r);
         if r.has_verb("create") && r.has_verb("watch") {
             m.insert("storageVersionHash".into(), storage_hash(r).into());
         }
@@ -121,6 +116,16 @@ pub(crate) fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Op
         "groupVersion": group_version(group, version),
         "resources": out,
     }))
+}
+
+/// Adds the short names and categories, when there are any.
+fn add_names(members: &mut serde_json::Map<String, Value>, resource: &Resource) {
+    if !resource.short_names.is_empty() {
+        members.insert("shortNames".into(), json!(resource.short_names));
+    }
+    if !resource.categories.is_empty() {
+        members.insert("categories".into(), json!(resource.categories));
+    }
 }
 
 fn storage_hash(r: &Resource) -> String {
@@ -171,12 +176,7 @@ fn aggregated_resource(r: &Resource) -> Value {
         "verbs": r.verbs,
     });
     let m = crate::object::members(&mut v);
-    if !r.short_names.is_empty() {
-        m.insert("shortNames".into(), json!(r.short_names));
-    }
-    if !r.categories.is_empty() {
-        m.insert("categories".into(), json!(r.categories));
-    }
+    add_names(m, r);
     if !r.subresources.is_empty() {
         let subs: Vec<Value> = r
             .subresources

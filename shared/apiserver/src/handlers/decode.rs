@@ -84,7 +84,7 @@ pub(crate) fn object(ctx: &Context) -> ApiResult<Decoded> {
         let why = format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ \
              APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-            go_json_kind(&decoded.value)
+            crate::go_value::json_kind(&decoded.value)
         );
         return Err(unrecognized(ctx, &why));
     }
@@ -108,17 +108,6 @@ pub(crate) fn unrecognized(ctx: &Context, why: &str) -> ApiError {
         "the object provided is unrecognized (must be of type {}): {why} ({summary})",
         ctx.resource.kind
     ))
-}
-
-pub(crate) fn go_json_kind(v: &Value) -> &'static str {
-    match v {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// Parses JSON, noting duplicate members.
@@ -181,7 +170,7 @@ pub(crate) fn apply_body(bytes: &[u8]) -> ApiResult<ApplyBody> {
         Ok(other) => Err(refused(format!(
             "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
              map[string]interface {{}}",
-            go_json_kind(&other)
+            crate::go_value::json_kind(&other)
         ))),
         Err(e) => Err(refused(converting(&e))),
     }
@@ -314,7 +303,7 @@ pub(crate) fn options(ctx: &Context) -> ApiResult<Value> {
         Ok(d) if d.value.is_object() => Ok(d.value),
         Ok(d) => Err(ApiError::bad_request(format!(
             "json: cannot unmarshal {} into Go value",
-            go_json_kind(&d.value)
+            crate::go_value::json_kind(&d.value)
         ))),
         Err(e) => Err(ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}"))),
     }

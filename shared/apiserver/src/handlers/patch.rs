@@ -76,7 +76,7 @@ impl Edit {
         let (operations, problems) = match kind {
             PatchKind::Json => json_patch::parse(&decoded)?,
             _ if !decoded.value.is_object() => {
-                let found = decode::go_json_kind(&decoded.value);
+                let found = crate::go_value::json_kind(&decoded.value);
                 return Err(refused(format!(
                     "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
                 )));
@@ -97,6 +97,21 @@ impl Edit {
             PatchKind::Strategic => strategic(live, &self.document),
             PatchKind::Merge | PatchKind::Apply => merge_patch::apply(live, &self.document),
         }
+    }
+
+    /// What is odd about the patch and what it leads to; refused when validation is strict.
+    pub fn problems(
+        &self,
+        unknown: impl IntoIterator<Item = String>,
+        patched: &Value,
+        validation: FieldValidation,
+    ) -> ApiResult<Vec<String>> {
+        let problems: Vec<String> = self.problems.iter().cloned().chain(unknown).collect();
+        if !problems.is_empty() && validation == FieldValidation::Strict {
+            let why = format!("strict decoding error: {}", problems.join(", "));
+            return Err(self.refused(patched, &why.into()));
+        }
+        Ok(problems)
     }
 
     /// 422 for a patch that leads to something that is no object of the kind.
@@ -138,11 +153,7 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
         let mut new = edit.apply(live, |live, patch| typing::strategic_merge(&resource, live, patch))?;
         let patched = new.clone();
         let unknown = decode_patched(&resource, &mut new).map_err(|why| edit.refused(&patched, &why))?;
-        let problems: Vec<String> = edit.problems.iter().cloned().chain(unknown).collect();
-        if !problems.is_empty() && validation == FieldValidation::Strict {
-            let why = format!("strict decoding error: {}", problems.join(", "));
-            return Err(edit.refused(&patched, &why.into()));
-        }
+        let problems = edit.problems(unknown, &patched, validation)?;
         if !reported {
             report(ctx, validation, &problems)?;
             reported = true;

@@ -76,11 +76,7 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
             edit.refused(&patched, &why)
         })?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
-        let problems: Vec<String> = edit.problems.iter().cloned().chain(unknown).collect();
-        if !problems.is_empty() && validation == FieldValidation::Strict {
-            let why = format!("strict decoding error: {}", problems.join(", "));
-            return Err(edit.refused(&patched, &why.into()));
-        }
+        let problems = edit.problems(unknown, &patched, validation)?;
         if !reported {
             report(ctx, validation, &problems)?;
             reported = true;

@@ -21,7 +21,7 @@ const MOST_COPIED: usize = 3 * 1024 * 1024;
 /// Reads the operations of a patch document, and names duplicate and unknown members.
 pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
     let refused = |found: &Value, expected: &str| {
-        let found = crate::handlers::decode::go_json_kind(found);
+        let found = crate::go_value::json_kind(found);
         ApiError::bad_request(format!(
             "error decoding patch: json: cannot unmarshal {found} into Go value of type {expected}"
         ))

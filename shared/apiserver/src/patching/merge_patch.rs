@@ -9,7 +9,7 @@ pub(crate) fn apply(target: &Value, patch: &Value) -> ApiResult<Value> {
     if !patch.is_object() {
         return Err(ApiError::bad_request(format!(
             "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            crate::handlers::decode::go_json_kind(patch)
+            crate::go_value::json_kind(patch)
         )));
     }
     let mut out = target.clone();

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use fluxide_structured_merge::schema::{Form, Format, ListRef, MapRef, Presence, Scalar, TypeRef};
 
+use crate::go_value::{is_empty, json_kind};
+
 use super::quantity::{QuantityError, canonical_quantity};
 use super::time::{canonical_micro_time, canonical_time};
 use super::{base64, builtin};
@@ -269,7 +271,7 @@ impl<'a> Decoder<'a> {
     fn type_error(&self, value: &Value, ty: TypeRef<'a>, named: Option<&str>) -> DecodeError {
         let found = match (value, ty.format()) {
             (Value::Number(number), Format::Int32 | Format::Int64) => format!("number {number}"),
-            _ => json_type(value).to_owned(),
+            _ => json_kind(value).to_owned(),
         };
         let expected = named.map_or_else(|| builtin().go_type(ty), str::to_owned);
         let kind = go_kind(ty);
@@ -338,17 +340,6 @@ fn is_empty_list(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(flag) => !flag,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
-    }
-}
-
 /// The number as Go writes it back; `None` when it does not fit the type.
 fn canonical_number(number: &Number, format: Format) -> Option<Number> {
     let integer = match format {
@@ -366,7 +357,7 @@ fn canonical_number(number: &Number, format: Format) -> Option<Number> {
 
 fn go_value_error(value: &Value, expected: &str) -> DecodeError {
     DecodeError::Type {
-        found: json_type(value).to_owned(),
+        found: json_kind(value).to_owned(),
         place: "value".to_owned(),
         expected: expected.to_owned(),
         kind: "struct",
@@ -400,16 +391,5 @@ fn value_kind(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "slice",
         Value::Object(_) => "map",
-    }
-}
-
-fn json_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }

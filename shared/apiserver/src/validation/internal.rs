@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::go_value::is_empty;
+
 const TYPES: &str = include_str!("../../data/kubernetes-1.36-internal.json");
 
 /// An object as the internal type `name` (such as `core.PodSpec`) writes it, on one line.
@@ -141,17 +143,6 @@ fn host_settings_in_security_context(spec: &Value) -> Value {
         members.insert("securityContext".to_owned(), Value::Object(context));
     }
     spec
-}
-
-fn is_empty(v: &Value) -> bool {
-    match v {
-        Value::Null => true,
-        Value::Bool(flag) => !flag,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
-    }
 }
 
 fn scalar(v: &Value, zero: &str) -> Shown {

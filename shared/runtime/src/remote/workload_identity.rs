@@ -2,8 +2,7 @@
 
 use super::{Error, RemotePolicy};
 use crate::{client, key::Key};
-use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http::{HeaderValue, Request, header::AUTHORIZATION};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{ConfigMap, ServiceAccount},
@@ -12,11 +11,10 @@ use kube::{Api, Client, Config, api::PostParams, client::Body};
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
-use tower::{BoxError, Service};
+use tower::{BoxError, service_fn};
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -65,7 +63,14 @@ pub(super) async fn client(
         audiences: cluster.audiences,
         cached: Mutex::new(None),
     };
-    let service = Authenticated { inner, tokens: Arc::new(tokens) };
+    let tokens = Arc::new(tokens);
+    let service = service_fn(move |mut request: Request<Body>| {
+        let (client, tokens) = (inner.clone(), Arc::clone(&tokens));
+        async move {
+            request.headers_mut().insert(AUTHORIZATION, tokens.header().await?);
+            Ok::<_, BoxError>(client.send(request).await?)
+        }
+    });
     Ok(Client::new(service, namespace))
 }
 
@@ -192,30 +197,6 @@ fn controller_account() -> Result<(String, String), BoxError> {
     let account = subject.strip_prefix("system:serviceaccount:").ok_or(invalid)?;
     let (namespace, name) = account.split_once(':').ok_or(invalid)?;
     Ok((namespace.to_owned(), name.to_owned()))
-}
-
-struct Authenticated {
-    inner: Client,
-    tokens: Arc<Tokens>,
-}
-
-impl Service<Request<Body>> for Authenticated {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let (client, tokens) = (self.inner.clone(), Arc::clone(&self.tokens));
-        Box::pin(async move {
-            let header = tokens.header().await?;
-            request.headers_mut().insert(AUTHORIZATION, header);
-            Ok(client.send(request).await?)
-        })
-    }
 }
 
 #[cfg(test)]
