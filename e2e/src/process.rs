@@ -1,13 +1,14 @@
 //! Controllers as processes of their own: killed without warning, limited, measured.
 
 use std::ffi::{OsStr, OsString};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::Context;
 use fluxide::dev::controllers::{self, NAMES};
 
-/// The `main` of the controller with this name.
+/// The `main` of the controller with this name, or of the API server.
 ///
 /// The name is an argument of the process; the controller does not see it.
 pub fn named(name: Option<&str>) -> Option<fn() -> ExitCode> {
@@ -26,8 +27,58 @@ pub fn named(name: Option<&str>) -> Option<fn() -> ExitCode> {
         "helm-controller" => main!(fluxide_helm_controller),
         "notification-controller" => main!(fluxide_notification_controller),
         "image-automation-controller" => main!(fluxide_image_automation_controller),
+        API_SERVER => api_server,
         _ => return None,
     })
+}
+
+/// The name under which the program of the controllers is the embedded API server: `apiserver DIR PORT`.
+const API_SERVER: &str = "apiserver";
+
+/// The embedded API server, alone, with its state and its kubeconfig in a directory.
+fn api_server() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(2);
+    let directory = PathBuf::from(arguments.next().unwrap_or_default());
+    let port = arguments.next().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(0);
+    let options = fluxide_apiserver::command::Options {
+        port,
+        kubeconfig: Some(directory.join("kubeconfig")),
+        state: Some(directory.join("state")),
+        simulate_workloads: true,
+    };
+    fluxide_runtime::tls::install_provider();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(fluxide_apiserver::command::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts the embedded API server as a process that keeps its state and its kubeconfig in `directory`, and waits until
+/// it serves.
+pub fn start_api_server(program: &Path, directory: &Path, port: u16) -> anyhow::Result<Process> {
+    let mut child = Command::new(program)
+        .arg(API_SERVER)
+        .arg(directory)
+        .arg(port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the API server")?;
+    let mut line = String::new();
+    let output = child.stdout.take().context("no standard output")?;
+    std::io::BufReader::new(output).read_line(&mut line)?;
+    anyhow::ensure!(!line.is_empty(), "the API server ended at once: {:?}", child.wait()?);
+    Ok(Process { name: API_SERVER.to_owned(), child })
 }
 
 /// Runs controllers as processes: which program, which cluster, which namespace.

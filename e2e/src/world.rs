@@ -38,6 +38,8 @@ pub struct Setup {
     pub auth: Option<BasicAuth>,
     /// Leave it to the test to start controllers.
     pub no_controllers: bool,
+    /// The kubeconfig of a cluster of the test's own.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 impl World {
@@ -48,7 +50,7 @@ impl World {
 
     /// Starts what `setup` says.
     pub async fn start_with(setup: Setup) -> anyhow::Result<Self> {
-        let kubeconfig = std::env::var_os(KUBECONFIG).map(PathBuf::from);
+        let kubeconfig = setup.kubeconfig.or_else(|| std::env::var_os(KUBECONFIG).map(PathBuf::from));
         let cluster = Cluster::start(kubeconfig.as_deref(), "e2e-").await?;
         let home = tempfile::Builder::new().prefix("fluxide-e2e-").tempdir()?;
         std::fs::create_dir(home.path().join("git"))?;
@@ -142,6 +144,11 @@ impl World {
         let worktree: PathBuf = self.home.path().join("worktrees").join(name);
         let git = self.git.as_ref().context("the Git server is stopped")?;
         Repository::create(&self.home.path().join("git"), worktree, name, git.url(name)).await
+    }
+
+    /// Where the bare repository of this name lies on disk.
+    pub fn bare_repository(&self, name: &str) -> PathBuf {
+        self.home.path().join("git").join(format!("{name}.git"))
     }
 
     /// Objects of a kind in the test's namespace. `api_version` is `v1` or `group/v1`.

@@ -1,11 +1,45 @@
-//! Decides whether what a Kustomization depends on is ready.
+//! Decides whether what a Kustomization depends on is ready, and remembers who waits.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fluxide_apply::health;
 use fluxide_cel::Expression;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::DependencyReference;
+use fluxide_runtime::Key;
 use fluxide_runtime::conditions::{self, READY};
 use kube::ResourceExt as _;
+
+/// The Kustomizations that look at what they depend on right now, or have found it not ready.
+///
+/// A status says so too, but only once it is written and has come back: a dependency that becomes ready in between would
+/// be missed, and who waits for it would sleep until the next look.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    keys: Mutex<HashSet<Key>>,
+}
+
+impl Waiting {
+    /// To be called before looking.
+    pub fn begin(&self, key: &Key) {
+        self.keys().insert(key.clone());
+    }
+
+    /// Everything was ready, or something else came up.
+    pub fn end(&self, key: &Key) {
+        self.keys().remove(key);
+    }
+
+    /// Whether this one waits.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.keys().contains(key)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Why a dependency is not ready, for the built-in check; `None` when it is.
 ///

@@ -24,7 +24,9 @@ pub async fn finalize(
     object: &Kustomization,
     pass: &Pass,
 ) -> Result<(), Failure> {
-    reconciler.memories.forget(&Key::of(object));
+    let key = Key::of(object);
+    reconciler.memories.forget(&key);
+    reconciler.waiting.end(&key);
     let entries = status::inventory(object)?;
     if entries.is_empty() || !deletes(object) {
         return Ok(());

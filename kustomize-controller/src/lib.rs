@@ -34,6 +34,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 pub use options::{Options, PROFILE};
 
+use crate::dependency::Waiting;
 use crate::drift::DriftWatch;
 use crate::reconciler::{KustomizationReconciler, Memories, Settings};
 use crate::source::Sources;
@@ -78,6 +79,7 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
     };
     let memories = Arc::new(Memories::new(&options.override_manager));
     let trigger = Trigger::default();
+    let waiting = Arc::new(Waiting::default());
     let (live, drift_watch) = DriftWatch::new(memories.clone(), trigger.clone());
     let reconciler = KustomizationReconciler {
         settings,
@@ -86,6 +88,7 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         artifacts: artifacts(options)?,
         targets: Targets::new(manager.client(), PROFILE.name, remote_policy(options, workload_identity)),
         memories,
+        waiting: waiting.clone(),
         live,
         http: http_client()?,
     };
@@ -105,7 +108,7 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
             .on(&sources.buckets, |change, all| {
                 watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())
             })
-            .on(&kustomizations, watches::by_dependency);
+            .on(&kustomizations, move |change, all| watches::by_dependency(change, all, &waiting));
         if let Some(external_artifacts) = &sources.external_artifacts {
             watches = watches.on(external_artifacts, |change, all| {
                 watches::by_source(change, all, |source| source.status.as_ref()?.artifact.clone())

@@ -18,6 +18,7 @@ use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
 use fluxide_runtime::{Failure, FeatureGates, Key, Outcome, Pass, Reconciler, Store};
 use kube::{Api, ResourceExt as _};
 
+use crate::dependency::Waiting;
 use crate::prepare::{Rules, owner, terminal};
 use crate::rollout::Rollout;
 use crate::source::{self, Sources};
@@ -70,6 +71,8 @@ pub struct KustomizationReconciler {
     pub targets: Targets,
     /// What earlier passes found out.
     pub memories: Arc<Memories>,
+    /// Which Kustomizations wait for what they depend on.
+    pub waiting: Arc<Waiting>,
     /// Live knowledge of applied objects, for the Kustomizations that use it.
     pub live: Live,
     /// Fetches the remote bases of builds.
@@ -214,7 +217,12 @@ impl KustomizationReconciler {
         self.check_gates(object)?;
         let artifact = self.artifact(object).await?;
         *found = Some(artifact.clone());
-        self.check_dependencies(object, pass, &artifact.revision).await?;
+        self.waiting.begin(pass.key());
+        let checked = self.check_dependencies(object, pass, &artifact.revision).await;
+        if !matches!(checked, Err(Stop::Waiting { .. })) {
+            self.waiting.end(pass.key());
+        }
+        checked?;
 
         if self.is_untouched(object, &artifact).await {
             return Ok(Done::Untouched);

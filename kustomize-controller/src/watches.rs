@@ -10,6 +10,8 @@ use fluxide_runtime::conditions::{self, READY, reason};
 use fluxide_runtime::{Change, Key, Store, Watched};
 use kube::ResourceExt as _;
 
+use crate::dependency::Waiting;
+
 /// The Kustomizations that a changed source makes due: those that have not applied its revision.
 pub fn by_source<S: Watched>(
     change: &Change<S>,
@@ -80,8 +82,13 @@ fn uses(kustomization: &Kustomization, kind: &VariablesKind, name: &str) -> bool
     variables || other
 }
 
-/// The Kustomizations that were waiting for one that has just become ready.
-pub fn by_dependency(change: &Change<Kustomization>, kustomizations: &Store<Kustomization>) -> Vec<Key> {
+/// The Kustomizations that were waiting for one that has just become ready: by their status, or, while that is not written
+/// yet, because their reconcile is at it.
+pub fn by_dependency(
+    change: &Change<Kustomization>,
+    kustomizations: &Store<Kustomization>,
+    waiting: &Waiting,
+) -> Vec<Key> {
     let Some(dependency) = &change.new else { return Vec::new() };
     if change.initial || !conditions::is_ready(dependency.as_ref()) {
         return Vec::new();
@@ -100,7 +107,9 @@ pub fn by_dependency(change: &Change<Kustomization>, kustomizations: &Store<Kust
     let key = Key::of(dependency.as_ref());
     kustomizations.keys_where(|kustomization| {
         let own = kustomization.namespace().unwrap_or_default();
-        reason(kustomization, READY) == fluxide_meta::condition::reasons::DEPENDENCY_NOT_READY
+        let waits = reason(kustomization, READY) == fluxide_meta::condition::reasons::DEPENDENCY_NOT_READY
+            || waiting.contains(&Key::of(kustomization));
+        waits
             && kustomization
                 .spec
                 .depends_on
@@ -178,6 +187,27 @@ mod tests {
             kustomization("infra", &[]),
         ];
         assert_eq!(order(objects), ["infra", "db", "app"]);
+    }
+
+    #[test]
+    fn who_looks_at_a_dependency_while_it_becomes_ready_is_not_missed() {
+        let (store, waiting) = (Store::new(), Waiting::default());
+        for object in [kustomization("app", &["infra"]), kustomization("other", &["infra"])] {
+            store.apply(Arc::unwrap_or_clone(object));
+        }
+        let mut ready = Arc::unwrap_or_clone(kustomization("infra", &[]));
+        ready.status = serde_json::from_value(json!({"conditions": [{
+            "type": "Ready", "status": "True", "reason": "X", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}))
+        .unwrap();
+        let change = Change { old: None, new: Some(Arc::new(ready)), initial: false };
+        assert_eq!(by_dependency(&change, &store, &waiting), []);
+        // Its status does not say yet that it waits.
+        let app = Key { namespace: "apps".into(), name: "app".into() };
+        waiting.begin(&app);
+        assert_eq!(by_dependency(&change, &store, &waiting), std::slice::from_ref(&app));
+        waiting.end(&app);
+        assert_eq!(by_dependency(&change, &store, &waiting), []);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Any one of the controllers as a process of its own, for tests that kill it: `controller NAME [FLAG]...`.
+//! Any one of the controllers, or the API server, as a process of its own, for tests that kill it: `controller NAME [FLAG]...`.
 
 use std::process::ExitCode;
 

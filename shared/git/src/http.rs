@@ -110,6 +110,9 @@ const MAX_REDIRECTS: usize = 5;
 /// The most bytes of an error answer that are read.
 const MAX_ERROR_BODY: usize = 1024;
 
+/// How many connections a request may take that are closed before they carry anything.
+const MAX_CONNECTIONS: usize = 3;
+
 /// The requests of one conversation. Blocks; the guard ends it in time.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
@@ -199,11 +202,19 @@ impl HttpClient {
         {
             headers.insert(AUTHORIZATION, credentials.clone());
         }
-        let request = self.client.request(method.clone(), url.clone()).headers(headers).body(body).send();
-        match self.guard.run(request) {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.fail(GitError::Connection(describe(&method, &url, error)))),
-            Err(error) => Err(self.fail(error)),
+        let body = bytes::Bytes::from(body);
+        let mut connections = 1;
+        loop {
+            let request = self.client.request(method.clone(), url.clone());
+            let request = request.headers(headers.clone()).body(body.clone()).send();
+            match self.guard.run(request) {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) if connections < MAX_CONNECTIONS && was_closed_before_use(&error) => {
+                    connections += 1;
+                }
+                Ok(Err(error)) => return Err(self.fail(GitError::Connection(describe(&method, &url, error)))),
+                Err(error) => return Err(self.fail(error)),
+            }
         }
     }
 
@@ -307,6 +318,21 @@ fn header_map(headers: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
         }
     }
     map
+}
+
+/// Whether the server closed the connection before anything of the request was sent: another one may tell why.
+///
+/// A server that refuses a client certificate does so after the handshake has ended for the client; which of the two
+/// comes first, its words or the end of the connection, is chance.
+fn was_closed_before_use(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(inner) = cause {
+        if inner.to_string() == "connection was not ready" {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 fn verb(method: &Method) -> &'static str {
