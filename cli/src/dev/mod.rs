@@ -142,10 +142,11 @@ fn source(options: &Options, home: &std::path::Path) -> anyhow::Result<Source> {
     Ok(Source::Directory(directory))
 }
 
+/// Ctrl-C, SIGTERM, or the end of the terminal.
 async fn interruption() {
     use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
+    let received = |kind: SignalKind| async move {
+        match signal(kind) {
             Ok(mut stream) => {
                 stream.recv().await;
             }
@@ -153,8 +154,9 @@ async fn interruption() {
         }
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        () = received(SignalKind::interrupt()) => {}
+        () = received(SignalKind::terminate()) => {}
+        () = received(SignalKind::hangup()) => {}
     }
 }
 

@@ -54,10 +54,18 @@ impl State {
         let reconciling = condition("Reconciling").is_some_and(|condition| condition["status"] == "True");
         match ready["status"].as_str() {
             Some("True") if !reconciling => Self::Ready(message(ready)),
-            Some("False") if ready["reason"] != "DependencyNotReady" => Self::Failed(message(ready)),
+            Some("False") if !waits(ready) => Self::Failed(message(ready)),
             _ => Self::Working(message(ready)),
         }
     }
+}
+
+/// Whether a Ready condition that is False says that something else comes first: a dependency, or an artifact that its
+/// source has not made yet.
+fn waits(ready: &Value) -> bool {
+    let message = ready["message"].as_str().unwrap_or_default();
+    ready["reason"] == "DependencyNotReady"
+        || ready["reason"] == "ArtifactFailed" && message.starts_with("Source artifact not found")
 }
 
 /// An object as it was last seen.
@@ -200,6 +208,14 @@ mod tests {
         let waiting = serde_json::json!([
             {"type": "Ready", "status": "False", "reason": "DependencyNotReady", "observedGeneration": 2, "message": "m"}]);
         assert_eq!(State::of(&object(waiting)), State::Working("m".into()));
+    }
+
+    #[test]
+    fn waiting_for_the_first_artifact_is_work_and_not_failure() {
+        let waiting = serde_json::json!([
+            {"type": "Ready", "status": "False", "reason": "ArtifactFailed", "observedGeneration": 2,
+             "message": "Source artifact not found, retrying in 30s"}]);
+        assert!(matches!(State::of(&object(waiting)), State::Working(_)));
     }
 
     #[test]

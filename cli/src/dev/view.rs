@@ -153,14 +153,28 @@ fn ready(progress: &Progress) -> usize {
 }
 
 /// Messages may have many lines and be long: the first line says what it is about, at most `width` characters of it.
-/// Characters that would move the cursor are left out.
+/// Characters that would move the cursor are left out, and hashes are as short as people write them.
 fn cut(message: &str, width: usize) -> String {
-    let line: Vec<char> =
-        message.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    let line = message.lines().next().unwrap_or_default();
+    let line: Vec<char> = short_hashes(line).chars().filter(|c| !c.is_control()).collect();
     if line.len() <= width {
         return line.into_iter().collect();
     }
     line.into_iter().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Hashes of 40 to 128 digits as their first eight, as the `flux` command prints them.
+fn short_hashes(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let run = &rest[start..];
+        let end = run.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(run.len());
+        let shown = if (40..=128).contains(&end) { 8 } else { end };
+        short.push_str(&rest[..start + shown]);
+        rest = &run[end..];
+    }
+    short + rest
 }
 
 #[cfg(test)]
@@ -188,6 +202,13 @@ mod tests {
         assert_eq!(cut("a\nb", WIDTH), "a");
         assert_eq!(cut(&"é".repeat(200), WIDTH).chars().count(), WIDTH);
         assert_eq!(cut("a\x1b[2Jb", WIDTH), "a[2Jb");
+    }
+
+    #[test]
+    fn hashes_are_short_and_nothing_else_is() {
+        let hash = "0123456789".repeat(4);
+        assert_eq!(short_hashes(&format!("main@sha1:{hash} is new")), "main@sha1:01234567 is new");
+        assert_eq!(short_hashes("abc é 0123 fed"), "abc é 0123 fed");
     }
 
     #[test]
