@@ -186,7 +186,7 @@ impl World {
             .await
     }
 
-    /// Applies a Kustomization named `name` of the GitRepository `source`, into the test's namespace.
+    /// Applies a Kustomization named `name` of the GitRepository `source`, into the test's namespace, with more members of `spec`.
     pub async fn kustomization(&self, name: &str, source: &str, more: Value) -> anyhow::Result<()> {
         let spec = json!({"interval": "10m", "retryInterval": "2s", "timeout": "20s", "prune": true, "path": "./",
             "targetNamespace": self.cluster.namespace, "sourceRef": {"kind": "GitRepository", "name": source}});
@@ -219,9 +219,11 @@ impl World {
     }
 }
 
+/// `base` with the members of `more`; those that are null there are left out.
 fn merged(mut base: Value, more: Value) -> Value {
     if let (Value::Object(base), Value::Object(more)) = (&mut base, more) {
         base.extend(more);
+        base.retain(|_, value| !value.is_null());
     }
     base
 }
