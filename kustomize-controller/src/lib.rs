@@ -146,15 +146,15 @@ fn remote_policy(options: &Options, workload_identity: bool) -> RemotePolicy {
     }
 }
 
-/// The cache of unpacked artifacts, in a directory of its own below the temporary one. The name is the
-/// same after a restart in a container, so that what a killed process left behind is cleared away.
+/// The cache of unpacked artifacts, in a directory of its own among the temporary files of the process.
 fn artifacts(options: &Options) -> Result<ArtifactCache, Error> {
     static INSTANCES: AtomicU32 = AtomicU32::new(0);
     let fetch = FetchOptions { retries: options.http_retry, ..FetchOptions::from_env() };
     let fetcher = Fetcher::new(fetch).map_err(setup_error)?;
     let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
-    let name = format!("kustomize-controller-{}-{instance}", std::process::id());
-    ArtifactCache::new(std::env::temp_dir().join(name), fetcher, CacheOptions::default()).map_err(setup_error)
+    let name = format!("kustomize-controller-{}-artifacts-{instance}", std::process::id());
+    let directory = tempfile::env::temp_dir().join(name);
+    ArtifactCache::new(directory, fetcher, CacheOptions::default()).map_err(setup_error)
 }
 
 fn setup_error(error: impl ToString) -> Error {

@@ -69,6 +69,10 @@ enum Source {
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let home =
         tempfile::Builder::new().prefix("fluxide-dev-").tempdir().context("cannot create a directory")?;
+    // What the controllers need for a moment goes away with the rest.
+    if tempfile::env::override_temp_dir(home.path()).is_err() {
+        bail!("temporary files have a directory of their own already");
+    }
     let view = View::new(std::io::stdout().is_terminal() && !options.once);
     let shutdown = CancellationToken::new();
     let interrupted = tokio::spawn(interruption());

@@ -48,7 +48,7 @@ impl View {
                 let erased = erase(rows.len());
                 table.draw(format!("{erased}{text}\n"), rows);
             }
-            None => println!("{text}"),
+            None => write(&format!("{text}\n")),
         }
     }
 
@@ -65,7 +65,7 @@ impl View {
             None => ("✂", DIM, "deleted"),
         };
         let count = format!("{}/{}", ready(progress), progress.len());
-        println!("{symbol} {:<44} {} ({count} ready)", change.object, cut(message, WIDTH));
+        write(&format!("{symbol} {:<44} {} ({count} ready)\n", change.object, cut(message, WIDTH)));
     }
 
     fn table(&self) -> Option<MutexGuard<'_, Table>> {
@@ -82,10 +82,14 @@ impl Table {
             text.push('\n');
         }
         self.rows = rows;
-        let mut output = std::io::stdout().lock();
-        // A terminal that is gone shows nothing; the process learns of it by a signal.
-        let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+        write(&text);
     }
+}
+
+/// Writes to standard output. When nobody reads any more, work goes on unseen.
+fn write(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 /// Removes the last `rows` lines from the screen.

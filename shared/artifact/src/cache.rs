@@ -45,13 +45,22 @@ struct Inner {
     entries: Mutex<HashMap<Digest, Entry>>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.entries.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        // What cannot be removed now is removed by the next cache in this place.
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
 struct Entry {
     cell: Arc<OnceCell<Arc<UnpackedDir>>>,
     last_used: Instant,
 }
 
 impl ArtifactCache {
-    /// A cache below `root`, which belongs to this cache alone: what a former process left there is removed.
+    /// A cache below `root`, which belongs to this cache alone: what a former process left there is removed, and so is all of
+    /// it with the last handle.
     pub fn new(root: impl Into<PathBuf>, fetcher: Fetcher, options: CacheOptions) -> io::Result<Self> {
         let root = root.into();
         match fs::remove_dir_all(&root) {

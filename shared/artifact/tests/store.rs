@@ -364,4 +364,6 @@ async fn the_cache_unpacks_once_and_only_what_the_digest_says() {
             .ends_with("giving up after 3 attempt(s): unexpected HTTP status 503 Service Unavailable"),
         "{unavailable}"
     );
+    drop((cache, kept));
+    assert!(!work.path().join("cache").exists(), "the cache leaves something behind");
 }

@@ -9,6 +9,7 @@ mod leader;
 mod manager;
 mod patch;
 mod reconciler;
+mod scratch;
 mod settle;
 mod throttle;
 mod watch;

@@ -5,6 +5,7 @@ use crate::{
     log::{self, Encoding, LogLayer},
     manager,
     options::{self, CommonOptions, Profile},
+    scratch::Scratch,
     throttle,
     traces::{self, Traces},
 };
@@ -75,6 +76,14 @@ where
         let limits = (options.common().kube_api_qps, options.common().kube_api_burst);
         let checked =
             options.common().check(profile).map_err(manager::Error::from).and_then(|()| options.check());
+        // Outlives the controller, and goes away before the process ends.
+        let scratch = match Scratch::install(profile.name) {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                tracing::error!(logger = "setup", error = %error, "unable to create the directory for temporary files");
+                return ExitCode::FAILURE;
+            }
+        };
         let ended = match checked {
             Ok(()) => controlled(profile, limits, options, run).await,
             Err(error) => Err(error),
@@ -86,6 +95,7 @@ where
                 ExitCode::FAILURE
             }
         };
+        drop(scratch);
         if let Some(traces) = traces {
             traces.shutdown().await;
         }
