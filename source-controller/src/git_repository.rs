@@ -23,6 +23,7 @@ use fluxide_source_api::git_repository::{GitRepositoryInclude, GitRepositoryRef}
 pub use include::including;
 
 use crate::Options;
+use crate::git_repository::verification::KeyMemory;
 use crate::identity::Identities;
 use crate::source::condition::{
     ARTIFACT_IN_STORAGE, ARTIFACT_OUTDATED, FETCH_FAILED, INCLUDE_UNAVAILABLE, SOURCE_VERIFIED,
@@ -38,6 +39,7 @@ pub struct GitRepositoryReconciler {
     requeue_dependency: Duration,
     ssh_algorithms: SshAlgorithms,
     identities: Identities,
+    verified_with: KeyMemory,
 }
 
 impl GitRepositoryReconciler {
@@ -55,6 +57,7 @@ impl GitRepositoryReconciler {
             requeue_dependency: options.common.requeue_dependency.0,
             ssh_algorithms: options.ssh_algorithms(),
             identities,
+            verified_with: KeyMemory::default(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Reconciler for GitRepositoryReconciler {
 
     async fn finalize(&self, object: &mut GitRepository, pass: &Pass) -> Result<(), Failure> {
         let owner = owner(pass).map_err(|error| Failure::retry(error.to_string()))?;
+        self.verified_with.forget(pass.key());
         source::forget(object, pass, &self.store, &owner).await
     }
 
@@ -187,6 +191,7 @@ impl GitRepositoryReconciler {
         included: Result<Vec<Artifact>, Problem>,
         directory: &Path,
     ) -> Result<Fetched, Problem> {
+        let verified = conditions::is_true(object, SOURCE_VERIFIED);
         if conditions::is_false(object, SOURCE_VERIFIED) {
             conditions::delete(object, SOURCE_VERIFIED);
         }
@@ -202,11 +207,18 @@ impl GitRepositoryReconciler {
             }
             source::building(object, pass, message).await?;
         }
-        if object.spec.verification.is_none() {
-            verification::forget(object);
-        }
+        let keys = verification::keys(object, pass).await;
+        let verified = match &keys {
+            None => {
+                verification::forget(object);
+                self.verified_with.forget(pass.key());
+                true
+            }
+            Some(Ok(keys)) => verified && !self.verified_with.changed(pass.key(), keys),
+            Some(Err(_)) => verified,
+        };
         let reference = reference(object.spec.reference.as_ref());
-        let known = known_revision(object, &included);
+        let known = known_revision(object, &included).filter(|_| verified);
         let options = CheckoutOptions {
             known_revision: known.clone(),
             recurse_submodules: object.spec.recurse_submodules,
@@ -225,7 +237,8 @@ impl GitRepositoryReconciler {
             }
             Ok(Checkout::Done(commit)) => {
                 conditions::delete(object, FETCH_FAILED);
-                verification::check(object, pass, &commit, &reference).await?;
+                tracing::debug!(url = %remote.url(), revision = commit.revision, "git repository checked out");
+                verification::check(object, pass, &commit, &reference, (&self.verified_with, keys)).await?;
                 let revision = commit.revision.clone();
                 if object.artifact().is_none_or(|a| a.revision != revision) {
                     let message = format!("new upstream revision '{revision}'");

@@ -36,6 +36,11 @@ pub enum IdentityError {
         "invalid Azure DevOps url: '{0}'. must be https://dev.azure.com/... or https://<org>.visualstudio.com/..."
     )]
     NotAzure(String),
+    /// Everybody has to be somebody here, and this namespace has nobody of the right name.
+    #[error(
+        "the specified default service account does not exist in the object namespace. your cluster is subject to multi-tenant workload identity lockdown, reach out to your cluster administrators for help: {0}"
+    )]
+    Lockdown(AuthError),
     /// There is no token.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -95,12 +100,12 @@ impl Identities {
         &self,
         pass: &Pass,
         remote: &Remote,
-        account: Option<&str>,
+        wanted: Option<&str>,
     ) -> Result<Auth, IdentityError> {
         if !is_azure_devops(remote.url()) {
             return Err(IdentityError::NotAzure(remote.url().host_str().unwrap_or_default().to_owned()));
         }
-        let account = self.account(account)?;
+        let account = self.account(wanted)?;
         let settings = client_settings(remote);
         let key = cache_key("azure", pass, &settings, &[account.unwrap_or_default().as_bytes()]);
         let make = || async {
@@ -108,7 +113,8 @@ impl Identities {
             let azure = Azure::new(self.environment.clone());
             azure.token(&settings.client()?, account.as_ref(), azure::DEVOPS_SCOPE).await
         };
-        let token = self.cache.get(key, &self.events(pass), make).await?;
+        let token = self.cache.get(key, &self.events(pass), make).await;
+        let token = token.map_err(|error| self.explained(wanted, error))?;
         Ok(Auth::Bearer(token.secret))
     }
 
@@ -117,10 +123,10 @@ impl Identities {
         &self,
         pass: &Pass,
         remote: &Remote,
-        account: Option<&str>,
+        wanted: Option<&str>,
     ) -> Result<Auth, IdentityError> {
         let region = aws::codecommit_region(remote.url())?;
-        let account = self.account(account)?;
+        let account = self.account(wanted)?;
         let settings = client_settings(remote);
         let parts = [account.unwrap_or_default().as_bytes(), remote.url().as_str().as_bytes()];
         let key = cache_key("aws", pass, &settings, &parts);
@@ -134,7 +140,8 @@ impl Identities {
             // Neither half can have a line break.
             Ok(Token { secret: format!("{username}\n{password}"), expires })
         };
-        let token = self.cache.get(key, &self.events(pass), make).await?;
+        let token = self.cache.get(key, &self.events(pass), make).await;
+        let token = token.map_err(|error| self.explained(wanted, error))?;
         let (username, password) = token.secret.split_once('\n').unwrap_or_default();
         Ok(Auth::Basic { username: username.to_owned(), password: password.to_owned() })
     }
@@ -145,6 +152,14 @@ impl Identities {
             Some(_) if !self.gate => Err(IdentityError::GateDisabled),
             Some(name) => Ok(Some(name)),
             None => Ok(Some(self.default_account.as_str()).filter(|name| !name.is_empty())),
+        }
+    }
+
+    /// An error about an account that the object did not ask for says who did.
+    fn explained(&self, wanted: Option<&str>, error: AuthError) -> IdentityError {
+        match error {
+            AuthError::NoServiceAccount(_) if wanted.is_none() => IdentityError::Lockdown(error),
+            error => error.into(),
         }
     }
 

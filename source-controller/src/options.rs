@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use crate::PROFILE;
 use clap::Parser;
+use fluxide_artifact::digest::Algorithm;
+use fluxide_artifact::store::StoreError;
 use fluxide_git::ssh::SshAlgorithms;
 use fluxide_runtime::duration::GoDuration;
 use fluxide_runtime::process::ControllerOptions;
@@ -35,6 +37,24 @@ pub struct Options {
     /// The algorithm to use to calculate the digest of artifacts: sha256, sha384, sha512 or blake3.
     #[arg(long, default_value = "sha256")]
     pub artifact_digest_algo: String,
+    /// The maximum allowed size in bytes of a Helm repository index file.
+    #[arg(long, default_value = "52428800")]
+    pub helm_index_max_size: i64,
+    /// The maximum allowed size in bytes of a Helm chart file.
+    #[arg(long, default_value = "10485760")]
+    pub helm_chart_max_size: i64,
+    /// The maximum allowed size in bytes of a file in a Helm chart.
+    #[arg(long, default_value = "5242880")]
+    pub helm_chart_file_max_size: i64,
+    /// The maximum size of the cache in number of indexes; 0 turns it off.
+    #[arg(long, default_value = "0")]
+    pub helm_cache_max_size: usize,
+    /// The TTL of an index in the cache.
+    #[arg(long, default_value = "15m")]
+    pub helm_cache_ttl: GoDuration,
+    /// The interval at which the cache is purged.
+    #[arg(long, default_value = "1m")]
+    pub helm_cache_purge_interval: GoDuration,
     /// The most bytes a Git repository may have, packed or as one object.
     #[arg(long, default_value = "1073741824")]
     pub git_max_size: u64,
@@ -53,8 +73,13 @@ impl ControllerOptions for Options {
 
     fn check(&self) -> Result<(), Error> {
         self.common.check_default_service_accounts(&PROFILE, &[&self.common.default_service_account])?;
-        let failed = |error: String| Error::Service { name: "git".to_owned(), error };
-        self.ssh_algorithms().check().map_err(|error| failed(error.to_string()))
+        let failed = |name: &str| {
+            let name = name.to_owned();
+            |error: String| Error::Service { name, error }
+        };
+        self.ssh_algorithms().check().map_err(|error| failed("git")(error.to_string()))?;
+        let storage = failed("artifact storage");
+        self.check_storage().map_err(storage)
     }
 }
 
@@ -62,6 +87,20 @@ impl Options {
     /// The algorithms for SSH that the flags choose.
     pub(crate) fn ssh_algorithms(&self) -> SshAlgorithms {
         SshAlgorithms { key_exchange: self.ssh_kex_algos.clone(), host_key: self.ssh_hostkey_algos.clone() }
+    }
+
+    /// The algorithm of new artifacts' digests.
+    pub(crate) fn digest_algorithm(&self) -> Result<Algorithm, String> {
+        self.artifact_digest_algo.parse().map_err(|error| format!("--artifact-digest-algo: {error}"))
+    }
+
+    fn check_storage(&self) -> Result<(), String> {
+        self.digest_algorithm()?;
+        self.advertised_address(None)?;
+        if !self.storage_path.is_dir() {
+            return Err(StoreError::NoRoot(self.storage_path.clone()).to_string());
+        }
+        Ok(())
     }
 
     /// The address in artifact URLs: what the flag says, or else where the server listens.
@@ -114,7 +153,47 @@ mod tests {
     fn defaults_are_those_of_flux() {
         let options = options(&[]);
         assert_eq!(options.common.concurrent, 2);
+        assert_eq!(options.common.requeue_dependency.0.as_secs(), 30);
+        assert_eq!(options.storage_path.to_str(), Some("/data"));
+        assert_eq!((options.storage_addr.as_str(), options.storage_adv_addr.as_str()), (":9090", ""));
         assert_eq!(options.artifact_retention_records, 2);
         assert_eq!(options.artifact_retention_ttl.0.as_secs(), 60);
+        assert_eq!(options.artifact_digest_algo, "sha256");
+        assert_eq!(options.helm_index_max_size, 52_428_800);
+        assert_eq!(options.helm_chart_max_size, 10_485_760);
+        assert_eq!(options.helm_chart_file_max_size, 5_242_880);
+        assert_eq!(options.helm_cache_max_size, 0);
+        assert_eq!(options.helm_cache_ttl.0.as_secs(), 900);
+        assert_eq!(options.helm_cache_purge_interval.0.as_secs(), 60);
+        assert!(options.ssh_kex_algos.is_empty() && options.ssh_hostkey_algos.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused_before_anything_starts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = format!("--storage-path={}", directory.path().display());
+        let check = |arguments: &[&str]| {
+            let arguments = [&[path.as_str()], arguments].concat();
+            options(&arguments).check().map_err(|error| error.to_string())
+        };
+        for algorithm in ["sha1", "sha256", "sha384", "sha512", "blake3"] {
+            check(&[&format!("--artifact-digest-algo={algorithm}")]).unwrap();
+        }
+        for (flag, part) in [
+            ("--artifact-digest-algo=md5", "--artifact-digest-algo"),
+            ("--storage-path=/nonexistent", "storage path /nonexistent is not a directory"),
+            ("--storage-addr=9090", "is not host:port"),
+            ("--ssh-kex-algos=none", "none"),
+            ("--ssh-hostkey-algos=none", "none"),
+            ("--default-service-account=x", "ObjectLevelWorkloadIdentity is not enabled"),
+        ] {
+            let error = check(&[flag]).unwrap_err();
+            assert!(error.contains(part), "{flag}: {error}");
+        }
+        check(&["--feature-gates=ObjectLevelWorkloadIdentity=true", "--default-service-account=x"]).unwrap();
+        let gates =
+            |value: &str| options(&[&format!("--feature-gates={value}")]).common.gates(&crate::PROFILE);
+        assert_eq!(gates("OptimizedGitClones=true").unwrap().retired().count(), 1);
+        assert_eq!(gates("Nonsense=true").unwrap_err().to_string(), "feature-gate 'Nonsense' not supported");
     }
 }

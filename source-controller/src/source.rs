@@ -214,7 +214,7 @@ pub async fn look_after_storage<S: Source>(
         }
         if let Verification::Corrupt(why) = &found.verification {
             let message = format!("failed to verify integrity of artifact: {why}");
-            tracing::error!(error = why, "failed to verify integrity of artifact");
+            tracing::error!(error = reason::ARTIFACT_VERIFICATION_FAILED, "{message}");
             event(object, pass, Severity::Error, reason::ARTIFACT_VERIFICATION_FAILED, message, false);
         }
         if found.verification != Verification::Intact {
@@ -306,7 +306,7 @@ pub fn notify<S: Source>(object: &S, pass: &Pass, beginning: &Beginning, message
 
 /// A Kubernetes event that is not sent on.
 pub fn trace<S: Source>(object: &S, pass: &Pass, reason: &str, message: String) {
-    tracing::debug!("{message}");
+    tracing::info!("{message}");
     event(object, pass, Severity::Trace, reason, message, false);
 }
 
@@ -334,7 +334,16 @@ pub fn failure<S: Source>(object: &S, pass: &Pass, problem: Problem) -> Failure 
             Failure::retry(message)
         }
         Problem::Wait { reason, message, after } => {
-            tracing::info!(error = message, "reconciliation waiting");
+            match after.subsec_nanos() {
+                0 => tracing::info!(reason = message, duration = after.as_secs(), "reconciliation waiting"),
+                _ => {
+                    tracing::info!(
+                        reason = message,
+                        duration = after.as_secs_f64(),
+                        "reconciliation waiting"
+                    );
+                }
+            }
             event(object, pass, Severity::Trace, reason, message.clone(), false);
             Failure::wait(after, message)
         }
@@ -428,3 +437,6 @@ pub async fn forget<S: Source>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,11 @@ impl<W: Write> Packer<'_, W> {
             let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
             let kind = entry.file_type()?;
             let ignored = self.rules.is_ignored(&path, kind.is_dir());
+            if self.rules.is_exhausted() {
+                return Err(io::Error::other(
+                    "the ignore rules are too many or too complex for so many files",
+                ));
+            }
             if kind.is_dir() {
                 if !ignored {
                     self.append_header(&path, EntryType::Directory, 0o750, 0)?;

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::confined;
 
@@ -18,6 +19,15 @@ const MAX_IGNORE_FILE: u64 = 1 << 20;
 
 /// The deepest directory searched for ignore files.
 const MAX_DEPTH: usize = 256;
+
+/// The most patterns of all ignore files together.
+const MAX_PATTERNS: usize = 10_000;
+
+/// The longest pattern: no path is longer.
+const MAX_PATTERN: usize = 4096;
+
+/// How many steps all decisions of a set of rules may take: a minute at most. Honest rules need a thousandth of it.
+const MAX_WORK: u64 = 10_000_000_000;
 
 const VERSION_CONTROL: &[&str] = &[".git/", ".gitignore", ".gitmodules", ".gitattributes"];
 const EXTENSIONS: &[&str] = &["*.jpg", "*.jpeg", "*.gif", "*.png", "*.wmv", "*.flv", "*.tar.gz", "*.zip"];
@@ -35,9 +45,12 @@ const CONTINUOUS_INTEGRATION: &[&str] = &[
 const EXTRA: &[&str] = &["**/.goreleaser.yml", "**/.sops.yaml", "**/.flux.yaml"];
 
 /// An ordered list of patterns; the last one that matches a path decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct IgnoreRules {
     patterns: Vec<Pattern>,
+    /// Steps taken so far.
+    work: AtomicU64,
+    max_work: u64,
 }
 
 impl IgnoreRules {
@@ -48,7 +61,7 @@ impl IgnoreRules {
     pub fn for_tree(root: &Path, spec_ignore: Option<&str>) -> io::Result<Self> {
         let mut patterns = Vec::new();
         collect_ignore_files(root, &mut Vec::new(), &mut patterns)?;
-        patterns.extend(parse(spec_ignore.unwrap_or_default(), &[]));
+        add(&mut patterns, parse(spec_ignore.unwrap_or_default(), &[]))?;
         Ok(Self::with_defaults(patterns))
     }
 
@@ -56,12 +69,21 @@ impl IgnoreRules {
     pub fn for_bucket(ignore_file: Option<&str>, spec_ignore: Option<&str>) -> Self {
         let mut patterns = parse(ignore_file.unwrap_or_default(), &[]);
         patterns.extend(parse(spec_ignore.unwrap_or_default(), &[]));
-        IgnoreRules { patterns }
+        Self::of(patterns)
     }
 
     /// The rules of a tree without any ignore file.
     pub fn defaults() -> Self {
         Self::with_defaults(Vec::new())
+    }
+
+    /// The same with another limit of the steps that all decisions together may take.
+    pub fn with_max_work(self, max_work: u64) -> Self {
+        IgnoreRules { max_work, ..self }
+    }
+
+    fn of(patterns: Vec<Pattern>) -> Self {
+        IgnoreRules { patterns, work: AtomicU64::new(0), max_work: MAX_WORK }
     }
 
     fn with_defaults(patterns: Vec<Pattern>) -> Self {
@@ -72,13 +94,27 @@ impl IgnoreRules {
         let mut all: Vec<Pattern> =
             lists.into_iter().flatten().filter_map(|line| Pattern::parse(line, &[])).collect();
         all.extend(patterns);
-        IgnoreRules { patterns: all }
+        Self::of(all)
     }
 
     /// Whether a path, relative to the root and without a trailing slash, stays out.
     pub fn is_ignored(&self, path: &str, is_directory: bool) -> bool {
+        if self.is_exhausted() {
+            return false;
+        }
         let components: Vec<&str> = path.split('/').collect();
-        self.patterns.iter().rev().find(|p| p.matches(&components, is_directory)).is_some_and(|p| !p.includes)
+        let mut work = 0;
+        let left = self.max_work.saturating_sub(self.work.load(Ordering::Relaxed));
+        let mut patterns = self.patterns.iter().rev();
+        // What is found when there is nothing left does not matter.
+        let found = patterns.find(|p| work > left || p.matches(&components, is_directory, &mut work));
+        self.work.fetch_add(work + self.patterns.len() as u64, Ordering::Relaxed);
+        found.is_some_and(|p| !p.includes)
+    }
+
+    /// Whether the rules were so much work that they are not asked any more: whoever wrote them means harm.
+    pub fn is_exhausted(&self) -> bool {
+        self.work.load(Ordering::Relaxed) >= self.max_work
     }
 }
 
@@ -96,7 +132,7 @@ fn collect_ignore_files(root: &Path, scope: &mut Vec<String>, patterns: &mut Vec
                     path.display()
                 )));
             }
-            patterns.extend(parse(&String::from_utf8_lossy(&text), scope));
+            add(patterns, parse(&String::from_utf8_lossy(&text), scope))?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -121,11 +157,22 @@ fn collect_ignore_files(root: &Path, scope: &mut Vec<String>, patterns: &mut Vec
     Ok(())
 }
 
+fn add(patterns: &mut Vec<Pattern>, more: Vec<Pattern>) -> io::Result<()> {
+    patterns.extend(more);
+    if patterns.len() > MAX_PATTERNS {
+        return Err(io::Error::other(format!("there are more than {MAX_PATTERNS} patterns")));
+    }
+    Ok(())
+}
+
 fn parse(text: &str, scope: &[String]) -> Vec<Pattern> {
     text.split('\n')
+        .filter(|line| line.len() <= MAX_PATTERN)
         .map(|line| line.strip_suffix('\r').unwrap_or(line))
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
         .filter_map(|line| Pattern::parse(line, scope))
+        // One more than allowed is enough to be told.
+        .take(MAX_PATTERNS + 1)
         .collect()
 }
 
@@ -174,30 +221,30 @@ impl Pattern {
         Some(Pattern { scope: scope.to_vec(), segments, anchored, directories_only, includes })
     }
 
-    fn matches(&self, path: &[&str], is_directory: bool) -> bool {
+    fn matches(&self, path: &[&str], is_directory: bool, work: &mut u64) -> bool {
         let depth = self.scope.len();
         if path.len() <= depth || self.scope.iter().zip(path).any(|(a, b)| a != b) {
             return false;
         }
         let path = &path[depth..];
         if self.anchored {
-            self.matches_from_scope(path, is_directory)
+            self.matches_from_scope(path, is_directory, work)
         } else {
-            self.matches_any_component(path, is_directory)
+            self.matches_any_component(path, is_directory, work)
         }
     }
 
-    fn matches_any_component(&self, path: &[&str], is_directory: bool) -> bool {
+    fn matches_any_component(&self, path: &[&str], is_directory: bool, work: &mut u64) -> bool {
         let Some(Segment::Glob(glob)) = self.segments.first() else {
             return false;
         };
-        match path.iter().position(|name| glob.matches(name)) {
+        match path.iter().position(|name| glob.matches(name, work)) {
             Some(hit) => !self.directories_only || is_directory || hit + 1 < path.len(),
             None => false,
         }
     }
 
-    fn matches_from_scope(&self, path: &[&str], is_directory: bool) -> bool {
+    fn matches_from_scope(&self, path: &[&str], is_directory: bool, work: &mut u64) -> bool {
         let mut rest = path.iter();
         let mut matched = false;
         let mut any_depth = false;
@@ -214,9 +261,9 @@ impl Pattern {
                     if any_depth {
                         any_depth = false;
                         // The first component that matches is taken for good.
-                        matched = rest.any(|name| glob.matches(name));
+                        matched = rest.any(|name| glob.matches(name, work));
                     } else {
-                        matched = rest.next().is_some_and(|name| glob.matches(name));
+                        matched = rest.next().is_some_and(|name| glob.matches(name, work));
                         if !matched {
                             return false;
                         }
@@ -275,12 +322,13 @@ impl Glob {
         Some(Glob { tokens })
     }
 
-    fn matches(&self, name: &str) -> bool {
+    fn matches(&self, name: &str, work: &mut u64) -> bool {
         let name: Vec<char> = name.chars().collect();
         let (mut token, mut at) = (0, 0);
         // Where to go on when a match fails: after the last `*`, one character further.
         let mut retry: Option<(usize, usize)> = None;
         loop {
+            *work += 1;
             match self.tokens.get(token) {
                 Some(Token::AnyText) => {
                     retry = Some((token + 1, at));

@@ -367,3 +367,68 @@ async fn the_cache_unpacks_once_and_only_what_the_digest_says() {
     drop((cache, kept));
     assert!(!work.path().join("cache").exists(), "the cache leaves something behind");
 }
+
+#[tokio::test]
+async fn downloads_are_tried_again_when_that_can_help() {
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    let calls = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let seen = calls.clone();
+    let answer = move |request: axum::extract::Request| async move {
+        let path = request.uri().path().to_owned();
+        let before = seen.lock().unwrap().iter().filter(|call| **call == path).count();
+        seen.lock().unwrap().push(path.clone());
+        match (path.as_str(), before) {
+            ("/flaky", 0) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            ("/flaky", 1) => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0")]).into_response(),
+            ("/flaky" | "/local", _) => "content".into_response(),
+            _ => StatusCode::FORBIDDEN.into_response(),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let directory = tempfile::tempdir().unwrap();
+    let digest = Algorithm::Sha256.digest(b"content");
+    let fetch = async |fetcher: Fetcher, url: String| fetcher.fetch(&url, &digest, directory.path()).await;
+    let file = fetch(fetcher(), format!("http://{address}/flaky")).await.unwrap();
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), "content");
+    let refused = fetch(fetcher(), format!("http://{address}/forbidden")).await;
+    assert!(matches!(refused, Err(FetchError::Status { status: StatusCode::FORBIDDEN, .. })));
+    assert_eq!(*calls.lock().unwrap(), ["/flaky", "/flaky", "/flaky", "/forbidden"]);
+
+    // Outside the cluster, its names mean nothing.
+    let outside = FetchOptions {
+        source_controller_localhost: Some(address.clone()),
+        source_watcher_localhost: Some("127.0.0.1:9".to_owned()),
+        retries: 0,
+        ..FetchOptions::default()
+    };
+    let outside = || Fetcher::new(outside.clone()).unwrap();
+    let host = |name: &str| format!("http://{name}.flux-system.svc.cluster.local./local");
+    fetch(outside(), host("source-controller")).await.unwrap();
+    let error = fetch(outside(), host("source-watcher")).await.unwrap_err().to_string();
+    assert!(error.contains("GET http://127.0.0.1:9/local giving up after 1 attempt(s)"), "{error}");
+}
+
+#[test]
+fn rules_that_are_too_much_work_are_given_up() {
+    // Every name takes a million steps for each of many patterns.
+    let name = "a".repeat(255);
+    let source = tree(&[(name.as_str(), ""), ("b", "")]);
+    let pattern = format!("*{}b\n", "a*".repeat(120));
+    let rules = IgnoreRules::for_tree(source.path(), Some(&pattern.repeat(9000))).unwrap();
+    let rules = rules.with_max_work(10_000_000);
+    assert!(!rules.is_exhausted());
+    // Within one decision already.
+    rules.is_ignored(&name, false);
+    assert!(rules.is_exhausted());
+    let error = archive_directory(source.path(), &rules, std::io::sink()).unwrap_err();
+    assert!(error.to_string().starts_with("the ignore rules are too many or too complex"), "{error}");
+    let long = "a".repeat(5000);
+    assert!(IgnoreRules::for_tree(source.path(), Some(&long)).is_ok());
+    let error = IgnoreRules::for_tree(source.path(), Some(&"a\n".repeat(10_001))).unwrap_err();
+    assert_eq!(error.to_string(), "there are more than 10000 patterns");
+}

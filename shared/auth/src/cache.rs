@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use ring::digest::{Context, SHA256};
@@ -47,6 +47,8 @@ pub struct TokenCache {
     max_size: usize,
     max_duration: Duration,
     entries: Arc<Mutex<HashMap<CacheKey, Entry>>>,
+    /// Held by whoever makes the token of a key, so that others who want it wait instead of making another.
+    making: Arc<Mutex<HashMap<CacheKey, Weak<tokio::sync::Mutex<()>>>>>,
 }
 
 struct Entry {
@@ -60,10 +62,11 @@ struct Entry {
 impl TokenCache {
     /// A cache of so many tokens, each for 80 % of its life but no longer than `max_duration`. Keeps nothing with size 0.
     pub fn new(max_size: usize, max_duration: Duration) -> Self {
-        TokenCache { max_size, max_duration, entries: Arc::default() }
+        TokenCache { max_size, max_duration, entries: Arc::default(), making: Arc::default() }
     }
 
-    /// The token of a key, made anew if there is none that still lives.
+    /// The token of a key, made anew if there is none that still lives. Those who want the same one at the same time
+    /// wait for the first of them.
     pub async fn get<F>(
         &self,
         key: CacheKey,
@@ -78,14 +81,35 @@ impl TokenCache {
             events.request(true);
             return Ok(token);
         }
-        if self.max_size > 0 {
-            events.miss();
+        if self.max_size == 0 {
+            let token = make().await;
+            events.request(token.is_ok());
+            return token;
         }
+        let turn = self.turn(&key);
+        let _turn = turn.lock().await;
+        if let Some(token) = self.find(&key) {
+            events.hit();
+            events.request(true);
+            return Ok(token);
+        }
+        events.miss();
         let token = make().await;
         events.request(token.is_ok());
         let token = token?;
         self.insert(key, token.clone(), events);
         Ok(token)
+    }
+
+    fn turn(&self, key: &CacheKey) -> Arc<tokio::sync::Mutex<()>> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        making.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = making.get(key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::default();
+        making.insert(key.clone(), Arc::downgrade(&turn));
+        turn
     }
 
     fn find(&self, key: &CacheKey) -> Option<Token> {
@@ -185,5 +209,24 @@ mod tests {
         assert!(none.find(&key).is_none());
         let joined = CacheKey::of([b"ab".as_slice(), b"c"]);
         assert_ne!(joined, CacheKey::of([b"a".as_slice(), b"bc"]));
+    }
+
+    #[tokio::test]
+    async fn who_wants_the_same_token_at_once_waits_for_one() {
+        let cache = TokenCache::new(10, Duration::from_secs(3600));
+        let (counts, made) = (Counts::default(), AtomicUsize::new(0));
+        let want = async |name: &str| {
+            let make = || async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                made.fetch_add(1, Ordering::Relaxed);
+                Ok(Token { secret: name.to_owned(), expires: SystemTime::now() + Duration::from_secs(60) })
+            };
+            cache.get(CacheKey::of([name.as_bytes()]), &counts, make).await.unwrap().secret
+        };
+        let all = tokio::join!(want("a"), want("a"), want("b"), want("a"));
+        assert_eq!((all.0.as_str(), all.2.as_str()), ("a", "b"));
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+        assert_eq!(counts.hits.load(Ordering::Relaxed), 2);
+        assert!(cache.making.lock().unwrap().len() <= 2);
     }
 }

@@ -35,6 +35,9 @@ pub enum AuthError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no ServiceAccount of that namespace and name.
+    #[error("service account '{0}': not found")]
+    NoServiceAccount(String),
     /// The ServiceAccount whose identity is wanted cannot be used.
     #[error("service account '{account}': {reason}")]
     ServiceAccount {

@@ -1,13 +1,14 @@
 //! The identity of a ServiceAccount: what its annotations say, and tokens the API server makes for it.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::{Api, PostParams};
 
-use crate::AuthError;
+use crate::{AuthError, Token};
 
 /// A ServiceAccount of the cluster.
 #[derive(Clone)]
@@ -25,7 +26,7 @@ impl Account {
         let failed =
             |reason: String| AuthError::ServiceAccount { account: format!("{namespace}/{name}"), reason };
         let found = api.get_opt(name).await.map_err(|error| failed(error.to_string()))?;
-        let found = found.ok_or_else(|| failed("not found".to_owned()))?;
+        let found = found.ok_or_else(|| AuthError::NoServiceAccount(format!("{namespace}/{name}")))?;
         let annotations = found.metadata.annotations.unwrap_or_default();
         Ok(Account {
             client: client.clone(),
@@ -47,20 +48,36 @@ impl Account {
 
     /// An annotation that must be there.
     pub fn annotation(&self, key: &str) -> Result<&str, AuthError> {
-        let value = self.annotations.get(key).map(String::as_str).filter(|value| !value.is_empty());
-        value.ok_or_else(|| self.failed(format!("the annotation '{key}' is missing")))
+        self.optional_annotation(key).ok_or_else(|| self.failed(format!("the annotation '{key}' is missing")))
+    }
+
+    /// An annotation, if it is there and not empty.
+    pub fn optional_annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// A token that names the account to whom trusts this cluster.
     pub async fn token(&self, audience: &str) -> Result<String, AuthError> {
+        self.token_for(&[audience.to_owned()]).await.map(|token| token.secret)
+    }
+
+    /// The same for several audiences, with when it ends.
+    pub async fn token_for(&self, audiences: &[String]) -> Result<Token, AuthError> {
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), &self.namespace);
-        let spec =
-            TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
+        let spec = TokenRequestSpec {
+            audiences: Some(audiences.to_vec()),
+            expiration_seconds: Some(3600),
+            ..TokenRequestSpec::default()
+        };
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
         let made = api.create_token_request(&self.name, &PostParams::default(), &request).await;
         let made = made.map_err(|error| self.failed(format!("cannot make a token: {error}")))?;
-        let token = made.status.and_then(|status| status.token).filter(|token| !token.is_empty());
-        token.ok_or_else(|| self.failed("the API server made no token".to_owned()))
+        let status = made.status.unwrap_or_default();
+        let secret = status.token.filter(|token| !token.is_empty());
+        Ok(Token {
+            secret: secret.ok_or_else(|| self.failed("the API server made no token".to_owned()))?,
+            expires: status.expiration_timestamp.map_or(SystemTime::UNIX_EPOCH, |time| time.0.into()),
+        })
     }
 
     pub(crate) fn failed(&self, reason: String) -> AuthError {

@@ -55,7 +55,7 @@ impl<K: Kind> Watches<K> {
         let store = store.clone();
         let secondary = store.clone();
         self.ready.push(async move { secondary.wait_ready().await }.boxed());
-        self.sources.push(S::kind(&()).into_owned());
+        self.sources.push(type_name::<S>());
         self.subscriptions.push(Box::new(move |queue, primaries| {
             let (queue, primaries) = (queue.clone(), primaries.clone());
             store.subscribe(move |change| {
@@ -156,7 +156,7 @@ impl<R: Reconciler> Controller<R> {
             subscribe(&queue, &setup.store);
         }
         Self {
-            workers: watches.workers.unwrap_or(setup.workers),
+            workers: watches.workers.unwrap_or(setup.workers).max(1),
             ready: watches.ready,
             sources: watches.sources,
             worker: Worker {
@@ -183,8 +183,9 @@ impl<R: Reconciler> Controller<R> {
         let name = kind.to_lowercase();
         let span =
             info_span!("controller", controller = name, controllerGroup = group, controllerKind = kind);
-        for source in std::iter::once(&kind).chain(&self.sources) {
-            tracing::info!(parent: &span, source = format_args!("kind source: {source}").to_string(), "Starting EventSource");
+        let own = type_name::<R::Kind>();
+        for source in std::iter::once(&own).chain(self.sources.iter().filter(|source| **source != own)) {
+            tracing::info!(parent: &span, source = format!("kind source: {source}"), "Starting EventSource");
         }
         let ready = self.ready;
         let store = self.worker.store.clone();
@@ -235,7 +236,7 @@ impl<R: Reconciler> Worker<R> {
 
     /// One pass, and what follows from how it ended.
     async fn one(&self, taken: Taken, abort: &CancellationToken) {
-        let key = taken.key.clone();
+        let (key, priority) = (taken.key.clone(), taken.priority);
         let started = Instant::now();
         self.metrics.started();
         let pass = AssertUnwindSafe(self.pass(taken, abort, started)).catch_unwind();
@@ -263,7 +264,7 @@ impl<R: Reconciler> Worker<R> {
             }
             Ended::Failed(error) => {
                 tracing::error!(error, "Reconciler error");
-                self.queue.add_failed(key);
+                self.queue.add_failed(key, priority);
                 PassResult::Error
             }
             Ended::Normal(Ok(Outcome::Done)) => {
@@ -271,15 +272,15 @@ impl<R: Reconciler> Worker<R> {
                 PassResult::Success
             }
             Ended::Normal(Ok(Outcome::Requeue)) => {
-                self.queue.add_failed(key);
+                self.queue.add_failed(key, priority);
                 PassResult::Requeue
             }
             Ended::Normal(Ok(Outcome::RequeueAfter { after, jitter })) => {
-                self.requeue_after(key, after, jitter);
+                self.requeue_after(key, priority, after, jitter);
                 PassResult::RequeueAfter
             }
             Ended::Normal(Err(Failure::Wait { after, jitter, .. })) => {
-                self.requeue_after(key, after, jitter);
+                self.requeue_after(key, priority, after, jitter);
                 PassResult::RequeueAfter
             }
             Ended::Normal(Err(Failure::Stalled { message, .. })) => {
@@ -290,7 +291,7 @@ impl<R: Reconciler> Worker<R> {
             }
             Ended::Normal(Err(Failure::Retry(error))) => {
                 tracing::error!(error = %error, "Reconciler error");
-                self.queue.add_failed(key);
+                self.queue.add_failed(key, priority);
                 PassResult::Error
             }
         };
@@ -300,10 +301,11 @@ impl<R: Reconciler> Worker<R> {
         self.metrics.finished(result, started.elapsed());
     }
 
-    fn requeue_after(&self, key: Key, after: Duration, jitter: bool) {
+    /// Work that repeats keeps its priority: after a restart that of the initial list, which edits overtake.
+    fn requeue_after(&self, key: Key, priority: i32, after: Duration, jitter: bool) {
         self.queue.forget(&key);
         let after = if jitter { self.jitter.apply(after) } else { after };
-        self.queue.add_after(key, after);
+        self.queue.add_after(key, priority, after);
     }
 
     async fn pass(&self, taken: Taken, abort: &CancellationToken, started: Instant) -> Ended {
@@ -339,7 +341,7 @@ impl<R: Reconciler> Worker<R> {
         }
         let suspended = object.suspended();
         if suspended {
-            tracing::info!("reconciliation is suspended for this object");
+            tracing::info!("{}", suspended_message(self.manager));
         }
         if suspended && !self.reconciler.settles_suspended() {
             self.observe(&key, &object);
@@ -440,6 +442,19 @@ impl<R: Reconciler> Worker<R> {
         let ready = conditions::get(object, READY).map_or("Unknown", |ready| ready.status.as_str());
         let (group, version) = (R::Kind::group(&()), R::Kind::version(&()));
         self.metrics.observe(key, &value, (&group, &version), ready, object.suspended());
+    }
+}
+
+/// The type of an object as it is written in Go, which is how people know it from the logs.
+fn type_name<K: Resource<DynamicType = ()>>() -> String {
+    format!("*{}.{}", K::version(&()), K::kind(&()))
+}
+
+/// What is logged about a suspended object; two of Flux's controllers begin it with a capital letter.
+fn suspended_message(controller: &str) -> &'static str {
+    match controller {
+        "kustomize-controller" | "notification-controller" => "Reconciliation is suspended for this object",
+        _ => "reconciliation is suspended for this object",
     }
 }
 

@@ -238,14 +238,14 @@ impl Recorder {
 
     /// Logs an event and hands it to the notification controller.
     fn send(&self, event: &Arc<Event>, severity: Severity) {
-        tracing::trace!(
-            logger = "events",
-            r#type = if severity == Severity::Error { "Warning" } else { "Normal" },
-            reason = event.reason,
-            object = %format_args!("{}/{}/{}", event.involved_object.kind, event.involved_object.namespace, event.involved_object.name),
-            "{}",
-            event.message
-        );
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let pairs = serde_json::json!({
+                "type": if severity == Severity::Error { "Warning" } else { "Normal" },
+                "object": event.involved_object,
+                "reason": event.reason,
+            });
+            tracing::debug!(logger = "events", %pairs, "{}", event.message);
+        }
         if severity != Severity::Trace
             && let Some(notification) = &self.notification
         {

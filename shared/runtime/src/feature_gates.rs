@@ -25,17 +25,20 @@ pub enum Error {
 pub struct FeatureGates {
     gates: BTreeMap<String, bool>,
     set: BTreeMap<String, bool>,
+    retired: Vec<String>,
 }
 
 impl FeatureGates {
-    /// Reads the values of `--feature-gates`; later ones win.
+    /// Reads the values of `--feature-gates`; later ones win. Gates that are `retired` may be set to anything.
     pub fn parse<'a>(
         defaults: &[(&str, bool)],
+        retired: &[&str],
         values: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
         let known = COMMON.iter().chain(defaults);
         let mut gates: BTreeMap<String, bool> = known.map(|(name, on)| ((*name).to_owned(), *on)).collect();
         let mut set = BTreeMap::new();
+        let mut ignored = Vec::new();
         let pairs = values
             .into_iter()
             .flat_map(|value| value.split(','))
@@ -48,11 +51,15 @@ impl FeatureGates {
             let name = name.trim();
             match gates.get_mut(name) {
                 Some(gate) => *gate = on,
+                None if retired.contains(&name) => {
+                    ignored.push(name.to_owned());
+                    continue;
+                }
                 None => return Err(Error::Unsupported(name.to_owned())),
             }
             set.insert(name.to_owned(), on);
         }
-        Ok(Self { gates, set })
+        Ok(Self { gates, set, retired: ignored })
     }
 
     /// Whether a gate is on; a gate this controller does not have is off.
@@ -63,6 +70,11 @@ impl FeatureGates {
     /// All gates and their states, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, bool)> {
         self.gates.iter().map(|(name, on)| (name.as_str(), *on))
+    }
+
+    /// The gates set on the command line that have no effect any more.
+    pub fn retired(&self) -> impl Iterator<Item = &str> {
+        self.retired.iter().map(String::as_str)
     }
 
     /// The gates set on the command line.
@@ -79,6 +91,7 @@ mod tests {
     fn later_values_win_and_defaults_stay() {
         let gates = FeatureGates::parse(
             &[("A", true), ("B", false), ("C", true)],
+            &[],
             ["A=false,B=true", "", "B=false , C=1"],
         )
         .unwrap();
@@ -89,8 +102,16 @@ mod tests {
 
     #[test]
     fn unknown_and_malformed_gates_are_refused() {
-        let error = |value| FeatureGates::parse(&[], [value]).unwrap_err().to_string();
+        let error = |value| FeatureGates::parse(&[], &["Old"], [value]).unwrap_err().to_string();
         assert_eq!(error("X=true"), "feature-gate 'X' not supported");
         assert_eq!(error("X"), "malformed pair, expect string=bool: \"X\"");
+    }
+
+    #[test]
+    fn retired_gates_are_accepted_and_do_nothing() {
+        let gates = FeatureGates::parse(&[("A", false)], &["Old"], ["Old=true,A=true"]).unwrap();
+        assert_eq!(gates.retired().collect::<Vec<_>>(), ["Old"]);
+        assert!(gates.enabled("A") && !gates.enabled("Old"));
+        assert!(gates.explicit().all(|(name, _)| name == "A"));
     }
 }

@@ -8,6 +8,7 @@ mod controller;
 mod leader;
 mod manager;
 mod patch;
+mod profile;
 mod reconciler;
 mod scratch;
 mod settle;

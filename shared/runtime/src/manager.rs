@@ -108,6 +108,13 @@ impl Manager {
             let pairs = serde_json::json!({ name: on });
             tracing::info!(logger = "setup", %pairs, "loading feature gate");
         }
+        for name in gates.retired() {
+            tracing::info!(
+                logger = "setup",
+                gate = name,
+                "ignoring a feature gate that has no effect any more"
+            );
+        }
         let jitter = options.jitter()?;
         let namespace = options.watched_namespace()?.map(str::to_owned);
         let metrics = Metrics::new(options.object_metrics)?;
@@ -183,10 +190,10 @@ impl Manager {
             manager: self.profile.name,
             client: self.client.clone(),
             recorder: self.recorder.clone(),
-            metrics: self.metrics.controller(&kind, self.options.concurrent),
+            metrics: self.metrics.controller(&kind, self.options.concurrent.max(1)),
             backoff: self.options.backoff(),
             jitter: self.jitter,
-            workers: self.options.concurrent,
+            workers: self.options.concurrent.max(1),
         };
         let controller = Controller::new(reconciler, watches(Watches::default()), setup);
         self.metrics.watch_queue(&kind, controller.queue().clone());

@@ -425,7 +425,25 @@ impl ControllerMetrics {
             let labels = [self.kind.as_str(), &key.name, &key.namespace, "Ready", status];
             let _ = metrics.reconcile_condition.remove_label_values(&labels);
         }
+        self.forget_token_cache_events(key);
         metrics.resource_info.remove(&self.kind, key);
+    }
+
+    fn forget_token_cache_events(&self, key: &Key) {
+        let events = &self.metrics.token_cache_events;
+        for family in events.collect() {
+            for metric in family.get_metric() {
+                let label = |name: &str| {
+                    metric.get_label().iter().find(|pair| pair.name() == name).map_or("", |pair| pair.value())
+                };
+                let of_object = (label("kind"), label("name"), label("namespace"));
+                if of_object == (self.kind.as_str(), key.name.as_str(), key.namespace.as_str()) {
+                    let labels =
+                        [label("event_type"), &self.kind, &key.name, &key.namespace, label("operation")];
+                    let _ = events.remove_label_values(&labels);
+                }
+            }
+        }
     }
 
     fn object<'a>(&'a self, key: &'a Key) -> [&'a str; 3] {

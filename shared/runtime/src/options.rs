@@ -28,6 +28,8 @@ pub struct Profile {
     pub graceful_shutdown: Duration,
     /// The feature gates and their defaults, besides those every controller has.
     pub feature_gates: &'static [(&'static str, bool)],
+    /// Feature gates of earlier versions that people still set: accepted, without any effect.
+    pub retired_feature_gates: &'static [&'static str],
 }
 
 impl Profile {
@@ -40,6 +42,7 @@ impl Profile {
             requeue_dependency: "30s",
             graceful_shutdown: Duration::from_secs(30),
             feature_gates: &[],
+            retired_feature_gates: &[],
         }
     }
 }
@@ -205,7 +208,8 @@ impl CommonOptions {
 
     /// The state of the feature gates.
     pub fn gates(&self, profile: &Profile) -> Result<FeatureGates, Error> {
-        Ok(FeatureGates::parse(profile.feature_gates, self.feature_gates.iter().map(String::as_str))?)
+        let values = self.feature_gates.iter().map(String::as_str);
+        Ok(FeatureGates::parse(profile.feature_gates, profile.retired_feature_gates, values)?)
     }
 
     /// Whether default service accounts for workload identity may be set: only with the gate that

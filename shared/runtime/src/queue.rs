@@ -309,16 +309,16 @@ impl Queue {
     }
 
     /// Makes an object due after a delay.
-    pub fn add_after(&self, key: Key, delay: Duration) {
-        if self.change(|schedule, now| schedule.add_after(key, 0, delay, now)) {
+    pub fn add_after(&self, key: Key, priority: i32, delay: Duration) {
+        if self.change(|schedule, now| schedule.add_after(key, priority, delay, now)) {
             self.shared.observer.added();
         }
         self.shared.observer.retried();
     }
 
     /// Makes an object due after the backoff of its next failure. Returns the delay.
-    pub fn add_failed(&self, key: Key) -> Duration {
-        let delay = self.change(|schedule, now| schedule.add_failed(key, 0, now));
+    pub fn add_failed(&self, key: Key, priority: i32) -> Duration {
+        let delay = self.change(|schedule, now| schedule.add_failed(key, priority, now));
         self.shared.observer.added();
         self.shared.observer.retried();
         delay

@@ -101,9 +101,10 @@ fn http(remote: &mut Remote, secret: &Secret) -> Result<(), Problem> {
     } else if !username.is_empty() {
         remote.auth = Auth::Basic { username, password };
     } else if !password.is_empty() {
-        return Err(options_error(
-            "invalid 'https' auth option: 'username' is required when 'password' is set",
-        ));
+        let scheme = remote.url().scheme();
+        return Err(options_error(&format!(
+            "invalid '{scheme}' auth option: 'password' requires 'username' to be set"
+        )));
     }
     match secret.tls() {
         Ok(tls) => {

@@ -1,17 +1,60 @@
 //! `spec.verify`: the signatures of what was checked out.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use fluxide_artifact::digest::{Algorithm, Digest};
 use fluxide_git::verify::{self, PublicKeys};
 use fluxide_git::{Commit, Reference};
-use fluxide_runtime::Pass;
 use fluxide_runtime::conditions::{self, Status};
-use fluxide_runtime::secrets::Secret;
+use fluxide_runtime::secrets::{self, Secret};
+use fluxide_runtime::{Key, Pass};
 use fluxide_source_api::GitRepository;
 use fluxide_source_api::git_repository::GitVerificationMode;
 
 use crate::source::condition::SOURCE_VERIFIED;
 use crate::source::{self, Problem, reason};
+
+/// Which keys each repository was verified with, as far as this process knows.
+#[derive(Default)]
+pub struct KeyMemory(Mutex<HashMap<Key, Digest>>);
+
+impl KeyMemory {
+    /// Whether the keys of a repository are others than before. Those that are seen first are no others.
+    pub fn changed(&self, object: &Key, keys: &Secret) -> bool {
+        let digest = digest(keys);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(object.clone()).or_insert_with(|| digest.clone()) != digest
+    }
+
+    /// Forgets a repository.
+    pub fn forget(&self, object: &Key) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+
+    fn remember(&self, object: &Key, keys: &Secret) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(object.clone(), digest(keys));
+    }
+}
+
+fn digest(keys: &Secret) -> Digest {
+    let mut bytes = Vec::new();
+    for (name, value) in keys.data() {
+        for part in [name.as_bytes(), value] {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
+        }
+    }
+    Algorithm::Sha256.digest(&bytes)
+}
+
+/// The keys a spec names, if it wants anything verified.
+pub async fn keys(object: &GitRepository, pass: &Pass) -> Option<Result<Secret, secrets::Error>> {
+    let verification = object.spec.verification.as_ref()?;
+    Some(Secret::get(pass.client(), &pass.key().namespace, &verification.secret_ref.name).await)
+}
 
 /// Whether a commit that was verified before has to be looked at again: more is asked for now than was checked then.
 pub fn is_due(object: &GitRepository) -> bool {
@@ -42,12 +85,12 @@ pub async fn check(
     pass: &Pass,
     commit: &Commit,
     reference: &Reference,
+    (memory, keys): (&KeyMemory, Option<Result<Secret, secrets::Error>>),
 ) -> Result<(), Problem> {
-    let Some(verification) = object.spec.verification.clone() else {
+    let (Some(verification), Some(keys)) = (object.spec.verification.clone(), keys) else {
         return Ok(());
     };
-    let secret = Secret::get(pass.client(), &pass.key().namespace, &verification.secret_ref.name).await;
-    let checked = match secret {
+    let checked = match &keys {
         Ok(secret) => {
             let entries = secret.data().iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             signatures(commit, reference, &verification.mode, &PublicKeys::from_entries(entries))
@@ -58,6 +101,9 @@ pub async fn check(
         }
     };
     let message = checked.map_err(|problem| problem.mark(object, SOURCE_VERIFIED, Status::False))?;
+    if let Ok(secret) = &keys {
+        memory.remember(pass.key(), secret);
+    }
     let mode = match verification.mode {
         GitVerificationMode::Tag => "Tag",
         GitVerificationMode::TagAndHead => "TagAndHEAD",

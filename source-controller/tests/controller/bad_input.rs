@@ -104,7 +104,7 @@ async fn mistakes_are_named_and_secrets_are_not() {
             "only-password",
             json!({"url": url, "secretRef": secret("only-password")}),
             "AuthenticationFailed",
-            "'username' is required",
+            "invalid 'http' auth option: 'password' requires 'username' to be set",
         ),
         (
             "two-ways",

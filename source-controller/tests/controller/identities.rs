@@ -84,4 +84,12 @@ async fn identities_of_objects_need_the_gate_and_the_right_host() {
     gated.repository("plain", spec).await;
     let message = gated.try_until_failed("plain", "AuthenticationFailed").await.unwrap();
     assert!(message.contains("the annotation 'azure.workload.identity/tenant-id' is missing"), "{message}");
+
+    // Where everybody has to be somebody, a namespace without that account is told so.
+    let flags = ["--feature-gates=ObjectLevelWorkloadIdentity=true", "--default-service-account=tenant"];
+    let locked = World::start("apps", &flags).await;
+    locked.repository("locked", json!({"url": azure, "provider": "azure"})).await;
+    let message = locked.try_until_failed("locked", "AuthenticationFailed").await.unwrap();
+    assert!(message.contains("the specified default service account does not exist in the object namespace"));
+    assert!(message.contains("multi-tenant workload identity lockdown"), "{message}");
 }

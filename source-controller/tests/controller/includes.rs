@@ -18,10 +18,7 @@ async fn a_chain_follows_at_once_and_a_circle_does_not_spin() {
     other.commit("other");
     let server = GitServer::open(&repositories).await;
     let url = |name: &str| format!("{}/{name}.git", server.url);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let metrics = free.local_addr().unwrap();
-    drop(free);
-    let world = World::start("apps", &[&format!("--metrics-addr={metrics}")]).await;
+    let world = World::start("apps", &[]).await;
     let include = |name: &str| json!([{"repository": {"name": name}, "toPath": format!("from-{name}")}]);
     world.repository("base", json!({"url": url("base")})).await;
     world.repository("middle", json!({"url": url("other"), "include": include("base")})).await;
@@ -46,7 +43,7 @@ async fn a_chain_follows_at_once_and_a_circle_does_not_spin() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.history.lock().unwrap().len(), writes, "it goes round and round");
 
-    let text = http_get(metrics).await;
+    let text = world.metrics().await;
     for part in [
         "gotk_reconcile_duration_seconds_count{kind=\"GitRepository\",name=\"top\",namespace=\"apps\"}",
         "controller_runtime_reconcile_total{controller=\"gitrepository\",result=\"requeue_after\"}",
@@ -55,13 +52,4 @@ async fn a_chain_follows_at_once_and_a_circle_does_not_spin() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-}
-
-async fn http_get(address: std::net::SocketAddr) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    text
 }

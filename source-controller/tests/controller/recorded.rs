@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::git::sshd::{Sshd, keygen};
 use crate::git::{self, GitServer, Repositories, ServerState};
+use crate::output;
 use crate::world::{DEADLINE, World, entries};
 
 /// The commits of the branch `main` of the application, before and after the step with a new one.
@@ -26,6 +27,7 @@ const SIGNED: [&str; 3] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_scenario_gives_what_was_recorded() {
+    output::collect_log();
     let servers = Servers::start().await;
     let world = World::start("git", &[]).await;
     let play = Play::new(&servers, &world);
@@ -69,6 +71,8 @@ async fn the_scenario_gives_what_was_recorded() {
     play.compare_writes();
     play.compare_events().await;
     play.compare_posts();
+    output::compare_log(&play);
+    output::compare_metrics(&play, &world).await;
 }
 
 /// Git over HTTP and SSH with the recorded repositories.
@@ -153,6 +157,11 @@ impl<'a> Play<'a> {
     /// A file of the recording, with the addresses of this run.
     pub fn text(&self, path: &str) -> String {
         without_temporary_paths(&self.replaced(&std::fs::read_to_string(corpus(path)).unwrap()))
+    }
+
+    /// Whether there is an SSH server to play with.
+    pub fn has_ssh(&self) -> bool {
+        self.servers.ssh.is_some()
     }
 
     /// A text of the recording, with the addresses of this run.

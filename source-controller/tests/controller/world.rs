@@ -29,6 +29,7 @@ pub struct World {
     pub posts: Arc<Mutex<Vec<String>>>,
     /// Every state GitRepositories were seen in, in order.
     pub history: Arc<Mutex<Vec<Value>>>,
+    metrics_address: String,
     events_address: String,
     shutdown: CancellationToken,
     controller: Option<tokio::task::JoinHandle<()>>,
@@ -53,9 +54,11 @@ impl World {
         let events_address = listener.local_addr().unwrap().to_string();
         let router = axum::Router::new().route("/", post(receive_event)).with_state(posts.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let storage_address = free.local_addr().unwrap().to_string();
-        drop(free);
+        let free = || {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().to_string()
+        };
+        let (storage_address, metrics_address) = (free(), free());
         let world = Self {
             client,
             server,
@@ -63,6 +66,7 @@ impl World {
             storage_address,
             posts,
             history: Arc::default(),
+            metrics_address,
             events_address,
             shutdown: CancellationToken::new(),
             controller: None,
@@ -90,7 +94,7 @@ impl World {
     pub async fn start_controller(&mut self) {
         let mut arguments = vec![
             "source-controller".to_owned(),
-            "--metrics-addr=0".to_owned(),
+            format!("--metrics-addr={}", self.metrics_address),
             "--health-addr=0".to_owned(),
             format!("--events-addr=http://{}/", self.events_address),
             format!("--storage-path={}", self.storage.path().display()),
@@ -104,6 +108,19 @@ impl World {
         self.controller = Some(tokio::spawn(async move {
             fluxide_source_controller::run(options, client, shutdown).await.unwrap();
         }));
+    }
+
+    /// Starts it again with other flags.
+    pub async fn restart_controller(&mut self, arguments: &[&str]) {
+        self.stop_controller().await;
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.start_controller().await;
+    }
+
+    /// What the controller counts.
+    pub async fn metrics(&self) -> String {
+        let (_, text) = http_get(&self.metrics_address, "/metrics").await;
+        text
     }
 
     /// Ends the controller as SIGTERM does.
@@ -226,6 +243,25 @@ impl World {
         let list = api.list(&Default::default()).await.unwrap();
         list.items.into_iter().map(|event| serde_json::to_value(event).unwrap()).collect()
     }
+}
+
+/// Status and body of an answer, which must be text.
+pub async fn http_get(address: &str, path: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let end = tokio::time::Instant::now() + DEADLINE;
+    let mut stream = loop {
+        match tokio::net::TcpStream::connect(address).await {
+            Ok(stream) => break stream,
+            Err(error) => assert!(tokio::time::Instant::now() < end, "{address}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// A condition of an object.

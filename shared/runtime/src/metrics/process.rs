@@ -16,13 +16,17 @@ const TICKS: f64 = 100.0;
 pub(super) struct ProcessCollector {
     info: Gauge,
     allocated: Gauge,
+    tasks: Gauge,
     threads: Gauge,
     cpu: Gauge,
     resident: Gauge,
     virtual_size: Gauge,
+    max_virtual_size: Gauge,
     start: Gauge,
     open_files: Gauge,
     max_files: Gauge,
+    received: Gauge,
+    sent: Gauge,
 }
 
 impl ProcessCollector {
@@ -36,16 +40,29 @@ impl ProcessCollector {
                 "go_memstats_alloc_bytes",
                 "Number of bytes of anonymous memory currently in use.",
             )?,
+            tasks: gauge("go_goroutines", "Number of asynchronous tasks that currently exist.")?,
             threads: gauge("go_threads", "Number of OS threads.")?,
             cpu: gauge("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")?,
             resident: gauge("process_resident_memory_bytes", "Resident memory size in bytes.")?,
             virtual_size: gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.")?,
+            max_virtual_size: gauge(
+                "process_virtual_memory_max_bytes",
+                "Maximum amount of virtual memory available in bytes.",
+            )?,
             start: gauge(
                 "process_start_time_seconds",
                 "Start time of the process since unix epoch in seconds.",
             )?,
             open_files: gauge("process_open_fds", "Number of open file descriptors.")?,
             max_files: gauge("process_max_fds", "Maximum number of open file descriptors.")?,
+            received: gauge(
+                "process_network_receive_bytes_total",
+                "Number of bytes received by the process over the network.",
+            )?,
+            sent: gauge(
+                "process_network_transmit_bytes_total",
+                "Number of bytes sent by the process over the network.",
+            )?,
         };
         collector.info.set(1.0);
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -53,17 +70,21 @@ impl ProcessCollector {
         Ok(collector)
     }
 
-    fn gauges(&self) -> [&Gauge; 9] {
+    fn gauges(&self) -> [&Gauge; 13] {
         [
             &self.info,
             &self.allocated,
+            &self.tasks,
             &self.threads,
             &self.cpu,
             &self.resident,
             &self.virtual_size,
+            &self.max_virtual_size,
             &self.start,
             &self.open_files,
             &self.max_files,
+            &self.received,
+            &self.sent,
         ]
     }
 
@@ -80,6 +101,17 @@ impl ProcessCollector {
         }
         if let Ok(limits) = fs::read_to_string("/proc/self/limits") {
             self.max_files.set(number_after(&limits, "Max open files"));
+            self.max_virtual_size.set(match number_after(&limits, "Max address space") {
+                0.0 => u64::MAX as f64,
+                limit => limit,
+            });
+        }
+        if let Ok(table) = fs::read_to_string("/proc/self/net/netstat") {
+            self.received.set(counter_of(&table, "IpExt:", "InOctets"));
+            self.sent.set(counter_of(&table, "IpExt:", "OutOctets"));
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.tasks.set(runtime.metrics().num_alive_tasks() as f64);
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             self.open_files.set(files.count() as f64);
@@ -124,6 +156,16 @@ fn number_after(table: &str, name: &str) -> f64 {
         .unwrap_or(0.0)
 }
 
+/// A counter of a table whose rows come in pairs: names, then numbers.
+fn counter_of(table: &str, row: &str, name: &str) -> f64 {
+    let mut rows = table.lines().filter_map(|line| line.strip_prefix(row)).map(str::split_whitespace);
+    let (Some(mut names), Some(mut numbers)) = (rows.next(), rows.next()) else {
+        return 0.0;
+    };
+    let position = names.position(|other| other == name);
+    position.and_then(|at| numbers.nth(at)).and_then(|number| number.parse().ok()).unwrap_or(0.0)
+}
+
 /// User and system time from `/proc/self/stat`: fields 14 and 15, counted from the pid; the second
 /// field is a name that may contain anything.
 fn cpu_ticks(stat: &str) -> f64 {
@@ -143,5 +185,9 @@ mod tests {
         assert_eq!(number_after(status, "Absent:"), 0.0);
         let stat = "1 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 5 6";
         assert_eq!(cpu_ticks(stat), 200.0);
+        let netstat = "TcpExt: A\nTcpExt: 9\nIpExt: InNoRoutes InOctets OutOctets\nIpExt: 0 11 22\n";
+        assert_eq!(counter_of(netstat, "IpExt:", "InOctets"), 11.0);
+        assert_eq!(counter_of(netstat, "IpExt:", "OutOctets"), 22.0);
+        assert_eq!(counter_of(netstat, "IpExt:", "Absent"), 0.0);
     }
 }

@@ -64,6 +64,8 @@ fn series_of_an_object_come_and_go() {
     let api = ("kustomize.toolkit.fluxcd.io", "v1");
     controller.observe(&key(), &object, api, "False", true);
     controller.failed(&key());
+    metrics.count_token_cache_event(true, "Kustomization", &key(), "decrypt");
+    metrics.count_token_cache_event(true, "Kustomization", &Key::new("apps", "other"), "decrypt");
     let text = metrics.text(Format::Text);
     let of_object = "kind=\"Kustomization\",name=\"bad-kind\",namespace=\"apps\"";
     for line in [
@@ -79,8 +81,10 @@ fn series_of_an_object_come_and_go() {
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\nnot in\n{text}");
     }
+    assert!(text.contains("gotk_token_cache_events_total{event_type=\"cache_hit\",kind=\"Kustomization\""));
     controller.forget(&key());
-    assert!(!metrics.text(Format::Text).contains("bad-kind"));
+    let text = metrics.text(Format::Text);
+    assert!(!text.contains("bad-kind") && text.contains("name=\"other\""));
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn a_removed_object_is_forgotten() {
 #[tokio::test]
 async fn waiting_ends_when_something_is_due_or_the_queue_closes() {
     let queue = Queue::new(Backoff::default(), ());
-    queue.add_after(key("later"), Duration::from_millis(30));
+    queue.add_after(key("later"), 0, Duration::from_millis(30));
     assert_eq!(queue.take().await.unwrap().key, key("later"));
     queue.done(&key("later"));
     let waiting = tokio::spawn({
@@ -170,4 +170,21 @@ async fn many_workers_get_everything_once() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 500);
+}
+
+#[test]
+fn repeated_work_keeps_its_priority_until_an_edit() {
+    let (mut schedule, now) = schedule();
+    schedule.add(key("old"), INITIAL_LIST_PRIORITY, None, now);
+    let taken = schedule.take(now).unwrap();
+    schedule.add_after(key("old"), taken.priority, Duration::from_secs(1), now);
+    schedule.done(&key("old"), now);
+    schedule.add(key("edited"), 0, None, now + Duration::from_secs(1));
+    let later = now + Duration::from_secs(1);
+    assert_eq!(take(&mut schedule, later).as_deref(), Some("edited"));
+    let taken = schedule.take(later).unwrap();
+    assert_eq!(taken.priority, INITIAL_LIST_PRIORITY);
+    schedule.add(key("old"), 0, None, later);
+    schedule.done(&key("old"), later);
+    assert_eq!(schedule.take(later).unwrap().priority, 0);
 }
