@@ -221,7 +221,9 @@ async fn rsa_hash(session: &Handle<HostKeyCheck>) -> Result<Option<HashAlg>, Git
 fn key_exchange(names: &[String]) -> Result<Vec<kex::Name>, GitError> {
     let mut chosen: Vec<kex::Name> = Vec::new();
     for name in names {
-        let known = kex::ALL_KEX_ALGORITHMS.iter().find(|known| known.as_ref() == name);
+        // No key exchange is no encryption.
+        let known =
+            kex::ALL_KEX_ALGORITHMS.iter().find(|known| known.as_ref() == name && ***known != kex::NONE);
         let known = known
             .ok_or_else(|| GitError::Settings(format!("unknown ssh key exchange algorithm '{name}'")))?;
         chosen.push(**known);

@@ -66,7 +66,11 @@ async fn the_scenario_gives_what_was_recorded() {
         world.repositories("git").delete(name, &Default::default()).await.unwrap();
     }
     play.compare("05-recovered", following).await;
-    assert!(!world.storage.path().join("gitrepository/git/sparse").exists());
+    let end = tokio::time::Instant::now() + DEADLINE;
+    while world.storage.path().join("gitrepository/git/sparse").exists() {
+        assert!(tokio::time::Instant::now() < end, "the files of what is deleted stay");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     play.compare_writes();
     play.compare_events().await;
