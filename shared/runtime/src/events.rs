@@ -244,7 +244,8 @@ impl Recorder {
                 "object": event.involved_object,
                 "reason": event.reason,
             });
-            tracing::debug!(logger = "events", %pairs, "{}", event.message);
+            // Without the context of the pass: the line says itself which object it is about.
+            tracing::debug!(parent: None, logger = "events", %pairs, "{}", event.message);
         }
         if severity != Severity::Trace
             && let Some(notification) = &self.notification
