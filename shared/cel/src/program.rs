@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cel::common::ast::{EntryExpr, Expr};
+use cel::common::value::Val;
 use cel::objects::{Key, OptionalValue};
 use cel::{Context, DeclarationError, Env, ExecutionError, IdedExpr, Value};
 
@@ -39,6 +41,11 @@ impl Dialect {
             all.join("\n")
         })?;
         limits::check(&parsed)?;
+        let qualified: Vec<&str> =
+            variables.iter().map(|(name, _)| *name).filter(|name| name.contains('.')).collect();
+        if !qualified.is_empty() {
+            qualify(&mut parsed, &qualified);
+        }
         let result = check::type_with(&parsed, variables, self.added).map_err(|(id, why)| {
             let start = info.offset_for(id).map_or(0, |(start, _)| start as usize);
             let before = text.get(..start).unwrap_or_default();
@@ -48,6 +55,46 @@ impl Dialect {
         })?;
         library::redirect(&mut parsed);
         Ok(Program { parsed, result, environment: self.environment.clone() })
+    }
+}
+
+/// Makes `a.b` one name where that is the name of a variable.
+fn qualify(expression: &mut IdedExpr, names: &[&str]) {
+    if let Expr::Select(select) = &expression.expr
+        && let Expr::Ident(operand) = &select.operand.expr
+    {
+        let full = format!("{operand}.{}", select.field);
+        if names.contains(&full.as_str()) {
+            expression.expr = Expr::Ident(full);
+            return;
+        }
+    }
+    let each = |inner: &mut IdedExpr| qualify(inner, names);
+    match &mut expression.expr {
+        Expr::Call(call) => {
+            if let Some(target) = &mut call.target {
+                each(target);
+            }
+            call.args.iter_mut().for_each(each);
+        }
+        Expr::Comprehension(comprehension) => {
+            each(&mut comprehension.iter_range);
+            each(&mut comprehension.accu_init);
+            each(&mut comprehension.loop_cond);
+            each(&mut comprehension.loop_step);
+            each(&mut comprehension.result);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(each),
+        Expr::Map(map) => {
+            for entry in &mut map.entries {
+                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                    each(&mut entry.key);
+                    each(&mut entry.value);
+                }
+            }
+        }
+        Expr::Select(select) => each(&mut select.operand),
+        Expr::Struct(_) | Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
     }
 }
 
@@ -87,9 +134,22 @@ impl Program {
 
     /// Evaluates the expression. Errors are in cel-go's words.
     pub fn evaluate(&self, variables: &[(&str, Value)]) -> Result<Outcome, String> {
+        self.evaluate_with(variables, Vec::new())
+    }
+
+    /// Evaluates the expression as [`Program::evaluate`] does, with variables of other kinds beside the usual ones.
+    pub fn evaluate_with(
+        &self,
+        variables: &[(&str, Value)],
+        others: Vec<(&str, Box<dyn Val>)>,
+    ) -> Result<Outcome, String> {
+        limits::check_rounds(&self.parsed, variables)?;
         let mut context = Context::with_env(self.environment.clone());
         for (name, value) in variables {
             context.add_variable_from_value(*name, value.clone());
+        }
+        for (name, value) in others {
+            context.add_variable_as_val(name, value);
         }
         match context.resolve(&self.parsed) {
             Ok(Value::Bool(value)) => Ok(Outcome::Bool(value)),
