@@ -18,6 +18,7 @@ pub(crate) fn create(ctx: &mut Context, v: &mut Value) -> ApiResult<()> {
     match (r.group.as_str(), r.plural.as_str()) {
         ("", "pods") => {
             limits::default_pod(ctx.core, v);
+            pods::runtime_class(ctx.core, v)?;
             pods::tolerations(v);
             pods::priority(ctx.core, v)?;
         }
@@ -41,7 +42,11 @@ pub(crate) fn complete_pod(core: &crate::core::Core, v: &mut Value) {
 }
 
 /// Admits an update, and may change the object.
-pub(crate) fn update(_ctx: &mut Context, _new: &mut Value, _live: &Value) -> ApiResult<()> {
+pub(crate) fn update(ctx: &mut Context, new: &mut Value, live: &Value) -> ApiResult<()> {
+    if ctx.resource.is("", "pods") && ctx.target.subresource.is_empty() {
+        pods::tolerations(new);
+        pods::keep_priority(new, live);
+    }
     Ok(())
 }
 

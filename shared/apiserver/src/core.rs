@@ -1,7 +1,7 @@
 //! The server's state without its transport: store, catalog, clock, settings. What tests use in process.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub reservations: Reservations,
     pub simulator: Switch,
     catalog: RwLock<Arc<Catalog>>,
+    /// Held from looking at the definitions until the catalog made of them is in place, so that none is overtaken.
+    pub rebuilding: Mutex<()>,
 }
 
 impl Core {
@@ -60,6 +62,7 @@ impl Core {
             reservations: Reservations::default(),
             simulator: Switch::default(),
             catalog: RwLock::new(Arc::new(Catalog::new(Vec::new()))),
+            rebuilding: Mutex::new(()),
         }
     }
 
@@ -88,7 +91,7 @@ impl Core {
         meta.remove("deletionGracePeriodSeconds");
         meta.remove("selfLink");
         meta.remove("resourceVersion");
-        if has_generation(resource) {
+        if has_generation(resource) && !resource.is("storage.k8s.io", "csidrivers") {
             meta.insert("generation".into(), json!(1));
         } else {
             meta.remove("generation");
@@ -105,7 +108,7 @@ pub(crate) fn has_generation(resource: &Resource) -> bool {
         (resource.group.as_str(), resource.plural.as_str()),
         ("apps", "deployments" | "statefulsets" | "daemonsets" | "replicasets")
             | ("batch", "jobs" | "cronjobs")
-            | ("", "replicationcontrollers" | "pods")
+            | ("", "replicationcontrollers" | "pods" | "podtemplates")
             | ("networking.k8s.io", "ingresses" | "networkpolicies" | "ingressclasses")
             | ("policy", "poddisruptionbudgets")
             | ("apiextensions.k8s.io", "customresourcedefinitions")
@@ -114,5 +117,6 @@ pub(crate) fn has_generation(resource: &Resource) -> bool {
             | ("flowcontrol.apiserver.k8s.io", _)
             | ("resource.k8s.io", "resourceslices")
             | ("scheduling.k8s.io", "priorityclasses")
+            | ("storage.k8s.io", "csidrivers")
     )
 }

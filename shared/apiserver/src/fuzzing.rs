@@ -62,6 +62,15 @@ pub fn body(bytes: &[u8]) {
     let _ = decode::yaml(bytes);
 }
 
+/// A rule in CEL, held against a Deployment.
+pub fn cel(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Some(dialect) = crate::cel::dialect() else { return };
+    if let Ok(program) = dialect.compile(&text, &[("self", fluxide_cel::Type::Dyn)]) {
+        let _ = program.evaluate(&[("self", fluxide_cel::Type::Dyn.value(&deployment()))]);
+    }
+}
+
 fn resource(group: &str, plural: &str) -> Option<&'static Resource> {
     builtin::resources().iter().find(|r| r.is(group, plural)).map(std::convert::AsRef::as_ref)
 }

@@ -43,11 +43,15 @@ fn decode_builtin(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>> 
     })
 }
 
-/// Fills in the defaults of the kind.
-pub(crate) fn default_object(resource: &Resource, v: &mut Value) {
+/// Fills in the defaults of the kind. What an apply led to keeps the nulls that a schema forbids, to be refused.
+pub(crate) fn default_object(resource: &Resource, v: &mut Value, applied: bool) {
     match &resource.custom {
+        Some(c) if applied => c.schema.default_only(v),
         Some(c) => c.schema.default_object(v),
-        None => crate::defaulting::default_builtin(&resource.group, &resource.version, &resource.kind, v),
+        None => {
+            crate::defaulting::default_builtin(&resource.group, &resource.version, &resource.kind, v);
+            crate::kinds::convert(resource, v);
+        }
     }
 }
 
@@ -63,20 +67,19 @@ fn empty_status(resource: &Resource) -> Option<Value> {
 pub(crate) fn keep_system_metadata(new: &mut Value, live: &Value) {
     let live_meta = live.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     let meta = object::metadata(new);
-    for key in [
-        "creationTimestamp",
-        "generation",
-        "resourceVersion",
-        "uid",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
+    for key in ["creationTimestamp", "generation", "resourceVersion", "uid"] {
         match live_meta.get(key) {
             Some(v) => meta.insert(key.into(), v.clone()),
             None => meta.remove(key),
         };
     }
-    meta.remove("selfLink");
+    // Marks of deletion stay; that a client sets them is for validation to refuse.
+    if let Some(when) = live_meta.get("deletionTimestamp") {
+        meta.insert("deletionTimestamp".into(), when.clone());
+    }
+    if let Some(seconds) = live_meta.get("deletionGracePeriodSeconds") {
+        meta.entry("deletionGracePeriodSeconds").or_insert_with(|| seconds.clone());
+    }
 }
 
 /// Clears and sets what a create may not choose.
@@ -102,19 +105,14 @@ pub(crate) fn prepare_update(
 ) -> ApiResult<()> {
     match subresource {
         "status" => {
-            let mut kept = live.clone();
-            let m = object::members(&mut kept);
-            match new.get("status") {
-                Some(s) => m.insert("status".into(), s.clone()),
-                None => m.remove("status"),
+            let status = new.get("status").cloned();
+            let metadata = object::at(new, &["metadata"]).cloned().unwrap_or_default();
+            *new = live.clone();
+            match status {
+                Some(status) => object::members(new).insert("status".into(), status),
+                None => object::members(new).remove("status"),
             };
-            let managed = object::at(new, &["metadata", "managedFields"]).cloned();
-            let meta = object::metadata(&mut kept);
-            match managed {
-                Some(f) => meta.insert("managedFields".into(), f),
-                None => meta.remove("managedFields"),
-            };
-            *new = kept;
+            status_metadata(resource, new, metadata);
         }
         _ if resource.has_status() => {
             let m = object::members(new);
@@ -128,6 +126,26 @@ pub(crate) fn prepare_update(
     crate::kinds::prepare_update(core, resource, subresource, new, live)
 }
 
+/// How much of the metadata a write of the status may change: everything for most kinds, managed fields for all.
+fn status_metadata(resource: &Resource, new: &mut Value, mut sent: Value) {
+    let kept = object::at(new, &["metadata"]).cloned().unwrap_or_default();
+    let fixed: &[&str] = match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "pods") => &["ownerReferences", "deletionTimestamp"],
+        ("apps", "deployments") => &["labels"],
+        _ if resource.custom.is_some() || schema::resets_metadata(&resource.group, &resource.plural) => {
+            &["labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp", "selfLink"]
+        }
+        _ => &[],
+    };
+    for name in fixed {
+        match kept.get(*name) {
+            Some(value) => object::members(&mut sent).insert((*name).to_owned(), value.clone()),
+            None => object::members(&mut sent).remove(*name),
+        };
+    }
+    object::members(new).insert("metadata".into(), sent);
+}
+
 /// Adds one to the generation when what the object asks for changed.
 pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Value) {
     if !has_generation(resource) {
@@ -137,7 +155,19 @@ pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Valu
         Some(c) => relevant(new, c.has_status) != relevant(live, c.has_status),
         None => {
             let annotations = |v: &Value| object::at(v, &["metadata", "annotations"]).cloned();
-            new.get("spec") != live.get("spec")
+            let part = |v: &Value| match (resource.group.as_str(), resource.plural.as_str()) {
+                ("admissionregistration.k8s.io", plural) if plural.ends_with("webhookconfigurations") => {
+                    v.get("webhooks").cloned()
+                }
+                ("", "podtemplates") => v.get("template").cloned(),
+                ("discovery.k8s.io", _) => {
+                    let mut all = relevant(v, false);
+                    all.insert("labels".into(), v["metadata"]["labels"].clone());
+                    Some(Value::Object(all))
+                }
+                _ => v.get("spec").cloned(),
+            };
+            part(new) != part(live)
                 || resource.is("apps", "deployments") && annotations(new) != annotations(live)
         }
     };
@@ -194,6 +224,16 @@ pub(crate) fn warnings(resource: &Resource, v: &Value, old: Option<&Value>) -> V
     }
 }
 
+/// Whether the first update of an object is written even if it changes nothing: its stored form lacks what reading adds.
+pub(crate) fn first_update_writes(resource: &Resource, v: &Value) -> bool {
+    if resource.is("batch", "jobs") {
+        let owned = |entry: &Value| object::at(entry, &["fieldsV1", "f:metadata", "f:labels"]).is_some();
+        let managers = object::at(v, &["metadata", "managedFields"]).and_then(Value::as_array);
+        return !managers.into_iter().flatten().any(owned);
+    }
+    resource.is("", "persistentvolumeclaims")
+}
+
 /// Whether PUT on a name that does not exist creates the object.
 pub(crate) fn put_creates(resource: &Resource) -> bool {
     matches!(
@@ -201,8 +241,7 @@ pub(crate) fn put_creates(resource: &Resource) -> bool {
         ("coordination.k8s.io", "leases")
             | ("rbac.authorization.k8s.io", _)
             | ("" | "events.k8s.io", "events")
-            | ("", "services" | "endpoints" | "limitranges" | "componentstatuses")
-            | ("discovery.k8s.io", "endpointslices")
+            | ("", "services" | "endpoints" | "limitranges")
             | ("node.k8s.io", _)
     )
 }
@@ -215,6 +254,11 @@ pub(crate) fn update_needs_version(resource: &Resource) -> bool {
             ("coordination.k8s.io", "leases")
                 | ("apiextensions.k8s.io", "customresourcedefinitions")
                 | ("policy", "poddisruptionbudgets")
+                | ("node.k8s.io", _)
+                | (
+                    "storage.k8s.io",
+                    "csidrivers" | "csistoragecapacities" | "volumeattachments" | "csinodes"
+                )
                 | ("apiregistration.k8s.io", _)
                 | ("admissionregistration.k8s.io", _)
         )

@@ -36,6 +36,16 @@ pub(crate) fn to_served(resource: &Resource, stored: &Value) -> Value {
     let mut v = stored.clone();
     let api_version = resource.api_version();
     if api_version != object::text(&v, &["apiVersion"]) {
+        // Defaults come with reading, by the schema of the stored version; converting adds none.
+        if let Some(schema) = resource.custom.as_ref().and_then(|custom| custom.stored_schema.as_ref()) {
+            schema.prune_object(&mut v);
+            schema.default_object(&mut v);
+            object::members(&mut v).insert("apiVersion".into(), api_version.into());
+            if let Some(custom) = &resource.custom {
+                custom.schema.prune_object(&mut v);
+            }
+            return v;
+        }
         if resource.custom.is_none() {
             v = convert_builtin(&v, &api_version);
         } else {

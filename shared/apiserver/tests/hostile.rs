@@ -236,3 +236,54 @@ async fn injected_faults_hit_the_requests_they_are_for() {
         b"GET /api/v1/pods?watch=true&resourceVersion=5 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     assert!(raw(&server, old).await.contains("too old resource version"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_and_patterns_that_explode_are_refused() {
+    let server = server().await;
+    let definition = |name: &str, field: serde_json::Value| {
+        let schema = serde_json::json!({
+            "type": "object", "properties": {"spec": {"type": "object", "properties": {"l": field}}},
+        });
+        serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{name}s.bombs.example.com")},
+            "spec": {
+                "group": "bombs.example.com", "scope": "Namespaced",
+                "names": {"plural": format!("{name}s"), "kind": format!("K{name}")},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            },
+        })
+    };
+    let numbers = |rule: &str| {
+        serde_json::json!({
+            "type": "array", "items": {"type": "integer"}, "x-kubernetes-validations": [{"rule": rule}],
+        })
+    };
+    let deep = format!("{}true{}", "(".repeat(5_000), ")".repeat(5_000));
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    for (name, field) in [
+        ("deep", numbers(&deep)),
+        ("four", numbers("self.all(a, self.all(b, self.all(c, self.all(d, a == b && c == d))))")),
+        ("pattern", serde_json::json!({"type": "string", "pattern": "((a{1000}){1000}){1000}"})),
+    ] {
+        let body = definition(name, field).to_string();
+        let answer = post(&server, definitions, "application/json", body.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 422"), "{name}: {}", &answer[..answer.len().min(600)]);
+        serves(&server).await;
+    }
+    let body =
+        definition("wide", numbers("self.all(a, self.all(b, self.exists(c, a + b == c)))")).to_string();
+    let answer = post(&server, definitions, "application/json", body.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let many: Vec<u32> = (0..20_000).collect();
+    let object = serde_json::json!({
+        "apiVersion": "bombs.example.com/v1", "kind": "Kwide", "metadata": {"name": "x"}, "spec": {"l": many},
+    });
+    let path = "/apis/bombs.example.com/v1/namespaces/default/wides";
+    let began = std::time::Instant::now();
+    let answer = post(&server, path, "application/json", object.to_string().as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 422"), "{}", &answer[..answer.len().min(600)]);
+    assert!(answer.contains("call cost exceeds limit"), "{}", &answer[..answer.len().min(900)]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "took {:?}", began.elapsed());
+    serves(&server).await;
+}

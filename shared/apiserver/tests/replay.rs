@@ -16,9 +16,6 @@ use std::sync::Arc;
 use fluxide_apiserver::Server;
 use futures::StreamExt;
 
-/// Cases that pass; raise it with every case that is made to pass.
-const FLOOR: usize = 469;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded_answers_are_given_again() {
     let server = Server::builder().tls(false).simulate_workloads(false).start().await.unwrap();
@@ -57,9 +54,5 @@ async fn recorded_answers_are_given_again() {
     println!("{total} cases, {passed} passed, {} failed", failures.len());
     server.shutdown().await;
     assert!(total > 0, "no case in {}", directory.display());
-    if only.is_empty() && std::env::var_os("REPLAY_CASES").is_none() {
-        assert!(passed >= FLOOR, "{passed} of {total} cases pass, fewer than the {FLOOR} of before");
-    } else {
-        assert!(failures.is_empty(), "{} of {total} cases fail", failures.len());
-    }
+    assert!(failures.is_empty(), "{} of {total} cases fail", failures.len());
 }

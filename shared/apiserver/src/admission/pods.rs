@@ -59,3 +59,65 @@ pub(super) fn priority(core: &Core, v: &mut Value) -> ApiResult<()> {
     spec.entry("preemptionPolicy").or_insert_with(|| policy.into());
     Ok(())
 }
+
+/// The priority that a pod was created with stays.
+pub(super) fn keep_priority(new: &mut Value, live: &Value) {
+    let spec = object::child(new, "spec");
+    for name in ["priority", "preemptionPolicy"] {
+        if !spec.contains_key(name)
+            && let Some(value) = live["spec"].get(name)
+        {
+            spec.insert(name.to_owned(), value.clone());
+        }
+    }
+}
+
+/// What the RuntimeClass of a pod adds to it; the class must exist.
+pub(super) fn runtime_class(core: &Core, v: &mut Value) -> ApiResult<()> {
+    let pod = object::name(v).to_owned();
+    let refused = |why: &str| {
+        let why = format!("pod rejected: {why}");
+        Err(ApiError::forbidden("", "pods", &pod, &why))
+    };
+    let Some(name) = v["spec"]["runtimeClassName"].as_str().map(str::to_owned) else {
+        let overhead = v["spec"].get("overhead").and_then(Value::as_object);
+        if overhead.is_some_and(|overhead| !overhead.is_empty()) {
+            return refused("Pod Overhead set without corresponding RuntimeClass defined Overhead");
+        }
+        return Ok(());
+    };
+    if name.is_empty() {
+        return Err(ApiError::unclassified("resource name may not be empty"));
+    }
+    let Some(class) = core.store.get("runtimeclasses.node.k8s.io", &ObjectKey::new("", &name)) else {
+        return refused(&format!("RuntimeClass {} not found", crate::api_error::go_quote(&name)));
+    };
+    let spec = object::child(v, "spec");
+    if let Some(overhead) = object::at(&class.value, &["overhead", "podFixed"]) {
+        if spec.get("overhead").is_some_and(|own| own != overhead) {
+            return refused("Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+        }
+        spec.insert("overhead".into(), overhead.clone());
+    }
+    let Some(scheduling) = class.value.get("scheduling") else { return Ok(()) };
+    for (key, value) in scheduling["nodeSelector"].as_object().into_iter().flatten() {
+        let selector = object::members(spec.entry("nodeSelector").or_insert_with(|| json!({})));
+        if selector.get(key).is_some_and(|own| own != value) {
+            return refused(&format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; pod.spec.nodeSelector[{key}] = {}",
+                value.as_str().unwrap_or_default(),
+                selector[key].as_str().unwrap_or_default()
+            ));
+        }
+        selector.insert(key.clone(), value.clone());
+    }
+    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
+    if let Some(own) = tolerations.as_array_mut() {
+        for toleration in scheduling["tolerations"].as_array().into_iter().flatten() {
+            if !own.contains(toleration) {
+                own.push(toleration.clone());
+            }
+        }
+    }
+    Ok(())
+}

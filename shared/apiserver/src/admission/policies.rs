@@ -1,9 +1,15 @@
 //! ValidatingAdmissionPolicies: what their expressions say of a write, and what their bindings do about it.
 
+use std::sync::Arc;
+
+use cel::common::value::Val;
 use fluxide_cel::{Outcome, Type, Value as CelValue};
 use serde_json::{Map, Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
+use crate::auth::User;
+use crate::auth::rbac::{self, Attributes};
+use crate::cel::authorizer::{self, Authority, Check, Decide};
 use crate::handlers::Context;
 use crate::object::{self, text};
 use crate::selectors::LabelSelector;
@@ -183,6 +189,7 @@ fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, binding: &Value) -
         Ok(None) => return Vec::new(),
         Err(why) => return broken(why),
     };
+    let authority = authority(ctx, attempt);
     let mut seen = Map::new();
     seen.insert("object".into(), attempt.new.cloned().unwrap_or_default());
     seen.insert("oldObject".into(), attempt.old.cloned().unwrap_or_default());
@@ -194,7 +201,7 @@ fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, binding: &Value) -
     names.push(("variables", Type::Dyn.value(&json!({}))));
     let list = |name: &str| policy["spec"][name].as_array().map(Vec::as_slice).unwrap_or_default();
     for condition in list("matchConditions") {
-        match evaluate(text(condition, &["expression"]), &names) {
+        match evaluate(text(condition, &["expression"]), &names, &authority) {
             Ok(Outcome::Bool(true)) => {}
             Ok(_) => return Vec::new(),
             Err(why) => return broken(why),
@@ -203,7 +210,7 @@ fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, binding: &Value) -
     let mut variables: Vec<(String, CelValue)> = Vec::new();
     for variable in list("variables") {
         // A variable that fails is missing, which fails only the expressions that read it.
-        let value = match evaluate(text(variable, &["expression"]), &names) {
+        let value = match evaluate(text(variable, &["expression"]), &names, &authority) {
             Ok(Outcome::Bool(value)) => CelValue::Bool(value),
             Ok(Outcome::Text(value)) => CelValue::String(value.into()),
             Ok(Outcome::Other(value)) => value,
@@ -216,10 +223,10 @@ fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, binding: &Value) -
     let mut failures = Vec::new();
     for validation in list("validations") {
         let expression = text(validation, &["expression"]);
-        match evaluate(expression, &names) {
+        match evaluate(expression, &names, &authority) {
             Ok(Outcome::Bool(true)) => {}
             Ok(_) => {
-                let said = evaluate(text(validation, &["messageExpression"]), &names);
+                let said = evaluate(text(validation, &["messageExpression"]), &names, &authority);
                 let said = match said {
                     Ok(Outcome::Text(said)) if !said.trim().is_empty() && !said.contains('\n') => said,
                     _ => match text(validation, &["message"]) {
@@ -293,9 +300,49 @@ fn request(ctx: &Context, attempt: &Attempt) -> Value {
     })
 }
 
-fn evaluate(expression: &str, names: &[(&str, CelValue)]) -> Result<Outcome, String> {
+fn evaluate(
+    expression: &str,
+    names: &[(&str, CelValue)],
+    authority: &[(&'static str, Authority); 2],
+) -> Result<Outcome, String> {
     let dialect = crate::cel::dialect().ok_or("the CEL environment cannot be built")?;
-    let types: Vec<(&str, Type)> = names.iter().map(|(name, _)| (*name, Type::Dyn)).collect();
+    let mut types: Vec<(&str, Type)> = names.iter().map(|(name, _)| (*name, Type::Dyn)).collect();
+    let kinds = [authorizer::AUTHORIZER, authorizer::RESOURCE];
+    types.extend(authority.iter().zip(kinds).map(|((name, _), kind)| (*name, Type::Simple(kind))));
     let program = dialect.compile(expression, &types).map_err(|why| format!("compilation failed: {why}"))?;
-    program.evaluate(names)
+    let others = authority.iter().map(|(name, value)| (*name, Box::new(value.clone()) as Box<dyn Val>));
+    program.evaluate_with(names, others.collect())
+}
+
+/// `authorizer`, which answers for the user of the request, and its check of the resource of the request.
+fn authority(ctx: &Context, attempt: &Attempt) -> [(&'static str, Authority); 2] {
+    let (core, user) = (ctx.core.clone(), ctx.user.clone());
+    let decide: Decide = Arc::new(move |check: &Check| {
+        let account = check.account.as_ref().map(|(namespace, name)| User::service_account(namespace, name));
+        let attributes = Attributes {
+            user: account.as_ref().unwrap_or(&user),
+            verb: &check.verb,
+            namespace: &check.namespace,
+            group: &check.group,
+            resource: &check.resource,
+            subresource: &check.subresource,
+            name: &check.name,
+            path: &check.path,
+            is_resource: check.path.is_empty(),
+        };
+        let decision = rbac::authorize(&core, &attributes);
+        (decision.allowed, decision.reason)
+    });
+    let check = Check {
+        group: ctx.resource.group.clone(),
+        resource: ctx.resource.plural.clone(),
+        subresource: ctx.target.subresource.clone(),
+        namespace: ctx.target.namespace.clone(),
+        name: attempt.name.clone(),
+        ..Check::default()
+    };
+    [
+        ("authorizer", Authority::new(decide.clone())),
+        ("authorizer.requestResource", Authority::of_resource(decide, check)),
+    ]
 }

@@ -42,6 +42,16 @@ impl User {
         User { name: "admin".into(), groups: vec![MASTERS.into(), AUTHENTICATED.into()], ..User::default() }
     }
 
+    /// The user that a ServiceAccount is.
+    pub fn service_account(namespace: &str, name: &str) -> Self {
+        let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+        User {
+            name: format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"),
+            groups: groups.into_iter().chain([AUTHENTICATED.to_owned()]).collect(),
+            ..User::default()
+        }
+    }
+
     fn anonymous() -> Self {
         User { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..User::default() }
     }

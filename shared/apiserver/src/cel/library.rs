@@ -72,7 +72,31 @@ pub(super) const OVERLOADS: Overloads = &[
     (".prefixLength", &["net.CIDR->int"]),
     (".masked", &["net.CIDR->net.CIDR"]),
     (".ip", &["net.CIDR->net.IP"]),
+    (".path", &["kubernetes.authorization.Authorizer,string->kubernetes.authorization.PathCheck"]),
+    (".group", &["kubernetes.authorization.Authorizer,string->kubernetes.authorization.GroupCheck"]),
+    (
+        ".serviceAccount",
+        &["kubernetes.authorization.Authorizer,string,string->kubernetes.authorization.Authorizer"],
+    ),
+    (".resource", &["kubernetes.authorization.GroupCheck,string->kubernetes.authorization.ResourceCheck"]),
+    (".subresource", RESOURCE_PART),
+    (".namespace", RESOURCE_PART),
+    (".name", RESOURCE_PART),
+    (
+        ".check",
+        &[
+            "kubernetes.authorization.PathCheck,string->kubernetes.authorization.Decision",
+            "kubernetes.authorization.ResourceCheck,string->kubernetes.authorization.Decision",
+        ],
+    ),
+    (".allowed", &["kubernetes.authorization.Decision->bool"]),
+    (".reason", &["kubernetes.authorization.Decision->string"]),
+    (".errored", &["kubernetes.authorization.Decision->bool"]),
+    (".error", &["kubernetes.authorization.Decision->string"]),
 ];
+
+const RESOURCE_PART: &[&str] =
+    &["kubernetes.authorization.ResourceCheck,string->kubernetes.authorization.ResourceCheck"];
 
 /// Adds the functions.
 pub(super) fn extend(env: &mut Env) -> Result<(), DeclarationError> {
@@ -105,6 +129,7 @@ pub(super) fn extend(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_member_overload("add", "quantity_add_int", kind(), vec![INT_TYPE], add)?;
     env.add_member_overload("sub", "quantity_sub", kind(), vec![kind()], subtract)?;
     env.add_member_overload("sub", "quantity_sub_int", kind(), vec![INT_TYPE], subtract)?;
+    super::authorizer::extend(env)?;
     network::extend(env)
 }
 

@@ -1,5 +1,6 @@
 //! The dialect of CEL that rules of custom resources and admission policies are written in.
 
+pub(crate) mod authorizer;
 mod library;
 mod network;
 mod special;

@@ -4,6 +4,7 @@ pub(crate) mod definitions;
 pub(crate) mod expiry;
 pub(crate) mod garbage;
 pub(crate) mod namespaces;
+pub(crate) mod policies;
 pub(crate) mod workloads;
 
 use std::sync::Arc;
@@ -14,9 +15,12 @@ use crate::registry::Resource;
 use crate::store::Stored;
 
 /// What follows at once from a stored change.
-pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, _stored: &Stored) {
+pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, stored: &Stored) {
     if *resource.table == *establish::TABLE {
         establish::reconcile(core);
+    }
+    if *resource.table == *policies::TABLE {
+        policies::observe(core, resource, stored);
     }
     if *resource.table == *crate::auth::aggregation::TABLE {
         crate::auth::aggregation::reconcile(core);

@@ -1,5 +1,7 @@
 //! Accepts the names of new CustomResourceDefinitions and establishes them, and rebuilds the catalog.
 
+use std::sync::PoisonError;
+
 use serde_json::{Value, json};
 
 use crate::core::Core;
@@ -18,6 +20,7 @@ pub(crate) fn reconcile(core: &Core) {
         let now = core.clock.now_text();
         accept_names(&mut crd, &listing.objects, &now);
         if crd != stored.value {
+            let crd = recorded(core, &stored.value, crd, &now);
             let key = ObjectKey::new("", object::name(&crd));
             let _ = core.store.update(TABLE, &key, stored.revision, crd);
         }
@@ -25,8 +28,16 @@ pub(crate) fn reconcile(core: &Core) {
     refresh_catalog(core);
 }
 
+/// Notes that the server wrote the status of a definition.
+fn recorded(core: &Core, old: &Value, new: Value, now: &str) -> Value {
+    let catalog = core.catalog();
+    let Some(resource) = catalog.by_table(TABLE) else { return new };
+    crate::typing::record_update(resource, "status", Some(old), &new, "kube-apiserver", now)
+}
+
 /// Builds the catalog anew from the established definitions.
 pub(crate) fn refresh_catalog(core: &Core) {
+    let _rebuilding = core.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
     let listing = core.store.list(TABLE, None);
     let custom = listing
         .objects

@@ -153,6 +153,14 @@ fn hold(
             );
             errors.push(FieldError::invalid(field, s.node_type.name(), why));
         }
+        Err(why) if why.contains("actual cost limit exceeded") => {
+            let shown = said().unwrap_or_else(|| rule.rule.clone());
+            errors.push(FieldError::invalid(
+                field,
+                s.node_type.name(),
+                format!("'{why}': no further validation rules will be run due to call cost exceeds limit for rule: {shown}"),
+            ));
+        }
         Err(why) => {
             let shown = said().unwrap_or_else(|| rule.rule.clone());
             errors.push(FieldError::invalid(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The type a schema node asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -216,17 +216,23 @@ impl Structural {
 
     /// Fills absent fields with their defaults, and replaces or drops nulls where the schema forbids them.
     pub fn default_object(&self, v: &mut Value) {
+        self.drop_forbidden_nulls(v);
+        self.default_only(v);
+    }
+
+    /// Fills absent fields, and nulls where the schema forbids them, with their defaults. Other nulls stay.
+    pub fn default_only(&self, v: &mut Value) {
         match v {
             Value::Object(m) => {
-                self.drop_nulls(m);
                 for (k, s) in &self.properties {
-                    if let (Some(d), false) = (&s.default, m.contains_key(k)) {
-                        m.insert(k.clone(), d.clone());
+                    let Some(default) = &s.default else { continue };
+                    if m.get(k).is_none_or(|v| v.is_null() && !s.nullable) {
+                        m.insert(k.clone(), default.clone());
                     }
                 }
                 for (k, child) in m.iter_mut() {
                     if let Some(s) = self.properties.get(k).or(self.additional.as_deref()) {
-                        s.default_object(child);
+                        s.default_only(child);
                     }
                 }
             }
@@ -239,7 +245,7 @@ impl Structural {
                         {
                             *item = d.clone();
                         }
-                        s.default_object(item);
+                        s.default_only(item);
                     }
                 }
             }
@@ -256,16 +262,24 @@ impl Structural {
             || self.all_of.iter().any(Structural::has_rules)
     }
 
-    fn drop_nulls(&self, m: &mut Map<String, Value>) {
-        m.retain(|k, v| {
-            if !v.is_null() {
-                return true;
+    fn drop_forbidden_nulls(&self, v: &mut Value) {
+        match v {
+            Value::Object(members) => {
+                let schema = |name: &str| self.properties.get(name).or(self.additional.as_deref());
+                members.retain(|name, v| !v.is_null() || schema(name).is_none_or(|s| s.nullable));
+                for (name, child) in members.iter_mut() {
+                    if let Some(s) = schema(name) {
+                        s.drop_forbidden_nulls(child);
+                    }
+                }
             }
-            match self.properties.get(k).or(self.additional.as_deref()) {
-                Some(s) => s.nullable,
-                None => true,
+            Value::Array(items) => {
+                if let Some(s) = &self.items {
+                    items.iter_mut().for_each(|item| s.drop_forbidden_nulls(item));
+                }
             }
-        });
+            _ => {}
+        }
     }
 }
 

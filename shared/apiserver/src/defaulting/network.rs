@@ -39,6 +39,15 @@ fn protocol(port: &mut Value) {
 }
 
 fn service(v: &mut Value) {
+    if v["spec"]["type"] == "LoadBalancer"
+        && let Some(balancer) = v.get_mut("status").and_then(|status| status.get_mut("loadBalancer"))
+    {
+        for point in each(balancer, "ingress") {
+            if !is_empty(point, "ip") {
+                set(point, "ipMode", "VIP");
+            }
+        }
+    }
     let Some(spec) = v.get_mut("spec").filter(|s| s.is_object()) else { return };
     if is_empty(spec, "sessionAffinity") {
         object::members(spec).insert("sessionAffinity".into(), "None".into());

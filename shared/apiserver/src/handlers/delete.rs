@@ -29,6 +29,7 @@ struct Options {
 /// Deletes one object.
 pub(crate) fn delete(ctx: &mut Context) -> ApiResult<Answer> {
     let options = options(ctx)?;
+    warn_of_orphans(ctx, &options);
     let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
     let stored = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&key.name))?;
     let (gone, v) = delete_object(ctx, &key, stored, &options)?;
@@ -57,6 +58,7 @@ pub(crate) fn delete_with(ctx: &mut Context, options: &Value) -> ApiResult<()> {
 /// Deletes everything that the selectors match.
 pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
     let options = options(ctx)?;
+    warn_of_orphans(ctx, &options);
     let selection = Selection::parse(ctx)?;
     let namespace = (!ctx.target.namespace.is_empty()).then_some(ctx.target.namespace.as_str());
     let listing = ctx.core.store.list(&ctx.resource.table, namespace);
@@ -66,9 +68,10 @@ pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
             continue;
         }
         let key = ObjectKey::new(object::namespace(&stored.value), object::name(&stored.value));
+        let before = stored.value.clone();
         match delete_object(ctx, &key, stored, &options) {
-            Ok((_, v)) => {
-                let mut v = presented(ctx.resource, &v);
+            Ok(_) => {
+                let mut v = presented(ctx.resource, &before);
                 if ctx.resource.custom.is_none() {
                     object::members(&mut v).remove("kind");
                     object::members(&mut v).remove("apiVersion");
@@ -85,6 +88,16 @@ pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
         "metadata": {"resourceVersion": listing.revision.to_string()}, "items": items,
     });
     Ok(Answer::document(200, &v, ctx.accepted))
+}
+
+fn warn_of_orphans(ctx: &mut Context, options: &Options) {
+    if ctx.resource.is("batch", "jobs") && options.policy.is_none() && options.orphan.is_none() {
+        ctx.warn(vec![
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them \
+             or set propagationPolicy=Orphan to suppress this warning"
+                .to_owned(),
+        ]);
+    }
 }
 
 /// Kinds whose DELETE answers the object instead of a Status.
@@ -106,18 +119,22 @@ fn answers_object(r: &Resource) -> bool {
 }
 
 fn options(ctx: &Context) -> ApiResult<Options> {
-    let mut o = Options { dry_run: ctx.dry_run()?, ..Options::default() };
     let query = &ctx.request.query;
-    let runs: Vec<&str> = query.all("dryRun").collect();
+    // A body is everything that counts.
+    if ctx.request.body.iter().any(|b| !b.is_ascii_whitespace()) {
+        return read_options(Options::default(), &decode::options(ctx)?);
+    }
+    let runs: Vec<&str> = query.all("dryRun").filter(|run| !run.is_empty()).collect();
+    let o = Options {
+        grace_seconds: query.integer("gracePeriodSeconds").map_err(ApiError::bad_request)?,
+        policy: query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned),
+        orphan: query.optional_flag("orphanDependents"),
+        dry_run: !runs.is_empty(),
+        ..Options::default()
+    };
     if runs.iter().any(|run| *run != "All") {
         let e = FieldError::not_supported("dryRun", json!(runs), &["All"]);
         return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
-    }
-    o.grace_seconds = query.number("gracePeriodSeconds");
-    o.policy = query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned);
-    o.orphan = query.optional_flag("orphanDependents");
-    if ctx.request.body.iter().any(|b| !b.is_ascii_whitespace()) {
-        return read_options(o, &decode::options(ctx)?);
     }
     check_options(o)
 }
@@ -176,7 +193,7 @@ fn delete_object(
         crate::admission::delete(ctx, &stored.value)?;
         crate::admission::validate(ctx, None, Some(&stored.value))?;
         let mut v = stored.value.clone();
-        set_finalizers(&mut v, options);
+        set_finalizers(&resource, &mut v, options);
         let is_definition = *resource.table == *crate::crd::establish::TABLE;
         if is_definition && !object::is_deleting(&v) {
             begin_definition(&mut v, &ctx.core.clock.now_text());
@@ -185,7 +202,7 @@ fn delete_object(
         let waits = !object::finalizers(&v).is_empty() || grace > 0 || has_own_finalizers(&resource, &v);
         let is_pod = resource.is("", "pods");
         if options.dry_run {
-            if is_pod {
+            if is_pod || has_own_finalizers(&resource, &v) {
                 mark(ctx.core, &resource, &mut v, grace);
             }
             return Ok((!waits, v));
@@ -209,7 +226,7 @@ fn delete_object(
             match ctx.core.store.delete(&resource.table, key, stored.revision, v.clone()) {
                 Ok(s) => {
                     after_write(ctx, &s);
-                    return Ok((true, v));
+                    return Ok((true, s.value.clone()));
                 }
                 Err(_) => stored = again(ctx, key)?,
             }
@@ -234,6 +251,20 @@ fn again(ctx: &Context, key: &ObjectKey) -> ApiResult<Arc<Stored>> {
 }
 
 fn check_preconditions(resource: &Resource, v: &Value, options: &Options) -> ApiResult<()> {
+    if *resource.table == *crate::crd::establish::TABLE {
+        let (uid, version) = (object::uid(v), object::resource_version(v));
+        let why = match (&options.uid, &options.resource_version) {
+            (Some(wanted), _) if wanted != uid => {
+                format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}")
+            }
+            (_, Some(wanted)) if wanted != version => format!(
+                "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: \
+                 {version}"
+            ),
+            _ => return Ok(()),
+        };
+        return Err(ApiError::conflict(&resource.group, &resource.plural, object::name(v), &why));
+    }
     let conflict =
         |why: String| Err(ApiError::conflict(&resource.group, &resource.kind, object::name(v), &why));
     if let Some(uid) = &options.uid
@@ -275,11 +306,20 @@ fn has_own_finalizers(resource: &Resource, v: &Value) -> bool {
     resource.is("", "namespaces") && v["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
 }
 
-fn set_finalizers(v: &mut Value, options: &Options) {
+/// Kinds whose dependents stay unless a client says otherwise, as they did before there was garbage collection.
+fn orphans_by_default(resource: &Resource) -> bool {
+    resource.is("", "replicationcontrollers") || resource.is("batch", "jobs")
+}
+
+fn set_finalizers(resource: &Resource, v: &mut Value, options: &Options) {
+    let kept = object::finalizers(v);
     let policy = match (&options.policy, options.orphan) {
         (Some(p), _) => p.as_str(),
         (None, Some(true)) => "Orphan",
-        _ => "Background",
+        (None, Some(false)) => "Background",
+        (None, None) if kept.contains(&"foregroundDeletion") => "Background",
+        (None, None) if orphans_by_default(resource) => "Orphan",
+        (None, None) => "Background",
     };
     let mut finalizers: Vec<String> = object::finalizers(v).into_iter().map(str::to_owned).collect();
     let explicit = options.policy.is_some() || options.orphan.is_some();

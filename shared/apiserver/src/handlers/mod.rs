@@ -102,8 +102,8 @@ pub(crate) async fn serve(core: &Arc<Core>, request: Request) -> Answer {
         }
         None => {}
     }
-    let result = route(core, &request, &target);
-    match result {
+    let mut warnings = Vec::new();
+    let mut answer = match route(core, &request, &target, &mut warnings) {
         Ok(a) => a,
         Err(e) if e.plain => Answer::error(&e),
         Err(e) => {
@@ -113,7 +113,9 @@ pub(crate) async fn serve(core: &Arc<Core>, request: Request) -> Answer {
                 Accepted { form: output::Form::Object, ..accepted.unwrap_or(Accepted::JSON) },
             )
         }
-    }
+    };
+    answer.warnings.append(&mut warnings);
+    answer
 }
 
 fn record(core: &Core, request: &Request, target: &Target) {
@@ -143,7 +145,12 @@ fn reason_of(code: u16) -> &'static str {
     }
 }
 
-fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answer> {
+fn route(
+    core: &Arc<Core>,
+    request: &Request,
+    target: &Target,
+    warnings: &mut Vec<String>,
+) -> ApiResult<Answer> {
     let user = auth::identify(core, request, target)?;
     auth::authorize(core, &user, target)?;
     if !target.is_resource {
@@ -170,59 +177,59 @@ fn route(core: &Arc<Core>, request: &Request, target: &Target) -> ApiResult<Answ
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
         ctx.warnings.push(d);
     }
-    if resource.is("", "endpoints") {
+    if resource.is("", "endpoints") && target.subresource.is_empty() {
         ctx.warnings
             .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
     }
-    let mut answer = if target.subresource.is_empty() {
+    let answer = dispatch(&mut ctx);
+    warnings.append(&mut ctx.warnings);
+    answer
+}
+
+/// Hands the request to the module of its verb.
+fn dispatch(ctx: &mut Context) -> ApiResult<Answer> {
+    let (resource, target) = (ctx.resource, ctx.target);
+    if target.subresource.is_empty() {
         if !resource.has_verb(target.verb) {
             return Err(ApiError::method_not_allowed());
         }
         if target.verb == "create"
-            && let Some(answer) = auth::reviews::create(&mut ctx)
+            && let Some(answer) = auth::reviews::create(ctx)
         {
-            return answer.map(|mut a| {
-                a.warnings.append(&mut ctx.warnings);
-                a
-            });
+            return answer;
         }
-        match target.verb {
-            "get" => read::get(&ctx),
-            "list" => read::list(&ctx),
-            "watch" => watch::watch(&ctx),
-            "create" => write::create(&mut ctx),
-            "update" => write::update(&mut ctx),
-            "patch" => patch::patch(&mut ctx),
-            "delete" => delete::delete(&mut ctx),
-            "deletecollection" => delete::delete_collection(&mut ctx),
+        return match target.verb {
+            "get" => read::get(ctx),
+            "list" => read::list(ctx),
+            "watch" => watch::watch(ctx),
+            "create" => write::create(ctx),
+            "update" => write::update(ctx),
+            "patch" => patch::patch(ctx),
+            "delete" => delete::delete(ctx),
+            "deletecollection" => delete::delete_collection(ctx),
             _ => Err(ApiError::method_not_allowed()),
-        }
-    } else {
-        let sub = resource.subresource(&target.subresource).ok_or_else(|| match &resource.custom {
-            Some(_) => ctx.not_found(&target.name),
-            None => ApiError::unknown_resource(),
-        })?;
-        if !sub.verbs.contains(&target.verb) {
-            return Err(ApiError::method_not_allowed());
-        }
-        match (target.subresource.as_str(), target.verb) {
-            ("token", "create") => auth::token_requests::create(&mut ctx),
-            ("eviction", "create") => pods::evict(&mut ctx),
-            ("binding", "create") => pods::bind(&mut ctx),
-            ("log", "get") => pods::log(&ctx),
-            ("status", "get") => read::get(&ctx),
-            ("status" | "finalize", "update") => write::update(&mut ctx),
-            ("status", "patch") => patch::patch(&mut ctx),
-            ("scale", "get") => scale::get(&ctx),
-            ("scale", "update") => scale::put(&mut ctx),
-            ("scale", "patch") => scale::patch(&mut ctx),
-            _ => Err(pods::unconnected(&ctx)),
-        }
-    };
-    if let Ok(a) = &mut answer {
-        a.warnings.append(&mut ctx.warnings);
+        };
     }
-    answer
+    let sub = resource.subresource(&target.subresource).ok_or_else(|| match &resource.custom {
+        Some(_) => ctx.not_found(&target.name),
+        None => ApiError::unknown_resource(),
+    })?;
+    if !sub.verbs.contains(&target.verb) {
+        return Err(ApiError::method_not_allowed());
+    }
+    match (target.subresource.as_str(), target.verb) {
+        ("token", "create") => auth::token_requests::create(ctx),
+        ("eviction", "create") => pods::evict(ctx),
+        ("binding", "create") => pods::bind(ctx),
+        ("log", "get") => pods::log(ctx),
+        ("status", "get") => read::get(ctx),
+        ("status" | "finalize", "update") => write::update(ctx),
+        ("status", "patch") => patch::patch(ctx),
+        ("scale", "get") => scale::get(ctx),
+        ("scale", "update") => scale::put(ctx),
+        ("scale", "patch") => scale::patch(ctx),
+        _ => Err(pods::unconnected(ctx)),
+    }
 }
 
 /// Collections are created into and listed, objects are named; neither the other way round.

@@ -90,6 +90,7 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
             let keys = core.signing_key.key_set().map_err(|e| ApiError::internal(e.to_string()))?;
             Ok(Answer::bytes(200, "application/jwk-set+json", keys.to_string().into()))
         }
+        ["metrics"] => Ok(Answer::bytes(200, METRICS, metrics(core).into())),
         ["version"] => Ok(Answer::json(
             200,
             &json!({
@@ -101,6 +102,41 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
         )),
         _ => Err(ApiError::unknown_path()),
     }
+}
+
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Counts of requests and of stored objects in the text format of Prometheus, under the server's usual names.
+fn metrics(core: &Core) -> String {
+    use std::fmt::Write;
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let mut requests: std::collections::BTreeMap<(String, String), u64> = Default::default();
+    for (key, count) in core.log.counts() {
+        *requests.entry((key.verb.to_uppercase(), key.resource)).or_default() += count;
+    }
+    let mut out = String::from(
+        "# HELP apiserver_request_total Counter of apiserver requests broken out for each verb and API resource.\n# TYPE apiserver_request_total counter\n",
+    );
+    for ((verb, resource), count) in requests {
+        let (resource, part) = resource.split_once('/').unwrap_or((&resource, ""));
+        let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let _ = writeln!(
+            out,
+            "apiserver_request_total{{group=\"{}\",resource=\"{}\",subresource=\"{}\",verb=\"{}\"}} {count}",
+            escaped(group),
+            escaped(resource),
+            escaped(part),
+            escaped(&verb)
+        );
+    }
+    out.push_str("# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n# TYPE apiserver_storage_objects gauge\n");
+    let mut tables = core.store.tables();
+    tables.sort();
+    for table in tables {
+        let count = core.store.list(&table, None).objects.len();
+        let _ = writeln!(out, "apiserver_storage_objects{{resource=\"{}\"}} {count}", escaped(&table));
+    }
+    out
 }
 
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -124,7 +160,7 @@ fn root_paths(catalog: &crate::registry::Catalog) -> Vec<String> {
         paths.push(format!("/apis/{group}"));
         paths.extend(facts.versions.iter().map(|version| format!("/apis/{group}/{version}")));
     }
-    let more = ["/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    let more = ["/openapi/v2", "/openapi/v3", "/metrics", "/openid/v1/jwks", "/readyz", "/version"];
     paths.extend(more.iter().map(|p| (*p).to_owned()));
     paths.sort();
     paths

@@ -151,6 +151,11 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
             None => read.insert(Edit::read(kind, &body)?),
         };
         let mut new = edit.apply(live, |live, patch| typing::strategic_merge(&resource, live, patch))?;
+        if kind == PatchKind::Strategic {
+            let members = object::members(&mut new);
+            members.entry("kind").or_insert_with(|| resource.kind.clone().into());
+            members.entry("apiVersion").or_insert_with(|| resource.api_version().into());
+        }
         let patched = new.clone();
         let unknown = decode_patched(&resource, &mut new).map_err(|why| edit.refused(&patched, &why))?;
         let problems = edit.problems(unknown, &patched, validation)?;
@@ -202,6 +207,9 @@ pub(crate) fn internal_package(group: &str) -> &str {
 
 /// A patch may not rename or move the object.
 fn check_identity(ctx: &Context, new: &mut Value) -> ApiResult<()> {
+    if !ctx.resource.namespaced {
+        object::metadata(new).remove("namespace");
+    }
     if ctx.resource.namespaced {
         match object::namespace(new) {
             "" => {

@@ -16,12 +16,12 @@ use crate::store::{Listing, ObjectKey, Stored, TooOld};
 
 /// Answers one object.
 pub(crate) fn get(ctx: &Context) -> ApiResult<Answer> {
-    refuse_list_form(ctx, false)?;
     if let Some(rv) = ctx.request.query.get("resourceVersion") {
         check_not_future(ctx, parse_revision(rv).map_err(ApiError::internal_text)?)?;
     }
     let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
     let stored = ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&key.name))?;
+    refuse_list_form(ctx, false)?;
     single(ctx, 200, &stored)
 }
 
@@ -91,8 +91,9 @@ impl Selection {
 /// Answers a list.
 pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
     let limit = limit(ctx)?;
-    let selection = Selection::parse(ctx)?;
+    LabelSelector::parse(ctx.request.query.text("labelSelector")).map_err(ApiError::bad_request)?;
     check_list_options(ctx)?;
+    let selection = Selection::parse(ctx)?;
     refuse_list_form(ctx, true)?;
     let (listing, after) = listing(ctx)?;
     let mut objects = listing.objects;

@@ -56,7 +56,7 @@ pub(crate) fn create_object(
             object::metadata(&mut new).insert("name".into(), generated_name(&generate).into());
         }
         let mut v = new.clone();
-        strategy::default_object(&resource, &mut v);
+        strategy::default_object(&resource, &mut v, recorded == Recorded::ByApply);
         if resource.custom.as_ref().is_some_and(|custom| custom.terminating) {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(ApiError::forbidden(&resource.group, &resource.plural, object::name(&v), why));
@@ -68,6 +68,9 @@ pub(crate) fn create_object(
         escalation::check(ctx, &v, None)?;
         ctx.core.stamp_new(&mut v, &resource);
         strategy::prepare_create(ctx.core, &resource, &mut v)?;
+        if resource.is("batch", "jobs") {
+            crate::kinds::workloads::share_labels(&new, &mut v);
+        }
         validate_create(ctx, &v)?;
         ctx.warn(strategy::warnings(&resource, &v, None));
         admission::validate(ctx, Some(&v), None)?;
@@ -120,8 +123,7 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
     }
     if object::resource_version(&new).is_empty() && strategy::update_needs_version(&resource) {
         let e = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-        let kind = if resource.custom.is_some() { &resource.kind } else { &resource.plural };
-        return Err(ApiError::invalid(&resource.group, kind, &name, vec![e]));
+        return Err(ApiError::invalid(&resource.group, &resource.plural, &name, vec![e]));
     }
     let v = update_object(ctx, &key, dry_run, |_, _| {
         Ok(Proposed { value: new.clone(), recorded: Recorded::ByUpdate, manager: manager.clone() })
@@ -152,7 +154,7 @@ pub(crate) fn update_object(
         check_preconditions(&resource, &proposed.value, &live)?;
         let new = finish_update(ctx, &resource, &subresource, proposed, &live)?;
         let new = versions::to_stored(&resource, new);
-        if new == stored.value {
+        if new == stored.value && !(stored.untouched && strategy::first_update_writes(&resource, &new)) {
             return Ok(presented(&resource, &stored.value));
         }
         let gone =
@@ -196,7 +198,7 @@ fn finish_update(
     live: &Value,
 ) -> ApiResult<Value> {
     let Proposed { value: mut new, recorded, manager } = proposed;
-    strategy::default_object(resource, &mut new);
+    strategy::default_object(resource, &mut new, recorded == Recorded::ByApply);
     strategy::keep_system_metadata(&mut new, live);
     if recorded == Recorded::ByUpdate {
         new = typing::record_update(
@@ -271,7 +273,9 @@ fn refuse(ctx: &Context, v: &Value, errors: Vec<FieldError>) -> ApiResult<()> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(ApiError::invalid(&ctx.resource.group, &ctx.resource.kind, object::name(v), errors))
+    // Events of either group are one kind inside of the server.
+    let group = if ctx.resource.plural == "events" { "" } else { &ctx.resource.group };
+    Err(ApiError::invalid(group, &ctx.resource.kind, object::name(v), errors))
 }
 
 /// What follows from a stored change.

@@ -2,7 +2,7 @@
 
 mod pods;
 mod services;
-mod workloads;
+pub(crate) mod workloads;
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,16 @@ use crate::api_error::ApiResult;
 use crate::core::Core;
 use crate::object;
 use crate::registry::Resource;
+
+/// Brings a defaulted object into the form that it has after a turn through the server's internal types.
+pub(crate) fn convert(resource: &Resource, v: &mut Value) {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "secrets") => string_data(v),
+        ("", "nodes") => first_address_range(v),
+        ("apps", "daemonsets") => workloads::note_template_generation(v),
+        _ => {}
+    }
+}
 
 /// Sets what the server chooses for a new object of a built-in kind.
 pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
@@ -28,11 +38,11 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) ->
             }
             object::members(v).insert("status".into(), json!({"phase": "Active"}));
         }
-        ("", "secrets") => string_data(v),
         ("", "pods") => pods::prepare_create(v),
         ("", "services") => services::prepare_create(core, v)?,
         ("", "persistentvolumeclaims") => {
             object::members(v).insert("status".into(), json!({"phase": "Pending"}));
+            claim_sources(v, None);
         }
         ("", "persistentvolumes") => {
             let now = core.clock.now_text();
@@ -40,6 +50,9 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) ->
                 .insert("status".into(), json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
         }
         ("apps", "daemonsets") => workloads::prepare_daemon_set(v),
+        ("apps", "statefulsets") => {
+            object::remove_at(v, &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
+        }
         ("batch", "jobs") => workloads::generate_selector(v),
         ("networking.k8s.io", "ingresses") => {
             object::members(v).insert("status".into(), json!({"loadBalancer": {}}));
@@ -70,7 +83,6 @@ pub(crate) fn prepare_update(
         return Ok(());
     }
     match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "secrets") => string_data(new),
         ("", "services") => services::prepare_update(core, new, live)?,
         ("", "namespaces") => {
             let finalizers = live["spec"]["finalizers"].clone();
@@ -83,8 +95,12 @@ pub(crate) fn prepare_update(
         }
         ("", "persistentvolumeclaims") => {
             object::members(new).insert("status".into(), live["status"].clone());
+            claim_sources(new, Some(live));
         }
         ("apps", "daemonsets") => workloads::count_templates(new, live),
+        ("apps", "statefulsets") => {
+            object::remove_at(new, &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
+        }
         ("apiextensions.k8s.io", "customresourcedefinitions") => crate::crd::definition::prepare_update(new),
         _ => {}
     }
@@ -101,6 +117,58 @@ pub(crate) fn complete_empty(resource: &Resource, v: &mut Value) {
     {
         object::child(v, "spec").insert("replicas".into(), 0.into());
     }
+}
+
+/// `podCIDR` decides what the first of `podCIDRs` is.
+fn first_address_range(v: &mut Value) {
+    let Some(first) = v["spec"]["podCIDR"].as_str().filter(|range| !range.is_empty()).map(str::to_owned)
+    else {
+        if let Some(first) = v["spec"]["podCIDRs"][0].as_str().map(str::to_owned) {
+            object::set_at(v, &["spec", "podCIDR"], first.into());
+        }
+        return;
+    };
+    if v["spec"]["podCIDRs"][0] != first.as_str() {
+        object::set_at(v, &["spec", "podCIDRs"], json!([first]));
+    }
+}
+
+/// `dataSource` and `dataSourceRef` of a claim say the same; either follows from the other.
+fn claim_sources(v: &mut Value, live: Option<&Value>) {
+    let used = live.is_some_and(|live| !live["spec"]["dataSource"].is_null());
+    let spec = object::child(v, "spec");
+    let known = |source: &Value| {
+        matches!(
+            (object::text(source, &["apiGroup"]), object::text(source, &["kind"])),
+            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+        )
+    };
+    // Anything else was ignored there before other sources came, and still is.
+    if !used
+        && spec.get("dataSourceRef").is_none_or(Value::is_null)
+        && spec.get("dataSource").is_some_and(|source| !known(source))
+    {
+        spec.remove("dataSource");
+    }
+    let present = |spec: &serde_json::Map<String, Value>, name: &str| {
+        spec.get(name).filter(|source| source.is_object()).cloned()
+    };
+    let (from, to) = match (present(spec, "dataSource"), present(spec, "dataSourceRef")) {
+        (Some(source), None) => (source, "dataSourceRef"),
+        (None, Some(reference)) if object::text(&reference, &["namespace"]).is_empty() => {
+            (reference, "dataSource")
+        }
+        _ => return,
+    };
+    let member = |name: &str| from.get(name).cloned();
+    spec.insert(
+        to.to_owned(),
+        json!({
+            "apiGroup": member("apiGroup"),
+            "kind": member("kind").unwrap_or_else(|| "".into()),
+            "name": member("name").unwrap_or_else(|| "".into()),
+        }),
+    );
 }
 
 /// Moves `stringData` into `data`.

@@ -42,8 +42,26 @@ impl Reservations {
 pub(super) fn prepare_create(core: &Core, v: &mut Value) -> ApiResult<()> {
     object::members(v).insert("status".into(), json!({"loadBalancer": {}}));
     drop_unused(v);
+    if kind(v) != "ExternalName"
+        && let Some(ip) = v["spec"].get("clusterIP").filter(|ip| *ip != "").cloned()
+        && v["spec"]["clusterIPs"].as_array().is_none_or(Vec::is_empty)
+    {
+        object::child(v, "spec").insert("clusterIPs".into(), json!([ip]));
+    }
     families(v);
-    allocate(core, v, "")
+    refuse_addresses(v, None)?;
+    allocate(core, v, "", true)
+}
+
+/// Nothing is allocated for a Service whose addresses or families are wrong.
+fn refuse_addresses(v: &Value, live: Option<&Value>) -> ApiResult<()> {
+    let mut errors = Vec::new();
+    crate::validation::builtin::services::cluster_ips(
+        &v["spec"],
+        live.map(|live| &live["spec"]),
+        &mut errors,
+    );
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid("", "Service", object::name(v), errors)) }
 }
 
 /// Carries allocated values over from the stored Service, and allocates what is new.
@@ -77,13 +95,14 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
         } else if !had_ip && had_ips && spec["clusterIPs"] != live["spec"]["clusterIPs"] {
             let first = spec["clusterIPs"][0].clone();
             spec.insert("clusterIP".into(), first);
+        } else if !had_ip {
+            // Only the first of the two was cleared, which clears nothing.
+            spec.insert("clusterIP".into(), live["spec"]["clusterIP"].clone());
         } else if spec.get("clusterIP") != live["spec"].get("clusterIP")
             && spec.get("clusterIPs") == live["spec"].get("clusterIPs")
+            && let Some(first) = spec.get("clusterIP").cloned()
         {
-            let first = spec["clusterIP"].clone();
             spec.insert("clusterIPs".into(), json!([first]));
-        } else if !had_ip {
-            spec.insert("clusterIP".into(), live["spec"]["clusterIP"].clone());
         }
         for key in ["ipFamilies", "ipFamilyPolicy"] {
             if !spec.contains_key(key)
@@ -102,7 +121,9 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
     drop_type_dependent(new, live);
     drop_unused(new);
     families(new);
-    allocate(core, new, object::uid(live))
+    refuse_addresses(new, Some(live))?;
+    // A Service that has an address keeps it, or validation says that it may not change.
+    allocate(core, new, object::uid(live), old_type == "ExternalName")
 }
 
 fn spec_bool(v: &Value, what: &str) -> bool {
@@ -158,8 +179,12 @@ fn drop_type_dependent(new: &mut Value, live: &Value) {
     let load_balancer = kind(new) == "LoadBalancer";
     let was_load_balancer = kind(live) == "LoadBalancer";
     let node_ports = needs_node_ports(new);
+    let (is_local, was_local) = (spec_bool(new, "healthCheck"), spec_bool(live, "healthCheck"));
     let spec = object::child(new, "spec");
     let same = |spec: &serde_json::Map<String, Value>, k: &str| spec.get(k) == spec_of_live.get(k);
+    if was_local && !is_local && same(spec, "healthCheckNodePort") {
+        spec.remove("healthCheckNodePort");
+    }
     if was_load_balancer && !load_balancer {
         for key in ["allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"] {
             if same(spec, key) {
@@ -208,7 +233,7 @@ fn is_headless(v: &Value) -> bool {
     text(v, &["spec", "clusterIP"]) == "None" || v["spec"]["clusterIPs"][0] == "None"
 }
 
-fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
+fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResult<()> {
     if kind(v) == "ExternalName" {
         return Ok(());
     }
@@ -224,6 +249,7 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str) -> ApiResult<()> {
     let given = spec.get("clusterIP").and_then(Value::as_str).filter(|c| !c.is_empty()).map(str::to_owned);
     let given = given.or_else(|| spec.get("clusterIPs")?.get(0)?.as_str().map(str::to_owned));
     let address = match given {
+        Some(ip) if !is_new => ip,
         Some(ip) => {
             refuse_address(&ip, &spec.get("clusterIPs").cloned().unwrap_or_else(|| json!([ip])), &others)
                 .map_err(|e| ApiError::invalid("", "Service", &name, vec![e]))?;

@@ -27,13 +27,22 @@ pub(super) fn generate_selector(v: &mut Value) {
     let selector = spec.entry("selector").or_insert_with(|| json!({}));
     let wanted = object::members(selector).entry("matchLabels").or_insert_with(|| json!({}));
     object::members(wanted).insert("batch.kubernetes.io/controller-uid".into(), uid.clone().into());
-    let template_labels = object::at(v, &["spec", "template", "metadata", "labels"]).cloned();
-    let meta = object::metadata(v);
-    if meta.get("labels").and_then(Value::as_object).is_none_or(|m| m.is_empty())
-        && let Some(l) = template_labels
+}
+
+/// A Job that came without labels has those of its template: not copies, so what is added there is added here.
+pub(crate) fn share_labels(sent: &Value, v: &mut Value) {
+    let own = object::at(sent, &["metadata", "labels"]).and_then(Value::as_object);
+    if own.is_none_or(serde_json::Map::is_empty)
+        && let Some(labels) = object::at(v, &["spec", "template", "metadata", "labels"]).cloned()
     {
-        meta.insert("labels".into(), l);
+        object::metadata(v).insert("labels".into(), labels);
     }
+}
+
+/// The generation of the template is a field inside of the server, and an annotation outside.
+pub(super) fn note_template_generation(v: &mut Value) {
+    let noted: i64 = text(v, &["metadata", "annotations", TEMPLATE_GENERATION]).parse().unwrap_or(0);
+    object::set_at(v, &["metadata", "annotations", TEMPLATE_GENERATION], noted.to_string().into());
 }
 
 /// A new DaemonSet is at its first template.

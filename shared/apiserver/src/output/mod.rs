@@ -43,7 +43,9 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
         return Ok(Accepted::JSON);
     }
     let mut known = false;
-    for clause in accept.split(',') {
+    let mut clauses: Vec<&str> = accept.split(',').collect();
+    clauses.sort_by(|one, other| quality(other).total_cmp(&quality(one)));
+    for clause in clauses {
         let mut parts = clause.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
         let yaml = match media {
@@ -89,6 +91,12 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
     ))
 }
 
+/// How much a client likes what a clause of its `Accept` header names.
+fn quality(clause: &str) -> f64 {
+    let value = clause.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(1.0)
+}
+
 /// Collections are also offered as streams.
 pub(crate) fn with_streams(mut e: ApiError) -> ApiError {
     if e.message.starts_with("406: ") {
@@ -123,7 +131,7 @@ fn hide_template_generation(v: &mut Value) {
 /// Bytes of a JSON value in the accepted syntax, with the newline that the server ends answers with.
 pub(crate) fn encode(v: &Value, accepted: Accepted) -> Vec<u8> {
     if accepted.yaml {
-        return serde_yaml::to_string(v).unwrap_or_default().into_bytes();
+        return fluxide_goyaml::sigs::json_to_yaml(v.to_string().as_bytes()).unwrap_or_default().into_bytes();
     }
     let mut out = serde_json::to_vec(v).unwrap_or_default();
     out.push(b'\n');

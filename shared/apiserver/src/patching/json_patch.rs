@@ -82,7 +82,13 @@ fn step(doc: &mut Value, s: &Step, copied: &mut usize) -> Result<(), String> {
             add(doc, &s.path, v)
         }
         "copy" => {
-            let v = find(doc, s.from.as_deref().ok_or("missing from")?).ok_or("missing value")?;
+            let from = s.from.as_deref().ok_or("missing from")?;
+            let v = match find(doc, from) {
+                Some(v) => v,
+                // A member that its object does not have counts as null.
+                None if find_parent(doc, from).is_some_and(Value::is_object) => &Value::Null,
+                None => return Err("missing value".to_owned()),
+            };
             *copied += v.to_string().len();
             if *copied > MOST_COPIED {
                 return Err(format!(
@@ -116,6 +122,10 @@ fn find<'a>(doc: &'a Value, path: &str) -> Option<&'a Value> {
         Value::Array(a) => a.get(index(t, a.len()).ok()?),
         _ => None,
     })
+}
+
+fn find_parent<'a>(doc: &'a Value, path: &str) -> Option<&'a Value> {
+    path.rsplit_once('/').and_then(|(parent, _)| find(doc, parent))
 }
 
 fn parent<'a>(doc: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), String> {

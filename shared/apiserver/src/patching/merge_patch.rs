@@ -1,6 +1,6 @@
 //! JSON merge patch.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::api_error::{ApiError, ApiResult};
 
@@ -18,19 +18,28 @@ pub(crate) fn apply(target: &Value, patch: &Value) -> ApiResult<Value> {
 }
 
 fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(p) = patch else {
+    let (Value::Object(t), Value::Object(p)) = (&mut *target, patch) else {
         *target = patch.clone();
+        drop_nulls(target);
         return;
     };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(t) = target else { return };
     for (k, v) in p {
         if v.is_null() {
             t.remove(k);
         } else {
             merge(t.entry(k.clone()).or_insert(Value::Null), v);
         }
+    }
+}
+
+/// What is new carries no null members, wherever they are.
+fn drop_nulls(v: &mut Value) {
+    match v {
+        Value::Object(members) => {
+            members.retain(|_, v| !v.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }

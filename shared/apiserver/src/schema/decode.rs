@@ -11,8 +11,8 @@ use fluxide_structured_merge::schema::{Form, Format, ListRef, MapRef, Presence, 
 use crate::go_value::{is_empty, json_kind};
 
 use super::quantity::{QuantityError, canonical_quantity};
-use super::time::{canonical_micro_time, canonical_time};
-use super::{base64, builtin};
+use super::time::{canonical_micro_time, canonical_time, parse_complaint};
+use super::{base64, builtin, go_types};
 
 /// Why an object does not decode, in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,12 +35,12 @@ pub(crate) enum DecodeError {
     #[error(transparent)]
     Quantity(#[from] QuantityError),
     /// A malformed time.
-    #[error("parsing time {text} as {layout}: cannot parse {text} as \"2006\"")]
+    #[error("parsing time {text:?}{why}")]
     Time {
-        /// The quoted text.
+        /// The text.
         text: String,
-        /// The quoted layout.
-        layout: &'static str,
+        /// What Go's parser says about it.
+        why: String,
     },
     /// Malformed base64.
     #[error("illegal base64 data at input byte {0}")]
@@ -82,6 +82,10 @@ pub(crate) fn decode(value: &mut Value, ty: TypeRef<'_>) -> Result<Vec<String>, 
 #[derive(Debug, Clone)]
 enum Step {
     Member(String),
+    /// A key of a map, which Go does not name in its errors.
+    Key(String),
+    /// A struct that another one embeds, which only Go's errors name.
+    Embedded(&'static str),
     Index(usize),
 }
 
@@ -127,6 +131,9 @@ impl<'a> Decoder<'a> {
         let outer = self.owner.replace((ty, self.path.len()));
         let mut unknown = Vec::new();
         for (name, value) in members.iter_mut() {
+            let depth = self.path.len();
+            let embedded = go_types::embedded(builtin().struct_name(ty), name);
+            self.path.extend(embedded.iter().map(|part| Step::Embedded(part)));
             self.path.push(Step::Member(name.clone()));
             match map.field(name) {
                 None => {
@@ -139,7 +146,7 @@ impl<'a> Decoder<'a> {
                 }
                 Some(_) => {}
             }
-            self.path.pop();
+            self.path.truncate(depth);
         }
         for name in unknown {
             members.remove(&name);
@@ -180,7 +187,7 @@ impl<'a> Decoder<'a> {
                 *value = zero(ty);
                 continue;
             }
-            self.path.push(Step::Member(name.clone()));
+            self.path.push(Step::Key(name.clone()));
             self.value(value, ty, None)?;
             self.path.pop();
         }
@@ -238,11 +245,12 @@ impl<'a> Decoder<'a> {
     fn time(&self, value: &mut Value, format: Format) -> Result<(), DecodeError> {
         let Value::String(text) = &*value else { return Err(go_value_error(value, "string")) };
         let (canonical, layout) = match format {
-            Format::MicroTime => (canonical_micro_time(text), "\"2006-01-02T15:04:05.000000Z07:00\""),
-            _ => (canonical_time(text), "\"2006-01-02T15:04:05Z07:00\""),
+            Format::MicroTime => (canonical_micro_time(text), "2006-01-02T15:04:05.000000Z07:00"),
+            _ => (canonical_time(text), "2006-01-02T15:04:05Z07:00"),
         };
         let Some(canonical) = canonical else {
-            return Err(DecodeError::Time { text: format!("{text:?}"), layout });
+            let why = parse_complaint(text, layout);
+            return Err(DecodeError::Time { text: text.clone(), why });
         };
         *value = Value::from(canonical);
         Ok(())
@@ -281,11 +289,14 @@ impl<'a> Decoder<'a> {
     /// The field as Go's decoder names it: the innermost struct, then the path of names to its field.
     fn place(&self) -> String {
         let Some((owner, length)) = self.owner else { return "value".to_owned() };
-        let names: Vec<&str> = self.path[..(length + 1).min(self.path.len())]
+        let own = self.path[length..].iter().position(|step| matches!(step, Step::Member(_)));
+        let end = own.map_or(self.path.len(), |own| length + own + 1);
+        let names: Vec<&str> = self.path[..end]
             .iter()
             .filter_map(|step| match step {
                 Step::Member(name) => Some(name.as_str()),
-                Step::Index(_) => None,
+                Step::Embedded(name) => Some(*name),
+                Step::Key(_) | Step::Index(_) => None,
             })
             .collect();
         format!("struct field {}.{}", builtin().struct_name(owner), names.join("."))
@@ -296,12 +307,13 @@ impl<'a> Decoder<'a> {
         let mut out = String::new();
         for step in &self.path {
             match step {
-                Step::Member(name) => {
+                Step::Member(name) | Step::Key(name) => {
                     if !out.is_empty() {
                         out.push('.');
                     }
                     out.push_str(name);
                 }
+                Step::Embedded(_) => {}
                 Step::Index(index) => out.push_str(&format!("[{index}]")),
             }
         }

@@ -45,3 +45,44 @@ impl Builtin {
         }
     }
 }
+
+/// The structs through which a Go struct has a field that it does not declare itself.
+pub(super) fn embedded(owner: &str, field: &str) -> &'static [&'static str] {
+    const RULE: [&str; 4] = ["apiGroups", "apiVersions", "resources", "scope"];
+    match (owner, field) {
+        (_, "kind" | "apiVersion") => &[],
+        ("Volume", "name") | ("Probe", "initialDelaySeconds" | "timeoutSeconds" | "periodSeconds") => &[],
+        ("Probe", "successThreshold" | "failureThreshold" | "terminationGracePeriodSeconds") => &[],
+        ("Volume", _) => &["VolumeSource"],
+        ("Probe", _) => &["ProbeHandler"],
+        (
+            "PersistentVolumeSpec",
+            "capacity"
+            | "accessModes"
+            | "claimRef"
+            | "persistentVolumeReclaimPolicy"
+            | "storageClassName"
+            | "mountOptions"
+            | "volumeMode"
+            | "nodeAffinity"
+            | "volumeAttributesClassName",
+        ) => &[],
+        ("PersistentVolumeSpec", _) => &["PersistentVolumeSource"],
+        ("EphemeralContainer", "targetContainerName") => &[],
+        ("EphemeralContainer", _) => &["EphemeralContainerCommon"],
+        (
+            "ConfigMapKeySelector"
+            | "SecretKeySelector"
+            | "ConfigMapEnvSource"
+            | "SecretEnvSource"
+            | "ConfigMapVolumeSource"
+            | "ConfigMapProjection"
+            | "SecretProjection",
+            "name",
+        ) => &["LocalObjectReference"],
+        ("RuleWithOperations", field) if RULE.contains(&field) => &["Rule"],
+        ("NamedRuleWithOperations", "operations") => &["RuleWithOperations"],
+        ("NamedRuleWithOperations", field) if RULE.contains(&field) => &["RuleWithOperations", "Rule"],
+        _ => &[],
+    }
+}

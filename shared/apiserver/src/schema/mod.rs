@@ -17,7 +17,7 @@ use fluxide_structured_merge::schema::{Schema, TypeId, TypeRef, TypeUse};
 pub(crate) use decode::decode;
 pub(crate) use kind::{BuiltinKind, CustomKind};
 pub(crate) use quantity::{Quantity, canonical_quantity};
-pub(crate) use reset::reset_fields;
+pub(crate) use reset::{reset_fields, resets_metadata};
 
 /// Every built-in type.
 pub(crate) struct Builtin {

@@ -33,10 +33,11 @@ pub(crate) fn reset_fields(
 }
 
 /// Whether writes to the status of a built-in resource leave its metadata alone.
-fn resets_metadata(group: &str, resource: &str) -> bool {
+pub(crate) fn resets_metadata(group: &str, resource: &str) -> bool {
     matches!(
         (group, resource),
         ("admissionregistration.k8s.io", _)
+            | ("apiextensions.k8s.io", _)
             | ("flowcontrol.apiserver.k8s.io", _)
             | ("resource.k8s.io", _)
             | ("apiregistration.k8s.io", _)

@@ -12,6 +12,63 @@ pub(crate) fn canonical_micro_time(text: &str) -> Option<String> {
     Some(read(text)?.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
 }
 
+/// Why Go's parser does not take a text for a time of this layout.
+pub(crate) fn parse_complaint(text: &str, layout: &str) -> String {
+    let cannot = |rest: &str, element: &str| format!(" as {layout:?}: cannot parse {rest:?} as {element:?}");
+    let range = |what: &str| format!(": {what} out of range");
+    let mut rest = text;
+    let elements: [(&str, usize, &str, std::ops::RangeInclusive<u32>); 6] = [
+        ("2006", 4, "year", 0..=9999),
+        ("01", 2, "month", 1..=12),
+        ("02", 2, "day", 1..=31),
+        ("15", 2, "hour", 0..=23),
+        ("04", 2, "minute", 0..=59),
+        ("05", 2, "second", 0..=59),
+    ];
+    for (index, (element, digits, name, bounds)) in elements.into_iter().enumerate() {
+        let separator = ["", "-", "-", "T", ":", ":"][index];
+        match rest.strip_prefix(separator) {
+            Some(after) => rest = after,
+            None => return cannot(rest, separator),
+        }
+        let mut found = rest.bytes().take(digits).take_while(u8::is_ascii_digit).count();
+        if element == "15" && found == 1 {
+            found = 2.min(found);
+        } else if found < digits {
+            return cannot(rest, element);
+        }
+        let number: u32 = rest[..found].parse().unwrap_or(0);
+        if !bounds.contains(&number) {
+            return range(name);
+        }
+        rest = &rest[found..];
+    }
+    if layout.contains(".000000") {
+        let digits = rest.strip_prefix('.').map_or(0, |f| f.bytes().take_while(u8::is_ascii_digit).count());
+        if digits < 6 {
+            return cannot(rest, ".000000");
+        }
+        rest = &rest[7..];
+    } else if let Some(fraction) = rest.strip_prefix(['.', ',']) {
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        if digits > 0 {
+            rest = &fraction[digits..];
+        }
+    }
+    if let Some(extra) = rest.strip_prefix('Z') {
+        return if extra.is_empty() { range("day") } else { format!(": extra text: {extra:?}") };
+    }
+    let zone = rest.as_bytes();
+    let is_zone = zone.len() >= 6
+        && matches!(zone[0], b'+' | b'-')
+        && zone[3] == b':'
+        && [1, 2, 4, 5].iter().all(|at| zone[*at].is_ascii_digit());
+    if !is_zone {
+        return cannot(rest, "Z07:00");
+    }
+    if zone.len() > 6 { format!(": extra text: {:?}", &rest[6..]) } else { range("day") }
+}
+
 fn read(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let strict = bytes.len() >= 20 && bytes[10] == b'T' && !text.contains(['[', ' ', 'z']);

@@ -136,8 +136,6 @@ fn own_fields(resource: &Resource) -> Option<&'static [&'static str]> {
         ("", "nodes") => &["spec.unschedulable"],
         ("", "services") => &["spec.clusterIP", "spec.type"],
         ("", "replicationcontrollers") => &["status.replicas"],
-        ("", "persistentvolumes") | ("", "persistentvolumeclaims") => &["name"],
-        ("apps", "replicasets") => &["status.replicas"],
         ("batch", "jobs") => &["status.successful"],
         ("certificates.k8s.io", "certificatesigningrequests") => &["spec.signerName"],
         _ => return None,

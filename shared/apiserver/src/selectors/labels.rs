@@ -340,7 +340,7 @@ pub(crate) fn selector_text(selector: &Value) -> String {
         };
         requirements.push((key, requirement));
     }
-    requirements.sort();
+    requirements.sort_by(|(one, _), (other, _)| one.cmp(other));
     let requirements: Vec<String> = requirements.into_iter().map(|(_, requirement)| requirement).collect();
     requirements.join(",")
 }

@@ -1,11 +1,12 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, body limits, and answers onto the wire.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
@@ -23,6 +24,7 @@ use crate::core::Core;
 use crate::handlers::answer::{Answer, Payload};
 use crate::handlers::{self, Request};
 use crate::request::{Query, query};
+use crate::server::encoding::Encoding;
 
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -116,10 +118,15 @@ async fn answer(
         body,
         certificate,
     };
-    let answer = handlers::serve(&core, request).await;
+    let encoding = Encoding::of(&request);
+    let served = AssertUnwindSafe(handlers::serve(&core, request)).catch_unwind().await;
+    // What goes wrong with one request is that request's alone.
+    let mut answer =
+        served.unwrap_or_else(|_| Answer::error(&ApiError::internal("the request could not be handled")));
     if matches!(answer.body, Payload::Reset) {
         return Err(ResetRequested);
     }
+    encoding.apply(&mut answer);
     Ok(response(answer, head_only))
 }
 

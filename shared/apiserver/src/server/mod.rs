@@ -2,6 +2,7 @@
 
 mod certificates;
 mod connection;
+mod encoding;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -37,12 +37,14 @@ impl ObjectKey {
 pub(crate) struct Stored {
     pub value: Value,
     pub revision: u64,
+    /// Whether nothing was written since the object was created.
+    pub untouched: bool,
     item: OnceLock<Bytes>,
 }
 
 impl Stored {
     pub(crate) fn new(value: Value, revision: u64) -> Self {
-        Stored { value, revision, item: OnceLock::new() }
+        Stored { value, revision, untouched: false, item: OnceLock::new() }
     }
 
     /// The object's JSON without `kind` and `apiVersion`, as the items of lists are written; serialised once.
@@ -336,7 +338,7 @@ impl Store {
             _ => {}
         }
         *revision = next;
-        let stored = Arc::new(Stored::new(value, next));
+        let stored = Arc::new(Stored { untouched: old.is_none(), ..Stored::new(value, next) });
         t.objects.insert(key.clone(), stored.clone());
         let location = (table.clone(), key.clone());
         if let Some(old) = &old {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -22,10 +24,14 @@ pub async fn case(client: &Client, source: &str) -> Result<(), String> {
         names: Names::new(&namespace, without_answers(&spec).to_string()),
         ignore: spec["ignore"].as_array().into_iter().flatten().map(plain).collect(),
         watches: HashMap::new(),
+        sent: None,
     };
+    let sent: Sent = serde_json::from_str(source).map_err(|e| e.to_string())?;
     run.prepare(&namespace, &spec).await?;
     for (i, step) in spec["steps"].as_array().into_iter().flatten().enumerate() {
         let described = format!("step {} {} {}", i + 1, plain(&step["method"]), plain(&step["path"]));
+        run.sent =
+            sent.steps.get(i).and_then(|step| step.body.as_deref()).map(|body| on_one_line(body.get()));
         let got = run.step(step).await.map_err(|why| format!("{described}: {why}"))?;
         if let Some(got) = got
             && let Some(difference) = first_difference(&step["expect"], &got, "expect")
@@ -54,6 +60,45 @@ struct Run<'a> {
     names: Names,
     ignore: Vec<String>,
     watches: HashMap<String, Watch>,
+    /// The body of the step as it is written in the case: some answers follow the order of its members.
+    sent: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    steps: Vec<SentStep>,
+}
+
+#[derive(Deserialize)]
+struct SentStep {
+    body: Option<Box<RawValue>>,
+}
+
+/// Indented JSON without its line breaks.
+fn on_one_line(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_text, mut escaped, mut indenting) = (false, false, false);
+    for c in json.chars() {
+        match c {
+            _ if in_text => {
+                in_text = escaped || c != '"';
+                escaped = c == '\\' && !escaped;
+            }
+            '\n' => {
+                indenting = true;
+                continue;
+            }
+            ' ' if indenting => continue,
+            '"' => in_text = true,
+            _ => {}
+        }
+        if indenting && out.ends_with(',') {
+            out.push(' ');
+        }
+        indenting = false;
+        out.push(c);
+    }
+    out
 }
 
 impl Run<'_> {
@@ -205,7 +250,10 @@ impl Run<'_> {
         Ok(match step.get("body") {
             None => None,
             Some(Value::String(s)) => Some(self.names.fill(s).into_bytes()),
-            Some(v) => Some(self.names.fill(&v.to_string()).into_bytes()),
+            Some(v) => {
+                let text = self.sent.clone().unwrap_or_else(|| v.to_string());
+                Some(self.names.fill(&text).into_bytes())
+            }
         })
     }
 

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::events::Source;
 use super::writing::{
     Name, create, delete, is_active, is_ready, owned, pod_from_template, set_status, template_hash,
 };
-use super::{Again, Item};
+use super::{Again, Item, note_created};
 use crate::object::{self, text};
 
 const REVISION: &str = "controller-revision-hash";
@@ -35,7 +36,8 @@ pub(super) fn reconcile(item: &Item) -> Again {
                 let labels = [(REVISION, hash.as_str()), ("pod-template-generation", generation)];
                 let mut pod = pod_from_template(d, &d["spec"]["template"], name, &labels);
                 object::set_at(&mut pod, &["spec", "nodeName"], node.into());
-                create(item.core, "pods", pod);
+                let pod = create(item.core, "pods", pod);
+                note_created(item, Source::DaemonSets, pod);
             }
             Some(p) if !current(&p.value) && !on_delete && !rolling && !replaced => {
                 replaced = true;

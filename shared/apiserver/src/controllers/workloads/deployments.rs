@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::behaviour;
+use super::events::{self, Source};
 use super::writing::{
     change_stored, counts, create, delete, owned, owner_reference, set_condition, set_status, template_hash,
 };
@@ -35,7 +36,14 @@ pub(super) fn reconcile(item: &Item) -> Again {
     let newest = match newest {
         Some(s) => Some(s),
         None if paused => None,
-        None => create(item.core, SETS, replica_set(d, wanted, revision, recreates(d) && any_pods(&sets))),
+        None => {
+            let set =
+                create(item.core, SETS, replica_set(d, wanted, revision, recreates(d) && any_pods(&sets)));
+            if let Some(set) = &set {
+                note_scaled(item, &set.value, 0, set.value["spec"]["replicas"].as_i64().unwrap_or(0));
+            }
+            set
+        }
     };
     if let Some(new) = &newest {
         roll(item, &sets, new, wanted);
@@ -114,9 +122,22 @@ fn scale(item: &Item, set: &Stored, replicas: i64) {
         return;
     }
     let key = ObjectKey::new(object::namespace(&set.value), object::name(&set.value));
-    change_stored(item.core, SETS, &key, set, "", |v| {
+    let before = set.value["spec"]["replicas"].as_i64().unwrap_or(0);
+    let changed = change_stored(item.core, SETS, &key, set, "", |v| {
         object::set_at(v, &["spec", "replicas"], replicas.into())
     });
+    if changed.is_some() {
+        note_scaled(item, &set.value, before, replicas);
+    }
+}
+
+fn note_scaled(item: &Item, set: &Value, before: i64, after: i64) {
+    if before == after {
+        return;
+    }
+    let direction = if after > before { "up" } else { "down" };
+    let message = format!("Scaled {direction} replica set {} from {before} to {after}", object::name(set));
+    events::normal(item.core, Source::Deployments, item.value(), "ScalingReplicaSet", message);
 }
 
 fn clean_up(item: &Item, sets: &[Arc<Stored>], newest: Option<&Stored>) {

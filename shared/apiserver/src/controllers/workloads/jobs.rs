@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::events::{self, Source};
 use super::writing::{
     Name, create, delete, is_active, is_ready, owned, pod_from_template, set_condition, set_status,
 };
-use super::{Again, Item};
+use super::{Again, Item, note_created};
 use crate::object::{self, text};
 
 /// Brings pods and status in line.
@@ -52,7 +53,8 @@ pub(super) fn reconcile(item: &Item) -> Again {
                 let path = ["metadata", "annotations", "batch.kubernetes.io/job-completion-index"];
                 object::set_at(&mut pod, &path, index.into());
             }
-            create(item.core, "pods", pod);
+            let pod = create(item.core, "pods", pod);
+            note_created(item, Source::Jobs, pod);
         }
     }
     write_status(item, succeeded, failed, Outcome { suspended, exhausted, complete });
@@ -124,5 +126,13 @@ fn write_status(item: &Item, succeeded: i64, failed: i64, outcome: Outcome) {
     if !list.is_empty() {
         status.insert("conditions".into(), list.into());
     }
-    set_status(item, status.into());
+    if !set_status(item, status.into()) {
+        return;
+    }
+    if outcome.complete {
+        events::normal(item.core, Source::Jobs, j, "Completed", "Job completed".to_owned());
+    } else if outcome.exhausted {
+        let message = "Job has reached the specified backoff limit".to_owned();
+        events::warning(item.core, Source::Jobs, j, "BackoffLimitExceeded", message);
+    }
 }

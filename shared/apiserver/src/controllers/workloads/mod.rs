@@ -8,6 +8,7 @@ mod cron_jobs;
 mod daemon_sets;
 mod deployments;
 mod disruption;
+mod events;
 mod jobs;
 mod network;
 mod pods;
@@ -64,6 +65,14 @@ pub(crate) struct Item<'a> {
 impl Item<'_> {
     pub fn value(&self) -> &Value {
         &self.stored.value
+    }
+}
+
+/// Records that the item's object has a new pod.
+fn note_created(item: &Item, source: events::Source, pod: Option<Arc<Stored>>) {
+    if let Some(pod) = pod {
+        let message = format!("Created pod: {}", crate::object::name(&pod.value));
+        events::normal(item.core, source, item.value(), "SuccessfulCreate", message);
     }
 }
 

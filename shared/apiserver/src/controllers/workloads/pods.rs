@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::behaviour::{Failure, failure, never_ready, ready_after};
+use super::events::{self, Source};
 use super::writing::{change, set_condition, set_status};
 use super::{Again, DELAY, Item};
 use crate::object::{self, text};
@@ -55,11 +56,15 @@ fn schedule(item: &Item) -> Again {
     }
     let index = item.stored.revision as usize % nodes.len();
     let node = object::name(&nodes[index].value).to_owned();
-    change(item, "", |v| {
+    let message = format!("Successfully assigned {}/{} to {node}", object::namespace(pod), object::name(pod));
+    let changed = change(item, "", |v| {
         object::set_at(v, &["spec", "nodeName"], node.into());
         let status = object::members(v).entry("status").or_insert_with(|| json!({}));
         conditions(status, &[("PodScheduled", "True", None)], &now);
     });
+    if changed.is_some() {
+        events::normal(item.core, Source::Scheduler, pod, "Scheduled", message);
+    }
     None
 }
 
@@ -120,8 +125,36 @@ fn start(item: &Item) -> Again {
     if let Some(list) = init {
         object::members(&mut status).insert("initContainerStatuses".into(), list);
     }
-    set_status(item, status);
+    if set_status(item, status) {
+        note_started(item, one_shot);
+    }
     one_shot.then_some(DELAY)
+}
+
+/// What the kubelet says when it starts the containers of a pod, or cannot.
+fn note_started(item: &Item, one_shot: bool) {
+    let pod = item.value();
+    for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
+        let (name, image) = (text(container, &["name"]), text(container, &["image"]));
+        match failure(pod) {
+            Some(Failure::ImagePull) => {
+                let message = format!("Failed to pull image \"{image}\"");
+                events::warning(item.core, Source::Kubelet, pod, "Failed", message);
+                continue;
+            }
+            Some(Failure::CrashLoop) if !one_shot => {
+                let message =
+                    format!("Back-off restarting failed container {name} in pod {}", object::name(pod));
+                events::warning(item.core, Source::Kubelet, pod, "BackOff", message);
+                continue;
+            }
+            _ => {}
+        }
+        let pulled = format!("Container image \"{image}\" already present on machine");
+        events::normal(item.core, Source::Kubelet, pod, "Pulled", pulled);
+        events::normal(item.core, Source::Kubelet, pod, "Created", format!("Created container: {name}"));
+        events::normal(item.core, Source::Kubelet, pod, "Started", format!("Started container {name}"));
+    }
 }
 
 /// Pods that do not restart end by themselves.

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::events::{self, Source};
 use super::writing::{
     Name, counts, create, delete, is_active, is_ready, owned, pod_from_template, set_status,
 };
-use super::{Again, Item};
+use super::{Again, Item, note_created};
 use crate::object;
 
 const AT_ONCE: usize = 50;
@@ -22,13 +23,16 @@ pub(super) fn reconcile(item: &Item) -> Again {
     if active.len() < wanted {
         for _ in 0..(wanted - active.len()).min(AT_ONCE) {
             let name = Name::Generate(format!("{}-", object::name(v)));
-            create(item.core, "pods", pod_from_template(v, &v["spec"]["template"], name, &[]));
+            let pod = create(item.core, "pods", pod_from_template(v, &v["spec"]["template"], name, &[]));
+            note_created(item, Source::ReplicaSets, pod);
         }
     } else {
         let mut victims = active.clone();
         victims.sort_by_key(|p| is_ready(&p.value));
         for p in victims.iter().take(active.len() - wanted) {
             delete(item.core, "pods", p);
+            let message = format!("Deleted pod: {}", object::name(&p.value));
+            events::normal(item.core, Source::ReplicaSets, v, "SuccessfulDelete", message);
         }
     }
     let labels = v["spec"]["template"]["metadata"]["labels"].as_object().cloned().unwrap_or_default();

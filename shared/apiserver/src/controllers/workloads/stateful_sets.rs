@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::events::Source;
 use super::writing::{
     Name, counts, create, delete, is_active, is_ready, owned, owner_reference, pod_from_template, set_status,
     template_hash,
 };
-use super::{Again, Item};
+use super::{Again, Item, note_created};
 use crate::object::{self, text};
 use crate::store::ObjectKey;
 
@@ -36,7 +37,8 @@ pub(super) fn reconcile(item: &Item) -> Again {
                 let mut pod =
                     pod_from_template(s, &s["spec"]["template"], Name::Exact(pod_name(s, i)), &labels);
                 mount_claims(s, &mut pod, i);
-                create(item.core, "pods", pod);
+                let pod = create(item.core, "pods", pod);
+                note_created(item, Source::StatefulSets, pod);
                 if ordered {
                     break;
                 }

@@ -139,7 +139,7 @@ fn source(kind: &str, v: &Value, path: &str, errors: &mut Vec<FieldError>) {
             if name.is_empty() {
                 errors.push(FieldError::required(format!("{path}.name"), "must specify a resource name"));
             } else if kind == "containerResource" {
-                super::containers::resource_name(name, &format!("{path}.name"), errors);
+                super::resources::resource_name(name, &format!("{path}.name"), errors);
             }
             if kind == "containerResource" {
                 let (at, container) = (format!("{path}.container"), string(v, "container"));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::super::{addresses, internal, invalid_text, names};
-use super::{containers, items, member, quantity_value, string};
+use super::{items, member, quantity_value, resources, string};
 use crate::api_error::{FieldError, FieldErrorKind};
 use crate::schema::Quantity;
 
@@ -20,22 +20,40 @@ const SCOPES: [&str; 7] = [
     "VolumeAttributesClass",
 ];
 
+/// Checks a new Namespace.
+pub(super) fn namespace(v: &Value, errors: &mut Vec<FieldError>) {
+    let path = "spec.finalizers";
+    for name in items(&v["spec"], "finalizers").iter().filter_map(Value::as_str) {
+        for m in names::qualified_name(name) {
+            errors.push(FieldError::invalid(path, name, m));
+        }
+        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(path, name, why));
+        }
+    }
+}
+
 /// Checks a ResourceQuota; its scopes never change.
 pub(super) fn resource_quota(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
     for (name, amount) in spec.get("hard").and_then(Value::as_object).into_iter().flatten() {
         let path = format!("spec.hard[{name}]");
-        let before = errors.len();
-        containers::any_resource_name(name, &path, errors);
-        let known = errors.len() == before;
-        if known && !name.contains('/') && !is_quota_resource(name) {
+        resources::any_resource_name(name, &path, errors);
+        if !name.contains('/') && !is_quota_resource(name) {
             errors.push(FieldError::invalid(&path, name.as_str(), "must be a standard resource for quota"));
         }
         quantity_value(name, amount.as_str().unwrap_or_default(), &path, errors);
     }
     let scopes: BTreeSet<&str> = items(spec, "scopes").iter().filter_map(Value::as_str).collect();
-    for _ in scopes.iter().filter(|scope| !SCOPES.contains(scope)) {
-        errors.push(FieldError::invalid("spec.scopes", spec["scopes"].clone(), "unsupported scope"));
+    for scope in items(spec, "scopes").iter().filter_map(Value::as_str) {
+        if !SCOPES.contains(&scope) {
+            errors.push(FieldError::invalid("spec.scopes", spec["scopes"].clone(), "unsupported scope"));
+        }
+        for _ in 0..inapplicable(scope, spec) {
+            let why = "unsupported scope applied to resource";
+            errors.push(FieldError::invalid("spec.scopes", spec["scopes"].clone(), why));
+        }
     }
     conflicting(&scopes, "spec.scopes", &spec["scopes"], errors);
     if let Some(selector) = member(spec, "scopeSelector") {
@@ -50,8 +68,25 @@ pub(super) fn resource_quota(v: &Value, old: Option<&Value>, errors: &mut Vec<Fi
     }
 }
 
+/// How many of the limited resources a scope says nothing about.
+fn inapplicable(scope: &str, spec: &Value) -> usize {
+    const PODS: [&str; 1] = ["pods"];
+    const COMPUTE: [&str; 6] =
+        ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+    const CLAIMS: [&str; 2] = ["persistentvolumeclaims", "requests.storage"];
+    let applies = |name: &str| match scope {
+        "BestEffort" => PODS.contains(&name),
+        "VolumeAttributesClass" => CLAIMS.contains(&name),
+        scope if SCOPES.contains(&scope) => PODS.contains(&name) || COMPUTE.contains(&name),
+        _ => true,
+    };
+    let limited = spec.get("hard").and_then(Value::as_object);
+    limited
+        .map_or(0, |limited| limited.keys().filter(|name| is_quota_resource(name) && !applies(name)).count())
+}
+
 fn is_quota_resource(name: &str) -> bool {
-    containers::is_standard_resource(name) && !matches!(name, "storage")
+    resources::is_standard_resource(name) && !matches!(name, "storage")
 }
 
 fn conflicting(scopes: &BTreeSet<&str>, path: &str, shown: &Value, errors: &mut Vec<FieldError>) {
@@ -70,6 +105,10 @@ fn scope_selector(selector: &Value, spec: &Value, errors: &mut Vec<FieldError>) 
         let at_operator = format!("{path}.operator");
         if !SCOPES.contains(&scope) {
             errors.push(FieldError::invalid(format!("{path}.scopeName"), scope, "unsupported scope"));
+        }
+        for _ in 0..inapplicable(scope, spec) {
+            let shown = internal::text("core.ScopeSelector", selector);
+            errors.push(invalid_text(path, &shown, "unsupported scope applied to resource"));
         }
         let only_exists =
             SCOPES.contains(&scope) && !matches!(scope, "PriorityClass" | "VolumeAttributesClass");
@@ -124,9 +163,9 @@ pub(super) fn limit_range(v: &Value, errors: &mut Vec<FieldError>) {
             for name in amounts.keys() {
                 let at = format!("{path}.{list}[{name}]");
                 if pods {
-                    containers::resource_name(name, &at, errors);
+                    resources::resource_name(name, &at, errors);
                 } else {
-                    containers::any_resource_name(name, &at, errors);
+                    resources::any_resource_name(name, &at, errors);
                 }
                 names.insert(name);
             }
@@ -192,7 +231,7 @@ fn limit_order(limit: &Value, name: &str, kind: &str, path: &str, errors: &mut V
         &format!("{path}.maxLimitRequestRatio[{name}]"),
         errors,
     );
-    if !containers::may_overcommit(name)
+    if !resources::may_overcommit(name)
         && let (Some(default), Some(request)) = (&default, &request)
         && default.1 != request.1
     {
@@ -228,9 +267,7 @@ fn ratio(
 /// Checks a Node.
 pub(super) fn node(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
-    if old.is_none() {
-        taints(spec, errors);
-    }
+    taints(spec, errors);
     for list in ["capacity", "allocatable"] {
         for (name, amount) in v["status"].get(list).and_then(Value::as_object).into_iter().flatten() {
             quantity_value(
@@ -241,13 +278,11 @@ pub(super) fn node(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>)
             );
         }
     }
-    let Some(old) = old else {
-        for (index, block) in items(spec, "podCIDRs").iter().enumerate() {
-            let path = format!("spec.podCIDRs[{index}]");
-            addresses::block(block.as_str().unwrap_or_default(), &path, &[], errors);
-        }
-        return;
-    };
+    for (index, block) in items(spec, "podCIDRs").iter().enumerate() {
+        let path = format!("spec.podCIDRs[{index}]");
+        addresses::block(block.as_str().unwrap_or_default(), &path, &[], errors);
+    }
+    let Some(old) = old else { return };
     let before = &old["spec"];
     let blocks = items(before, "podCIDRs");
     if !blocks.is_empty() && blocks != items(spec, "podCIDRs") {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::names;
-use super::{immutable, integer, member, string, subdomain_name};
+use super::super::{internal, invalid_text, names};
+use super::{integer, member, string, subdomain_name};
 use crate::api_error::FieldError;
 use crate::registry::Resource;
 use crate::versions;
@@ -120,7 +120,18 @@ fn changed(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         ("reportingComponent", "reportingController"),
         ("reportingInstance", "reportingInstance"),
     ] {
-        immutable(v, old, name, shown, errors);
+        if member(v, name) == member(old, name) {
+            continue;
+        }
+        let given = match name {
+            "involvedObject" => internal::text("core.ObjectReference", &v[name]),
+            "related" if member(v, name).is_some() => internal::text("core.ObjectReference", &v[name]),
+            "source" => internal::text("core.EventSource", &v[name]),
+            "count" => integer(v, name).to_string(),
+            "firstTimestamp" | "lastTimestamp" | "eventTime" | "related" => v[name].to_string(),
+            _ => crate::api_error::go_quote(string(v, name)),
+        };
+        errors.push(invalid_text(shown, &given, super::IMMUTABLE));
     }
 }
 

@@ -2,44 +2,64 @@
 
 use serde_json::Value;
 
-use super::super::invalid_text;
-use super::{immutable, integer, items, member, not_negative, one_of, pods, selector, string};
-use crate::api_error::FieldError;
+use super::super::{internal, invalid_text, names};
+use super::{immutable, integer, items, member, not_negative, one_of, pods, schedules, selector, string};
+use crate::api_error::{FieldError, FieldErrorKind};
 
 /// Checks a Job. An update is checked like a create, and then once more against what was there.
 pub(super) fn job(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     generated_selector(v, errors);
     spec_with_selector(v, errors);
+    indexed_names(v, errors);
     let Some(old) = old else { return };
     spec_with_selector(v, errors);
     let (new_spec, old_spec) = (&v["spec"], &old["spec"]);
     completions(new_spec, old_spec, errors);
     selector::immutable(v, old, errors);
-    if !suspended(old) && member(new_spec, "template") != member(old_spec, "template") {
-        let shown = super::super::internal::pod_template(&new_spec["template"]);
+    if !suspended(old) && member(new_spec, "template") != member(old_spec, "template")
+        || suspended(old) && scheduled(new_spec) != scheduled(old_spec)
+    {
+        let shown = internal::pod_template(&new_spec["template"]);
         errors.push(invalid_text("spec.template", &shown, super::IMMUTABLE));
     }
     for name in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
-        immutable(new_spec, old_spec, name, &format!("spec.{name}"), errors);
+        let (path, found) = (format!("spec.{name}"), member(new_spec, name));
+        let kind = match name {
+            "podFailurePolicy" => "*batch.PodFailurePolicy",
+            "successPolicy" => "*batch.SuccessPolicy",
+            _ => {
+                immutable(new_spec, old_spec, name, &path, errors);
+                continue;
+            }
+        };
+        if found != member(old_spec, name) {
+            let shown = internal::text(kind, found.unwrap_or(&Value::Null));
+            errors.push(invalid_text(path, &shown, super::IMMUTABLE));
+        }
     }
 }
 
 /// Checks a CronJob.
 pub(super) fn cron_job(v: &Value, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
-    schedule(string(spec, "schedule"), errors);
+    schedules::schedule(string(spec, "schedule"), errors);
     not_negative(spec, "startingDeadlineSeconds", "spec", errors);
     if let Some(zone) = member(spec, "timeZone").and_then(Value::as_str) {
-        time_zone(zone, errors);
+        schedules::time_zone(zone, errors);
     }
     one_of(spec, "concurrencyPolicy", "spec", &["Allow", "Forbid", "Replace"], errors);
     job_spec(&spec["jobTemplate"]["spec"], "spec.jobTemplate.spec", errors);
-    if let Some(wanted) = member(&spec["jobTemplate"]["spec"], "selector") {
+    let job = &spec["jobTemplate"]["spec"];
+    if let Some(wanted) = member(job, "selector") {
         errors.push(invalid_text(
             "spec.jobTemplate.spec.selector",
             &selector::text(Some(wanted)),
             "`selector` will be auto-generated",
         ));
+    }
+    if job.get("manualSelector") == Some(&Value::Bool(true)) {
+        let path = "spec.jobTemplate.spec.manualSelector";
+        errors.push(FieldError::not_supported(path, true, &["nil", "false"]));
     }
     not_negative(spec, "successfulJobsHistoryLimit", "spec", errors);
     not_negative(spec, "failedJobsHistoryLimit", "spec", errors);
@@ -47,6 +67,45 @@ pub(super) fn cron_job(v: &Value, errors: &mut Vec<FieldError>) {
 
 fn suspended(job: &Value) -> bool {
     job["spec"].get("suspend") == Some(&Value::Bool(true))
+}
+
+/// The template without what a suspended Job may still change: where its pods go, and what they get.
+fn scheduled(spec: &Value) -> Value {
+    let mut template = spec["template"].clone();
+    for path in [
+        &["metadata", "labels"][..],
+        &["metadata", "annotations"],
+        &["spec", "nodeSelector"],
+        &["spec", "tolerations"],
+        &["spec", "schedulingGates"],
+        &["spec", "affinity"],
+    ] {
+        crate::object::remove_at(&mut template, path);
+    }
+    if template["metadata"].as_object().is_some_and(serde_json::Map::is_empty)
+        && let Value::Object(members) = &mut template
+    {
+        members.remove("metadata");
+    }
+    for list in ["containers", "initContainers"] {
+        for container in template["spec"][list].as_array_mut().into_iter().flatten() {
+            crate::object::remove_at(container, &["resources"]);
+        }
+    }
+    template
+}
+
+/// The pods of indexed Jobs have the index in their names.
+fn indexed_names(v: &Value, errors: &mut Vec<FieldError>) {
+    let (name, completions) = (string(&v["metadata"], "name"), integer(&v["spec"], "completions"));
+    if string(&v["spec"], "completionMode") != "Indexed" || completions <= 0 {
+        return;
+    }
+    let longest = format!("{name}-{}", completions - 1);
+    if !names::dns1123_label(&longest).is_empty() {
+        let why = format!("will not able to create pod with invalid DNS label: {longest}");
+        errors.push(FieldError::invalid("metadata.name", name, why));
+    }
 }
 
 /// Without a selector of the user's own, the server's must be the only one.
@@ -58,6 +117,22 @@ fn generated_selector(v: &Value, errors: &mut Vec<FieldError>) {
     }
     let Some(wanted) = member(spec, "selector") else { return };
     let uid = string(&v["metadata"], "uid");
+    let on_template = spec["template"]["metadata"].get("labels");
+    let name = string(&v["metadata"], "name");
+    for (key, expected) in
+        [("controller-uid", uid), ("job-name", name), (UID, uid), ("batch.kubernetes.io/job-name", name)]
+    {
+        let path = format!("spec.template.metadata.labels[{key}]");
+        let why = format!("must be '{expected}'");
+        match on_template.and_then(|labels| labels.get(key)).and_then(Value::as_str) {
+            None => errors.push(FieldError::required(path, why)),
+            Some(found) if found != expected => {
+                let shown = on_template.cloned().unwrap_or_default();
+                errors.push(FieldError::invalid(path, shown, why));
+            }
+            Some(_) => {}
+        }
+    }
     let labels = wanted.get("matchLabels").and_then(Value::as_object);
     let alone = labels.is_some_and(|labels| {
         labels.len() == 1
@@ -77,13 +152,13 @@ fn generated_selector(v: &Value, errors: &mut Vec<FieldError>) {
 fn spec_with_selector(v: &Value, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
     job_spec(spec, "spec", errors);
-    let Some(wanted) = member(spec, "selector") else {
+    let wanted = member(spec, "selector");
+    if wanted.is_none() {
         errors.push(FieldError::required("spec.selector", ""));
-        return;
-    };
-    selector::validate(Some(wanted), "spec.selector", errors);
+    }
+    selector::validate(wanted, "spec.selector", errors);
     let labels = spec["template"]["metadata"].get("labels");
-    if selector::is_usable(Some(wanted)) && !selector::matches(Some(wanted), labels) {
+    if selector::is_usable(wanted) && !selector::matches(wanted, labels) {
         errors.push(FieldError::invalid(
             "spec.template.metadata.labels",
             labels.cloned().unwrap_or(Value::Null),
@@ -93,6 +168,7 @@ fn spec_with_selector(v: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn job_spec(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let at = |name: &str| format!("{path}.{name}");
     for name in [
         "parallelism",
         "completions",
@@ -104,37 +180,317 @@ fn job_spec(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
     ] {
         not_negative(spec, name, path, errors);
     }
-    let mode = string(spec, "completionMode");
-    if !matches!(mode, "" | "NonIndexed" | "Indexed") {
-        let supported = ["NonIndexed", "Indexed"];
-        errors.push(FieldError::not_supported(format!("{path}.completionMode"), mode, &supported));
+    if member(spec, "maxFailedIndexes").is_some() && member(spec, "backoffLimitPerIndex").is_none() {
+        errors.push(FieldError::required(at("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
     }
-    if mode == "Indexed" {
-        if member(spec, "completions").is_none() {
-            let why = "when completion mode is Indexed";
-            errors.push(FieldError::required(format!("{path}.completions"), why));
+    if let Some(manager) = member(spec, "managedBy").and_then(Value::as_str) {
+        for m in names::domain_prefixed_path(manager) {
+            errors.push(match m.as_str() {
+                "" => FieldError::required(at("managedBy"), ""),
+                m => FieldError::invalid(at("managedBy"), manager, m),
+            });
         }
-        let parallelism = integer(spec, "parallelism");
-        if parallelism > 100_000 {
-            let why = "must be less than or equal to 100000 when completion mode is Indexed";
-            errors.push(FieldError::invalid(format!("{path}.parallelism"), parallelism, why));
-        }
-    } else {
-        for name in ["backoffLimitPerIndex", "maxFailedIndexes"] {
-            if member(spec, name).is_some() {
-                let why = "requires indexed completion mode";
-                errors.push(FieldError::invalid(format!("{path}.{name}"), integer(spec, name), why));
-            }
+        if manager.len() > 63 {
+            errors.push(FieldError::too_long(at("managedBy"), 63));
         }
     }
-    pods::template(&spec["template"], &format!("{path}.template"), errors);
-    let at = format!("{path}.template.spec.restartPolicy");
+    completion_mode(spec, path, errors);
+    if let Some(policy) = member(spec, "podFailurePolicy") {
+        failure_policy(spec, policy, &at("podFailurePolicy.rules"), errors);
+    }
+    if let Some(policy) = member(spec, "successPolicy") {
+        if string(spec, "completionMode") == "Indexed" {
+            success_policy(spec, policy, &at("successPolicy.rules"), errors);
+        } else {
+            let shown = internal::text("batch.SuccessPolicy", policy);
+            errors.push(invalid_text(at("successPolicy"), &shown, "requires indexed completion mode"));
+        }
+    }
+    replacement_policy(spec, &at("podReplacementPolicy"), errors);
+    pods::template(&spec["template"], &at("template"), errors);
+    let at = at("template.spec.restartPolicy");
     match string(&spec["template"]["spec"], "restartPolicy") {
         "" | "Always" => {
             errors.push(FieldError::required(at, "valid values: \"OnFailure\", \"Never\""));
         }
-        "OnFailure" | "Never" => {}
+        "Never" => {}
+        "OnFailure" if member(spec, "podFailurePolicy").is_some() => {
+            let why = "only \"Never\" is supported when podFailurePolicy is specified";
+            errors.push(FieldError::invalid(at, "OnFailure", why));
+        }
+        "OnFailure" => {}
         other => errors.push(FieldError::not_supported(at, other, &["OnFailure", "Never"])),
+    }
+}
+
+fn completion_mode(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    const MOST_INDEXES: i64 = 100_000;
+    let at = |name: &str| format!("{path}.{name}");
+    let mode = string(spec, "completionMode");
+    if member(spec, "completionMode").is_some() && !matches!(mode, "NonIndexed" | "Indexed") {
+        let supported = ["NonIndexed", "Indexed"];
+        errors.push(FieldError::not_supported(at("completionMode"), mode, &supported));
+    }
+    let number = |name: &str| member(spec, name).and_then(Value::as_i64);
+    if mode != "Indexed" {
+        for name in ["backoffLimitPerIndex", "maxFailedIndexes"] {
+            if matches!(mode, "" | "NonIndexed")
+                && let Some(number) = number(name)
+            {
+                errors.push(FieldError::invalid(at(name), number, "requires indexed completion mode"));
+            }
+        }
+        return;
+    }
+    let completions = number("completions");
+    if completions.is_none() {
+        errors.push(FieldError::required(at("completions"), "when completion mode is Indexed"));
+    }
+    let parallelism = number("parallelism").filter(|n| *n > MOST_INDEXES);
+    if let Some(parallelism) = parallelism {
+        let why = "must be less than or equal to 100000 when completion mode is Indexed";
+        errors.push(FieldError::invalid(at("parallelism"), parallelism, why));
+    }
+    let failed = number("maxFailedIndexes");
+    if let (Some(failed), Some(completions)) = (failed, completions)
+        && failed > completions
+    {
+        let why = "must be less than or equal to completions";
+        errors.push(FieldError::invalid(at("maxFailedIndexes"), failed, why));
+    }
+    if let Some(failed) = failed.filter(|n| *n > MOST_INDEXES) {
+        let why = format!("must be less than or equal to {MOST_INDEXES}");
+        errors.push(FieldError::invalid(at("maxFailedIndexes"), failed, why));
+    }
+    if completions.is_none_or(|n| n <= MOST_INDEXES) || number("backoffLimitPerIndex").is_none() {
+        return;
+    }
+    if failed.is_none() {
+        let why = format!("must be specified when completions is above {MOST_INDEXES}");
+        errors.push(FieldError::required(at("maxFailedIndexes"), why));
+    }
+    for name in ["parallelism", "maxFailedIndexes"] {
+        if let Some(found) = number(name).filter(|n| *n > 10_000) {
+            let why = format!(
+                "must be less than or equal to 10000 when completions are above {MOST_INDEXES} and used with backoff \
+                 limit per index"
+            );
+            errors.push(FieldError::invalid(at(name), found, why));
+        }
+    }
+}
+
+fn failure_policy(spec: &Value, policy: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    const MOST: usize = 20;
+    const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
+    let rules = items(policy, "rules");
+    if rules.len() > MOST {
+        errors.push(FieldError::too_many(path, rules.len(), MOST));
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let at = format!("{path}.action");
+        match string(rule, "action") {
+            "" => errors.push(FieldError::required(at, valid_values(&ACTIONS))),
+            "FailIndex" if member(spec, "backoffLimitPerIndex").is_none() => {
+                let why = "requires the backoffLimitPerIndex to be set";
+                errors.push(FieldError::invalid(at, "FailIndex", why));
+            }
+            action if ACTIONS.contains(&action) => {}
+            other => errors.push(FieldError::not_supported(at, other, &ACTIONS)),
+        }
+        let (codes, conditions) = (member(rule, "onExitCodes"), items(rule, "onPodConditions"));
+        if let Some(codes) = codes {
+            exit_codes(spec, codes, &format!("{path}.onExitCodes"), errors);
+        }
+        if !conditions.is_empty() {
+            pod_conditions(conditions, &format!("{path}.onPodConditions"), errors);
+        }
+        let why = match (codes.is_some(), !conditions.is_empty()) {
+            (true, true) => "specifying both OnExitCodes and OnPodConditions is not supported",
+            (false, false) => "specifying one of OnExitCodes and OnPodConditions is required",
+            _ => continue,
+        };
+        errors.push(FieldError {
+            kind: FieldErrorKind::Invalid,
+            field: path,
+            value: None,
+            detail: why.to_owned(),
+        });
+    }
+}
+
+fn valid_values(values: &[&str]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+    format!("valid values: [{}]", quoted.join(" "))
+}
+
+fn exit_codes(spec: &Value, v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    const MOST: usize = 255;
+    let operator = string(v, "operator");
+    let at = format!("{path}.operator");
+    match operator {
+        "" => errors.push(FieldError::required(at, valid_values(&["In", "NotIn"]))),
+        "In" | "NotIn" => {}
+        other => errors.push(FieldError::not_supported(at, other, &["In", "NotIn"])),
+    }
+    let pod = &spec["template"]["spec"];
+    let known = |name: &str| {
+        let all = items(pod, "containers").iter().chain(items(pod, "initContainers"));
+        all.into_iter().any(|container| string(container, "name") == name)
+    };
+    if let Some(name) = member(v, "containerName").and_then(Value::as_str)
+        && !known(name)
+    {
+        let why = "must be one of the container or initContainer names in the pod template";
+        errors.push(FieldError::invalid(format!("{path}.containerName"), name, why));
+    }
+    let path = format!("{path}.values");
+    let values: Vec<i64> = items(v, "values").iter().filter_map(Value::as_i64).collect();
+    if values.is_empty() {
+        let shown = v.get("values").cloned().unwrap_or_default();
+        errors.push(FieldError::invalid(&path, shown, "at least one value is required"));
+    } else if values.len() > MOST {
+        errors.push(FieldError::too_many(&path, values.len(), MOST));
+    }
+    for (index, value) in values.iter().enumerate() {
+        let at = format!("{path}[{index}]");
+        if operator == "In" && *value == 0 {
+            errors.push(FieldError::invalid(&at, *value, "must not be 0 for the In operator"));
+        }
+        if values[..index].contains(value) {
+            errors.push(FieldError::duplicate(at, *value));
+        }
+    }
+    if !values.is_sorted() {
+        errors.push(FieldError::invalid(&path, values, "must be ordered"));
+    }
+}
+
+fn pod_conditions(patterns: &[Value], path: &str, errors: &mut Vec<FieldError>) {
+    const MOST: usize = 20;
+    const STATUSES: [&str; 3] = ["False", "True", "Unknown"];
+    if patterns.len() > MOST {
+        errors.push(FieldError::too_many(path, patterns.len(), MOST));
+    }
+    for (index, pattern) in patterns.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let kind = string(pattern, "type");
+        for m in names::qualified_name(kind) {
+            errors.push(FieldError::invalid(format!("{path}.type"), kind, m));
+        }
+        let at = format!("{path}.status");
+        match string(pattern, "status") {
+            "" => errors.push(FieldError::required(at, valid_values(&STATUSES))),
+            status if STATUSES.contains(&status) => {}
+            other => errors.push(FieldError::not_supported(at, other, &STATUSES)),
+        }
+    }
+}
+
+fn success_policy(spec: &Value, policy: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    const MOST: usize = 20;
+    const LONGEST: usize = 64 * 1024;
+    let rules = items(policy, "rules");
+    if rules.is_empty() {
+        let why = "at least one rules must be specified when the successPolicy is specified";
+        errors.push(FieldError::required(path, why));
+    }
+    if rules.len() > MOST {
+        errors.push(FieldError::too_many(path, rules.len(), MOST));
+    }
+    let completions = integer(spec, "completions");
+    for (index, rule) in rules.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let indexes = member(rule, "succeededIndexes").and_then(Value::as_str);
+        let count = member(rule, "succeededCount").and_then(Value::as_i64);
+        if indexes.is_none() && count.is_none() {
+            let why = "at least one of succeededCount or succeededIndexes must be specified";
+            errors.push(FieldError::required(&path, why));
+        }
+        let mut total = 0;
+        if let Some(indexes) = indexes {
+            let at = format!("{path}.succeededIndexes");
+            if indexes.len() > LONGEST {
+                errors.push(FieldError::too_long(&at, LONGEST));
+            }
+            match index_count(indexes, completions) {
+                Ok(count) => total = count,
+                Err(why) => {
+                    let why = format!("error parsing succeededIndexes: {why}");
+                    errors.push(FieldError::invalid(at, indexes, why));
+                }
+            }
+        }
+        let Some(count) = count else { continue };
+        let at = format!("{path}.succeededCount");
+        if count < 0 {
+            errors.push(FieldError::invalid(&at, count, super::NOT_NEGATIVE));
+        }
+        if count > completions {
+            let why =
+                format!("must be less than or equal to {completions} (the number of specified completions)");
+            errors.push(FieldError::invalid(&at, count, why));
+        }
+        if indexes.is_some() && count > total {
+            let why = format!(
+                "must be less than or equal to {total} (the number of indexes in the specified succeededIndexes field)"
+            );
+            errors.push(FieldError::invalid(at, count, why));
+        }
+    }
+}
+
+/// How many indexes a list such as `1,3-5` names.
+fn index_count(text: &str, completions: i64) -> Result<i64, String> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let (mut total, mut last) = (0, None);
+    for interval in text.split(',') {
+        let bounds: Vec<&str> = interval.split('-').collect();
+        let (first, end) = match bounds.as_slice() {
+            [single] => (*single, *single),
+            [first, end] => (*first, *end),
+            _ => {
+                return Err(format!(
+                    "the fragment {interval:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+                ));
+            }
+        };
+        let number = |text: &str| {
+            text.parse::<i64>().map_err(|_| format!("cannot convert string to integer for index: {text:?}"))
+        };
+        let first = number(first)?;
+        if let Some(last) = last
+            && first <= last
+        {
+            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
+        }
+        if first >= completions {
+            return Err(format!("too large index: {:?}", first.to_string()));
+        }
+        let end = number(end)?;
+        if end >= completions {
+            return Err(format!("too large index: {:?}", end.to_string()));
+        }
+        if bounds.len() == 2 && first >= end {
+            return Err(format!("non-increasing order, previous: {first}, current: {end}"));
+        }
+        total += end - first + 1;
+        last = Some(end);
+    }
+    Ok(total)
+}
+
+fn replacement_policy(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let Some(policy) = member(spec, "podReplacementPolicy").and_then(Value::as_str) else { return };
+    let supported: &[&str] = match member(spec, "podFailurePolicy") {
+        Some(_) => &["Failed"],
+        None => &["Failed", "TerminatingOrFailed"],
+    };
+    if !supported.contains(&policy) {
+        errors.push(FieldError::not_supported(path, policy, supported));
     }
 }
 
@@ -151,130 +507,5 @@ fn completions(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             now.cloned().unwrap_or_default(),
             "can only be modified in tandem with spec.parallelism",
         ));
-    }
-}
-
-fn schedule(text: &str, errors: &mut Vec<FieldError>) {
-    let path = "spec.schedule";
-    if text.is_empty() {
-        errors.push(FieldError::required(path, ""));
-        return;
-    }
-    if let Err(why) = parse_schedule(text) {
-        errors.push(FieldError::invalid(path, text, why));
-    }
-    if text.contains("TZ") {
-        let why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
-        errors.push(FieldError::invalid(path, text, why));
-    }
-}
-
-/// Reads a schedule as the cron library does, for its errors.
-fn parse_schedule(text: &str) -> Result<(), String> {
-    let mut text = text;
-    if text.starts_with("TZ=") || text.starts_with("CRON_TZ=") {
-        let (zone, rest) = text.split_once(' ').ok_or_else(|| "panic recovered".to_owned())?;
-        let zone = zone.split_once('=').map_or("", |(_, zone)| zone);
-        if jiff::tz::TimeZone::get(zone).is_err() {
-            return Err(format!("provided bad location {zone}: unknown time zone {zone}"));
-        }
-        text = rest.trim();
-    }
-    if let Some(name) = text.strip_prefix('@') {
-        let known = ["yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"];
-        let every = name.strip_prefix("every ");
-        if known.contains(&name) {
-            return Ok(());
-        }
-        return match every {
-            Some(period) if super::super::formats::go_duration(period).is_some() => Ok(()),
-            Some(period) => Err(format!(
-                "failed to parse duration {text}: time: invalid duration {}",
-                crate::api_error::go_quote(period)
-            )),
-            None => Err(format!("unrecognized descriptor: {text}")),
-        };
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() != 5 {
-        return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
-    }
-    const MONTHS: &[&str] =
-        &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    let bounds: [(u32, u32, &[&str], u32); 5] =
-        [(0, 59, &[], 0), (0, 23, &[], 0), (1, 31, &[], 0), (1, 12, MONTHS, 1), (0, 6, DAYS, 0)];
-    for (field, (min, max, names, first)) in fields.iter().zip(bounds) {
-        for expression in field.split(',') {
-            range(expression, min, max, names, first)?;
-        }
-    }
-    Ok(())
-}
-
-fn range(expression: &str, min: u32, max: u32, names: &[&str], first: u32) -> Result<(), String> {
-    let (bounds, step) = match expression.split('/').collect::<Vec<_>>().as_slice() {
-        [bounds] => (*bounds, 1),
-        [bounds, step] => (*bounds, number(step)?),
-        _ => return Err(format!("too many slashes: {expression}")),
-    };
-    let value = |text: &str| {
-        let named = names.iter().position(|name| text.eq_ignore_ascii_case(name));
-        named.map_or_else(|| number(text), |index| Ok(index as u32 + first))
-    };
-    let (start, end) = match bounds.split('-').collect::<Vec<_>>().as_slice() {
-        ["*" | "?"] => (min, max),
-        [single] if expression.contains('/') => (value(single)?, max),
-        [single] => (value(single)?, value(single)?),
-        [start, end] => (value(start)?, value(end)?),
-        _ => return Err(format!("too many hyphens: {expression}")),
-    };
-    if start < min {
-        return Err(format!("beginning of range ({start}) below minimum ({min}): {expression}"));
-    }
-    if end > max {
-        return Err(format!("end of range ({end}) above maximum ({max}): {expression}"));
-    }
-    if start > end {
-        return Err(format!("beginning of range ({start}) beyond end of range ({end}): {expression}"));
-    }
-    if step == 0 {
-        return Err(format!("step of range should be a positive number: {expression}"));
-    }
-    Ok(())
-}
-
-fn number(text: &str) -> Result<u32, String> {
-    match text.parse::<i64>() {
-        Ok(number) if number < 0 => Err(format!("negative number ({number}) not allowed: {text}")),
-        Ok(number) => u32::try_from(number).map_err(|_| format!("failed to parse int from {text}")),
-        Err(_) => Err(format!(
-            "failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax",
-            crate::api_error::go_quote(text)
-        )),
-    }
-}
-
-fn time_zone(zone: &str, errors: &mut Vec<FieldError>) {
-    let path = "spec.timeZone";
-    if zone.is_empty() {
-        errors.push(FieldError::invalid(path, zone, "timeZone must be nil or non-empty string"));
-        return;
-    }
-    let well_formed = zone.split('/').all(|part| {
-        !matches!(part, "" | "." | "..")
-            && !part.starts_with('-')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+' | '.'))
-    });
-    if !well_formed {
-        errors.push(FieldError::invalid(path, zone, format!("unknown time zone {zone}")));
-        return;
-    }
-    if zone.eq_ignore_ascii_case("local") {
-        let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
-        errors.push(FieldError::invalid(path, zone, why));
-    }
-    if jiff::tz::TimeZone::get(zone).is_err() {
-        errors.push(FieldError::invalid(path, zone, format!("unknown time zone {zone}")));
     }
 }

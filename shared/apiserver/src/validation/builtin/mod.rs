@@ -7,17 +7,24 @@ mod autoscaling;
 mod cluster;
 mod config;
 mod containers;
+mod discovery;
 mod events;
+mod expressions;
 mod jobs;
+mod key_pairs;
 mod networking;
 mod pods;
+mod policies;
 mod rbac;
+mod resources;
+mod schedules;
 mod security;
 mod selector;
-mod services;
+pub(crate) mod services;
 mod storage;
 mod volumes;
 pub(crate) mod warnings;
+pub(crate) mod webhooks;
 mod workloads;
 
 use serde_json::Value;
@@ -52,6 +59,7 @@ pub(crate) fn validate_update(
 
 fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "namespaces") if old.is_none() => cluster::namespace(v, errors),
         ("", "configmaps") => config::config_map(resource, v, old, errors),
         ("", "secrets") => config::secret(resource, v, old, errors),
         ("", "services") => services::service(v, old, errors),
@@ -66,12 +74,14 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("", "nodes") => cluster::node(v, old, errors),
         ("" | "events.k8s.io", "events") => events::event(resource, v, old, errors),
         ("storage.k8s.io", "storageclasses") => storage::class(v, old, errors),
+        ("storage.k8s.io", "csidrivers") => discovery::driver(v, old, errors),
         ("coordination.k8s.io", "leases") => events::lease(v, errors),
         ("scheduling.k8s.io", "priorityclasses") => cluster::priority_class(v, old, errors),
         ("apps", "deployments") => workloads::deployment(v, old, errors),
         ("apps", "replicasets") => workloads::replica_set(v, old, errors),
         ("apps", "daemonsets") => workloads::daemon_set(v, old, errors),
         ("apps", "statefulsets") => workloads::stateful_set(v, old, errors),
+        ("apps", "controllerrevisions") => workloads::controller_revision(v, old, errors),
         ("batch", "jobs") => jobs::job(v, old, errors),
         ("batch", "cronjobs") => jobs::cron_job(v, errors),
         ("autoscaling", "horizontalpodautoscalers") => autoscaling::autoscaler(v, errors),
@@ -83,6 +93,16 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("rbac.authorization.k8s.io", "clusterroles") => rbac::rules(v, false, errors),
         ("rbac.authorization.k8s.io", "rolebindings") => rbac::binding(v, old, true, errors),
         ("rbac.authorization.k8s.io", "clusterrolebindings") => rbac::binding(v, old, false, errors),
+        ("discovery.k8s.io", "endpointslices") => discovery::endpoint_slice(v, old, errors),
+        ("node.k8s.io", "runtimeclasses") => discovery::runtime_class(v, old, errors),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => {
+            webhooks::configuration(v, old, false, errors);
+        }
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => {
+            webhooks::configuration(v, old, true, errors);
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policies::policy(v, old, errors),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => policies::binding(v, errors),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             errors.extend(crate::crd::definition_validation::validate(v, old));
         }

@@ -6,14 +6,15 @@ use serde_json::Value;
 
 use super::super::{addresses, internal, names};
 use super::{
-    affinity, containers, integer, items, member, metadata, one_of, security, selector, string, volumes,
+    affinity, containers, integer, items, member, metadata, one_of, resources, security, selector, string,
+    volumes,
 };
 use crate::api_error::{FieldError, FieldErrorKind};
 
 /// Checks a Pod; of a stored one only a little may change.
 pub(super) fn pod(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec_now = &v["spec"];
-    spec(spec_now, "spec", &[], errors);
+    spec(spec_now, "spec", errors);
     let Some(old) = old else {
         if !items(spec_now, "ephemeralContainers").is_empty() {
             errors.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
@@ -131,15 +132,10 @@ fn with_free_fields_of(now: &Value, then: &Value) -> Value {
 
 /// Checks a pod template.
 pub(super) fn template(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    template_with_claims(v, path, &[], errors);
-}
-
-/// Checks a pod template that may mount volumes of these names besides its own.
-pub(super) fn template_with_claims(v: &Value, path: &str, claims: &[&str], errors: &mut Vec<FieldError>) {
     let meta = &v["metadata"];
     metadata::labels(meta.get("labels"), &format!("{path}.labels"), errors);
     metadata::annotations(meta.get("annotations"), &format!("{path}.annotations"), errors);
-    spec(&v["spec"], &format!("{path}.spec"), claims, errors);
+    spec(&v["spec"], &format!("{path}.spec"), errors);
     if !items(&v["spec"], "ephemeralContainers").is_empty() {
         errors.push(FieldError::forbidden(
             format!("{path}.spec.ephemeralContainers"),
@@ -148,9 +144,8 @@ pub(super) fn template_with_claims(v: &Value, path: &str, claims: &[&str], error
     }
 }
 
-fn spec(v: &Value, path: &str, claims: &[&str], errors: &mut Vec<FieldError>) {
-    let mut mountable = volumes::validate(v, &format!("{path}.volumes"), errors);
-    mountable.extend(claims.iter().map(|name| ((*name).to_owned(), true)));
+fn spec(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let mountable = volumes::validate(v, &format!("{path}.volumes"), errors);
     containers::regular(v, &format!("{path}.containers"), &mountable, errors);
     containers::init(v, &format!("{path}.initContainers"), &mountable, errors);
     host_network(v, path, errors);
@@ -213,7 +208,8 @@ fn spec(v: &Value, path: &str, claims: &[&str], errors: &mut Vec<FieldError>) {
     }
     for name in ["priorityClassName", "runtimeClassName"] {
         let value = string(v, name);
-        if !value.is_empty() {
+        let set = if name == "runtimeClassName" { member(v, name).is_some() } else { !value.is_empty() };
+        if set {
             super::subdomain_name(value, &format!("{path}.{name}"), errors);
         }
     }
@@ -222,7 +218,7 @@ fn spec(v: &Value, path: &str, claims: &[&str], errors: &mut Vec<FieldError>) {
     }
     if let Some(overhead) = member(v, "overhead") {
         let limits = serde_json::json!({"limits": overhead});
-        containers::resources(&limits, &format!("{path}.overhead"), errors);
+        resources::requirements(&limits, &format!("{path}.overhead"), errors);
     }
     if let Some(os) = member(v, "os") {
         match string(os, "name") {
@@ -310,7 +306,7 @@ fn host_network(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn tolerations(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+pub(super) fn tolerations(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     for (index, toleration) in items(v, "tolerations").iter().enumerate() {
         let path = format!("{path}[{index}]");
         let (key, operator) = (string(toleration, "key"), string(toleration, "operator"));
@@ -362,9 +358,6 @@ fn spread(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
         let (key, action) = identity(constraint);
         if key.is_empty() {
             errors.push(FieldError::required(format!("{path}.topologyKey"), "can not be empty"));
-        }
-        for m in names::label_key(&key).into_iter().filter(|_| !key.is_empty()) {
-            errors.push(FieldError::invalid(format!("{path}.topologyKey"), key.as_str(), m));
         }
         let actions = ["DoNotSchedule", "ScheduleAnyway"];
         if !actions.contains(&action.as_str()) {

@@ -53,16 +53,9 @@ pub(super) fn is_empty(v: &Value) -> bool {
 
 /// Whether the selector is well-formed enough to select at all.
 pub(super) fn is_usable(v: Option<&Value>) -> bool {
-    v.is_none_or(|v| {
-        items(v, "matchExpressions").iter().all(|expression| {
-            let values = items(expression, "values");
-            match string(expression, "operator") {
-                "In" | "NotIn" => !values.is_empty(),
-                "Exists" | "DoesNotExist" => values.is_empty(),
-                _ => false,
-            }
-        })
-    })
+    let mut errors = Vec::new();
+    validate(v, "", &mut errors);
+    errors.is_empty()
 }
 
 /// Whether the selector selects these labels. No selector selects nothing; an empty one, everything.

@@ -257,7 +257,8 @@ fn session_affinity(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn cluster_ips(spec: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+/// What is wrong with the addresses and address families of a Service; nothing is allocated before they are in order.
+pub(crate) fn cluster_ips(spec: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     if kind(spec) == "ExternalName" {
         return;
     }

@@ -1,5 +1,7 @@
 //! PersistentVolumeClaims, PersistentVolumes and StorageClasses.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::super::{internal, names};
@@ -219,6 +221,15 @@ const VOLUME_SOURCES: [(&str, &str); 22] = [
 /// Checks a volume. What it is made of never changes.
 pub(super) fn volume(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
+    volume_spec(spec, errors);
+    if let Some(old) = old {
+        // An update is checked like a create, and then once more with what was there.
+        volume_spec(spec, errors);
+        changed_volume(spec, &old["spec"], errors);
+    }
+}
+
+fn volume_spec(spec: &Value, errors: &mut Vec<FieldError>) {
     if items(spec, "accessModes").is_empty() {
         errors.push(FieldError::required("spec.accessModes", ""));
     }
@@ -263,9 +274,6 @@ pub(super) fn volume(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError
             let why = "has to be specified when using volumeAttributesClassName";
             errors.push(FieldError::required("spec.csi", why));
         }
-    }
-    if let Some(old) = old {
-        changed_volume(spec, &old["spec"], errors);
     }
 }
 
@@ -343,12 +351,6 @@ fn changed_volume(spec: &Value, old: &Value, errors: &mut Vec<FieldError>) {
 
 /// Checks a StorageClass; only its metadata and a few switches ever change.
 pub(super) fn class(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    if let Some(old) = old {
-        for name in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-            immutable(v, old, name, name, errors);
-        }
-        return;
-    }
     let provisioner = string(v, "provisioner");
     if provisioner.is_empty() {
         errors.push(FieldError::required("provisioner", ""));
@@ -371,18 +373,52 @@ pub(super) fn class(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>
             errors.push(FieldError::not_supported("volumeBindingMode", other, &modes));
         }
     }
-    for (index, term) in items(v, "allowedTopologies").iter().enumerate() {
-        for (inner, expression) in items(term, "matchLabelExpressions").iter().enumerate() {
-            let path = format!("allowedTopologies[{index}].matchLabelExpressions[{inner}]");
-            if items(expression, "values").is_empty() {
-                errors.push(FieldError::required(format!("{path}.values"), ""));
-            }
-            let key = string(expression, "key");
-            for m in names::label_key(key) {
-                errors.push(FieldError::invalid(format!("{path}.key"), key, m));
-            }
+    let topologies = items(v, "allowedTopologies");
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = vec![BTreeMap::new(); topologies.len()];
+    for (index, term) in topologies.iter().enumerate() {
+        let path = format!("allowedTopologies[{index}].matchLabelExpressions");
+        let wanted = topology(term, &path, errors);
+        for _ in seen.iter().filter(|known| **known == wanted) {
+            errors.push(FieldError::duplicate(&path, ""));
+        }
+        seen.push(wanted);
+    }
+    if let Some(old) = old {
+        for name in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            immutable(v, old, name, name, errors);
         }
     }
+}
+
+/// Checks a term of topologies; what it wants of each label.
+fn topology<'a>(
+    term: &'a Value,
+    path: &str,
+    errors: &mut Vec<FieldError>,
+) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let mut wanted = BTreeMap::new();
+    for (index, expression) in items(term, "matchLabelExpressions").iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let values = items(expression, "values");
+        if values.is_empty() {
+            errors.push(FieldError::required(format!("{path}.values"), ""));
+        }
+        let mut set = BTreeSet::new();
+        for (index, value) in values.iter().enumerate() {
+            let value = value.as_str().unwrap_or_default();
+            if !set.insert(value) {
+                errors.push(FieldError::duplicate(format!("{path}.values[{index}]"), value));
+            }
+        }
+        let key = string(expression, "key");
+        for m in names::label_key(key) {
+            errors.push(FieldError::invalid(format!("{path}.key"), key, m));
+        }
+        if wanted.insert(key, set).is_some() {
+            errors.push(FieldError::duplicate(format!("{path}.key"), key));
+        }
+    }
+    wanted
 }
 
 fn parameters(v: &Value, errors: &mut Vec<FieldError>) {

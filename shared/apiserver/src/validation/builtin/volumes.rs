@@ -171,12 +171,13 @@ fn driver(source: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let (at, name) = (format!("{path}.driver"), string(source, "driver"));
     if name.is_empty() {
         errors.push(FieldError::required(&at, ""));
-    }
-    if name.len() > 63 {
-        errors.push(FieldError::too_long(&at, 63));
-    }
-    for m in super::super::names::dns1123_subdomain(&name.to_lowercase()) {
-        errors.push(FieldError::invalid(&at, name, m));
+    } else {
+        if name.len() > 63 {
+            errors.push(FieldError::too_long(&at, 63));
+        }
+        for m in super::super::names::dns1123_subdomain(&name.to_lowercase()) {
+            errors.push(FieldError::invalid(&at, name, m));
+        }
     }
     if let Some(secret) = member(source, "nodePublishSecretRef") {
         match string(secret, "name") {

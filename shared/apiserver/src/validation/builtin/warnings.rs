@@ -49,6 +49,19 @@ pub(crate) fn of(resource: &Resource, v: &Value, old: Option<&Value>) -> Vec<Str
             }
             pod(spec, &v["metadata"], "", &mut out);
         }
+        ("", "secrets") if string(v, "type") == "kubernetes.io/tls" => {
+            out.extend(super::key_pairs::complaint(v))
+        }
+        ("storage.k8s.io", "csidrivers") if old.is_none() => {
+            let unset = member(spec, "serviceAccountTokenInSecrets").is_none();
+            if unset && !items(spec, "tokenRequests").is_empty() {
+                out.push(
+                    "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent \
+                     possible logging of tokens in volume attributes"
+                        .to_owned(),
+                );
+            }
+        }
         ("", "podtemplates") => template(&v["template"], "template", &mut out),
         ("", "resourcequotas") if old.is_none() => resource_quota(spec, &mut out),
         ("", "persistentvolumes") => volume(spec, &mut out),

@@ -1,6 +1,6 @@
 //! Deployments, ReplicaSets, DaemonSets, StatefulSets and ReplicationControllers.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::invalid_text;
 use super::{integer, items, member, not_negative, pods, selector, storage, string};
@@ -75,6 +75,9 @@ pub(super) fn replication_controller(v: &Value, errors: &mut Vec<FieldError>) {
 
 pub(super) fn daemon_set(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
+    if let Some(old) = old {
+        selector::immutable(v, old, errors);
+    }
     let wanted = member(spec, "selector");
     selector::validate(wanted, "spec.selector", errors);
     let labels = spec["template"]["metadata"].get("labels");
@@ -91,9 +94,6 @@ pub(super) fn daemon_set(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
     not_negative(spec, "minReadySeconds", "spec", errors);
     daemon_set_strategy(&spec["updateStrategy"], errors);
     not_negative(spec, "revisionHistoryLimit", "spec", errors);
-    if let Some(old) = old {
-        selector::immutable(v, old, errors);
-    }
 }
 
 pub(super) fn stateful_set(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
@@ -125,11 +125,7 @@ pub(super) fn stateful_set(v: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
     let wanted = member(spec, "selector");
     if selector::is_usable(wanted) {
         template_matches(spec, errors);
-        let claims: Vec<&str> = items(spec, "volumeClaimTemplates")
-            .iter()
-            .map(|claim| string(&claim["metadata"], "name"))
-            .collect();
-        pods::template_with_claims(&spec["template"], "spec.template", &claims, errors);
+        pods::template(&with_claims(spec), "spec.template", errors);
         let metadata = &spec["template"]["metadata"];
         super::metadata::labels(metadata.get("labels"), "spec.template.labels", errors);
         super::metadata::annotations(metadata.get("annotations"), "spec.template.annotations", errors);
@@ -162,6 +158,27 @@ pub(super) fn stateful_set(v: &Value, old: Option<&Value>, errors: &mut Vec<Fiel
     }
 }
 
+/// Checks a ControllerRevision, whose data never change.
+pub(super) fn controller_revision(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let revision = integer(v, "revision");
+    if revision < 0 {
+        errors.push(FieldError::invalid("revision", revision, super::NOT_NEGATIVE));
+    }
+    let data = v.get("data");
+    match old {
+        Some(old) if old.get("data") != data => {
+            let shown = data.cloned().unwrap_or(Value::Null);
+            errors.push(FieldError::invalid("data", shown, super::IMMUTABLE));
+        }
+        Some(_) => {}
+        None => match data {
+            None | Some(Value::Null) => errors.push(FieldError::required("data", "data is mandatory")),
+            Some(Value::Object(_)) => {}
+            Some(_) => errors.push(FieldError::required("data", "data must be a valid JSON object")),
+        },
+    }
+}
+
 fn retention(spec: &Value, errors: &mut Vec<FieldError>) {
     let Some(policy) = member(spec, "persistentVolumeClaimRetentionPolicy") else { return };
     for name in ["whenDeleted", "whenScaled"] {
@@ -173,15 +190,37 @@ fn retention(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// The template of a StatefulSet as its pods get it: with a volume for each claim, and names that are not its own.
+fn with_claims(spec: &Value) -> Value {
+    let mut template = spec["template"].clone();
+    let claims = items(spec, "volumeClaimTemplates");
+    let Some(Value::Object(pod)) = template.get_mut("spec") else { return template };
+    pod.remove("subdomain");
+    pod.remove("hostname");
+    if claims.is_empty() {
+        return template;
+    }
+    let name = |claim: &Value| string(&claim["metadata"], "name").to_owned();
+    let mut volumes: Vec<Value> = Vec::new();
+    for (index, claim) in claims.iter().enumerate() {
+        if claims[index + 1..].iter().all(|later| name(later) != name(claim)) {
+            let name = name(claim);
+            volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        }
+    }
+    let own = pod.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let kept: Vec<Value> = own
+        .filter(|volume| claims.iter().all(|claim| name(claim) != string(volume, "name")))
+        .cloned()
+        .collect();
+    volumes.extend(kept);
+    pod.insert("volumes".to_owned(), Value::Array(volumes));
+    template
+}
+
 fn claim_templates(spec: &Value, errors: &mut Vec<FieldError>) {
     for (index, template) in items(spec, "volumeClaimTemplates").iter().enumerate() {
         let path = format!("spec.volumeClaimTemplates[{index}]");
-        let name = string(&template["metadata"], "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(format!("{path}.metadata.name"), ""));
-        } else {
-            super::subdomain_name(name, &format!("{path}.metadata.name"), errors);
-        }
         storage::claim_spec(&template["spec"], &format!("{path}.spec"), errors);
     }
 }
