@@ -19,6 +19,11 @@ use crate::value::Value;
 /// Keys of the root that are no strings are taken as text; further down they fail, since JSON has no such keys.
 pub fn decode(node: &Node) -> Result<Value, Error> {
     let root = node.root();
+    if root.kind == Kind::Mapping
+        && let Some(value) = decode_simple(root, Rules::V3)
+    {
+        return Ok(value);
+    }
     let mut decoder = Decoder::new(root, Rules::V3, false);
     let value = match root.kind {
         Kind::Mapping => {
@@ -45,11 +50,53 @@ pub fn decode(node: &Node) -> Result<Value, Error> {
 ///
 /// `strict` makes duplicate keys an error.
 pub(crate) fn decode_v2(root: &Node, strict: bool) -> Result<Value, Error> {
+    if let Some(value) = decode_simple(root, Rules::V2) {
+        return Ok(value);
+    }
     let mut decoder = Decoder::new(root, Rules::V2, strict);
     decoder.budget.count(1, 0)?;
     let value = decoder.value(root)?;
     decoder.finish()?;
     value.into_value()
+}
+
+/// The value of a tree without aliases, merge keys, keys that are no strings, duplicate keys and errors: almost all.
+fn decode_simple(node: &Node, rules: Rules) -> Option<Value> {
+    match node.kind {
+        Kind::Document | Kind::Alias => None,
+        Kind::Scalar => match decode_scalar(node, rules).ok()? {
+            Go::Null => Some(Value::Null),
+            Go::Bool(value) => Some(Value::Bool(value)),
+            Go::Int(value) => Some(Value::Int(value)),
+            Go::Uint(value) => Some(Value::Uint(value)),
+            Go::Float(value) => Some(Value::Float(value)),
+            Go::String(text) => Some(Value::String(text)),
+            Go::List(_) | Go::Map(_) => None,
+        },
+        Kind::Sequence => node
+            .content
+            .iter()
+            .map(|item| decode_simple(item, rules))
+            .collect::<Option<_>>()
+            .map(Value::Array),
+        Kind::Mapping => {
+            let mut map = BTreeMap::new();
+            for (key, value) in node.pairs() {
+                let string = key.tag == tag::STR
+                    || rules == Rules::V2
+                        && key.tag.is_empty()
+                        && key.value != "<<"
+                        && resolve(rules, "", &key.value) == Ok(Scalar::String);
+                if key.kind != Kind::Scalar || !string {
+                    return None;
+                }
+                if map.insert(key.value.clone(), decode_simple(value, rules)?).is_some() {
+                    return None;
+                }
+            }
+            Some(Value::Object(map))
+        }
+    }
 }
 
 /// A value as Go holds it: keys keep their types.
@@ -136,7 +183,7 @@ impl<'a> Decoder<'a> {
     fn value(&mut self, node: &'a Node) -> Result<Go, Error> {
         self.count()?;
         match node.kind {
-            Kind::Scalar => self.scalar(node),
+            Kind::Scalar => decode_scalar(node, self.rules),
             Kind::Alias => self.follow(node, |decoder, target| decoder.value(target)),
             Kind::Sequence => {
                 node.content.iter().map(|item| self.value(item)).collect::<Result<_, _>>().map(Go::List)
@@ -165,24 +212,6 @@ impl<'a> Decoder<'a> {
         let result = then(self, target);
         self.following.remove(&std::ptr::from_ref(alias));
         result
-    }
-
-    fn scalar(&mut self, node: &Node) -> Result<Go, Error> {
-        if node.tag == tag::STR || self.rules == Rules::V3 && is_indicated_string(node) {
-            return Ok(Go::String(node.value.clone()));
-        }
-        Ok(match resolve(self.rules, &node.tag, &node.value)? {
-            Scalar::Null => Go::Null,
-            Scalar::Bool(value) => Go::Bool(value),
-            Scalar::Int(value) => Go::Int(value),
-            Scalar::Uint(value) => Go::Uint(value),
-            Scalar::Float(value) => Go::Float(value),
-            Scalar::Timestamp(time) if self.rules == Rules::V3 => Go::String(time.to_string()),
-            Scalar::Other if node.tag == tag::BINARY => Go::String(decode_binary(&node.value)?),
-            Scalar::Timestamp(_) | Scalar::String | Scalar::Merge | Scalar::Other => {
-                Go::String(node.value.clone())
-            }
-        })
     }
 
     /// Entries are set in the order of the text, merged ones included.
@@ -347,6 +376,24 @@ impl<'a> Decoder<'a> {
         }
         self.problems.len() > before
     }
+}
+
+fn decode_scalar(node: &Node, rules: Rules) -> Result<Go, Error> {
+    if node.tag == tag::STR || rules == Rules::V3 && is_indicated_string(node) {
+        return Ok(Go::String(node.value.clone()));
+    }
+    Ok(match resolve(rules, &node.tag, &node.value)? {
+        Scalar::Null => Go::Null,
+        Scalar::Bool(value) => Go::Bool(value),
+        Scalar::Int(value) => Go::Int(value),
+        Scalar::Uint(value) => Go::Uint(value),
+        Scalar::Float(value) => Go::Float(value),
+        Scalar::Timestamp(time) if rules == Rules::V3 => Go::String(time.to_string()),
+        Scalar::Other if node.tag == tag::BINARY => Go::String(decode_binary(&node.value)?),
+        Scalar::Timestamp(_) | Scalar::String | Scalar::Merge | Scalar::Other => {
+            Go::String(node.value.clone())
+        }
+    })
 }
 
 /// More problems than this are not listed.

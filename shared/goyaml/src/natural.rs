@@ -9,10 +9,15 @@ use std::collections::BTreeMap;
 /// the result is at least always the same.
 pub(crate) fn sorted<V>(map: &BTreeMap<String, V>) -> Vec<(&str, &V)> {
     let mut entries: Vec<(&str, &V)> = map.iter().map(|(key, value)| (key.as_str(), value)).collect();
-    if entries.windows(2).any(|pair| compare(pair[0].0, pair[1].0) == Ordering::Greater) {
-        merge_sort(&mut entries);
-    }
+    sort(&mut entries);
     entries
+}
+
+/// Brings entries that are in bytewise order into natural order.
+pub(crate) fn sort<V: Copy>(entries: &mut [(&str, V)]) {
+    if entries.windows(2).any(|pair| compare(pair[0].0, pair[1].0) == Ordering::Greater) {
+        merge_sort(entries);
+    }
 }
 
 fn merge_sort<V>(entries: &mut [(&str, V)])

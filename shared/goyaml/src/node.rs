@@ -129,6 +129,7 @@ struct Rare {
     head_comment: String,
     line_comment: String,
     foot_comment: String,
+    twin: u32,
 }
 
 impl Node {
@@ -436,6 +437,19 @@ impl Node {
     /// Sets the comment below the node; empty removes it.
     pub fn set_foot_comment(&mut self, comment: impl Into<String>) {
         self.set_rare(comment.into(), |rare| &mut rare.foot_comment);
+    }
+
+    /// The number of the node that this one stands for, where the Go ecosystem has one node in several places of a tree;
+    /// 0 for a node that is in one place only.
+    pub fn twin(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |rare| rare.twin)
+    }
+
+    /// Says which node this one stands for; 0 for none but itself.
+    pub fn set_twin(&mut self, twin: u32) {
+        if twin != self.twin() {
+            self.rare.get_or_insert_with(Box::default).twin = twin;
+        }
     }
 
     /// Whether the node itself has a comment.

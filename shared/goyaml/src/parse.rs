@@ -124,6 +124,7 @@ impl<'a> Builder<'a> {
             let item = self.node()?;
             node.content.push(item);
         }
+        node.content.shrink_to_fit();
         let end = self.next()?.comments.map(|comments| *comments).unwrap_or_default();
         node.set_line_comment(end.line);
         node.set_foot_comment(end.foot);
@@ -152,6 +153,7 @@ impl<'a> Builder<'a> {
             node.content.push(key);
             node.content.push(value);
         }
+        node.content.shrink_to_fit();
         let mut end = self.next()?.comments.map(|comments| *comments).unwrap_or_default();
         if block && !end.foot.is_empty() && node.content.len() > 1 {
             let last_key = node.content.len() - 2;

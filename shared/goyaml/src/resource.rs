@@ -1,10 +1,11 @@
 //! Kubernetes objects as kustomize reads them from a stream and prints them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::alias;
 use crate::decode::decode;
-use crate::emit::{EncodeOptions, encode};
+use crate::emit::{EncodeOptions, encode, encode_resource};
 use crate::error::Error;
 use crate::json::to_json;
 use crate::node::{Kind, Node, Style, tag};
@@ -90,13 +91,14 @@ fn checked(nodes: Vec<Node>) -> Result<Vec<Node>, Error> {
         if node.is_null_or_empty() {
             continue;
         }
-        check(&node)?;
+        check_object(&node)?;
         objects.push(node);
     }
     Ok(objects)
 }
 
-fn check(object: &Node) -> Result<(), Error> {
+/// Checks that an object has what kustomize insists on: a kind and, unless it is a list, a name.
+pub fn check_object(object: &Node) -> Result<(), Error> {
     let text = |parent: Option<&Node>, key: &str| -> String {
         let value = parent.and_then(|node| node.get(key)).filter(|value| !value.is_null_or_empty());
         value.map(|value| value.value.clone()).unwrap_or_default()
@@ -154,20 +156,27 @@ fn go_type(value: &Value) -> &'static str {
 /// Splits a stream at every line that begins with `---`, but for the first line. CR LF becomes LF.
 ///
 /// After `---` only a comment may follow on the line.
-pub fn chunks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+pub fn chunks(bytes: &[u8]) -> Result<Vec<Cow<'_, [u8]>>, Error> {
+    if !bytes.windows(2).any(|pair| pair == b"\r\n") {
+        return Ok(split(bytes)?.into_iter().map(Cow::Borrowed).collect());
+    }
     let mut text = Vec::with_capacity(bytes.len());
     for (at, &byte) in bytes.iter().enumerate() {
         if !(byte == b'\r' && bytes.get(at + 1) == Some(&b'\n')) {
             text.push(byte);
         }
     }
+    Ok(split(&text)?.into_iter().map(|chunk| Cow::Owned(chunk.to_vec())).collect())
+}
+
+/// The chunks of a text, each with the line feed before the separator.
+fn split(text: &[u8]) -> Result<Vec<&[u8]>, Error> {
     let mut chunks = Vec::new();
     if text.is_empty() {
         return Ok(chunks);
     }
     let mut start = 0;
-    let mut at = 0;
-    while let Some(found) = find_separator(&text, at) {
+    while let Some(found) = find_separator(text, start) {
         let Some(length) = text[found + 1..].iter().position(|&b| b == b'\n') else { break };
         let end = found + 1 + length + 1;
         let separator = String::from_utf8_lossy(&text[found..end]);
@@ -175,13 +184,10 @@ pub fn chunks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         if !rest.is_empty() && !rest.starts_with('#') {
             return Err(Error::Stream(format!("invalid document separator: {}", separator.trim())));
         }
-        let mut chunk = text[start..found].to_vec();
-        chunk.push(b'\n');
-        chunks.push(chunk);
+        chunks.push(&text[start..=found]);
         start = end;
-        at = end;
     }
-    chunks.push(text[start..].to_vec());
+    chunks.push(&text[start..]);
     Ok(chunks)
 }
 
@@ -212,27 +218,29 @@ fn read_back(resource: &Node) -> Result<Value, Error> {
 /// Whether a tree surely means the same after it was written and read again, so that this can be saved.
 fn reads_back(node: &Node, flow: bool) -> bool {
     let flow = flow || node.style.contains(Style::FLOW);
-    if node.style.intersects(Style::TAGGED.with(Style::FOLDED)) || !node.anchor().is_empty() {
-        return false;
-    }
-    if flow && node.has_comments() {
-        return false;
-    }
-    match node.kind {
-        Kind::Document | Kind::Alias => false,
-        Kind::Scalar => scalar_reads_back(node, flow),
-        Kind::Sequence => {
-            (node.tag == tag::SEQ || node.tag.is_empty())
-                && node.content.iter().all(|item| reads_back(item, flow))
+    is_read_back(node, flow)
+        && match node.kind {
+            Kind::Document | Kind::Alias => false,
+            Kind::Scalar => scalar_is_read_back(node, flow),
+            Kind::Sequence => node.content.iter().all(|item| reads_back(item, flow)),
+            Kind::Mapping => {
+                node.pairs().all(|(key, value)| key_is_read_back(key, flow) && reads_back(value, flow))
+            }
         }
-        Kind::Mapping => {
-            (node.tag == tag::MAP || node.tag.is_empty())
-                && node.pairs().all(|(key, value)| key_reads_back(key, flow) && reads_back(value, flow))
-        }
-    }
 }
 
-fn key_reads_back(key: &Node, flow: bool) -> bool {
+/// [`reads_back`] for what is about the node itself, scalars and children aside.
+pub(crate) fn is_read_back(node: &Node, flow: bool) -> bool {
+    let plain = !node.style.intersects(Style::TAGGED.with(Style::FOLDED)) && node.anchor().is_empty();
+    let standard_tag = match node.kind {
+        Kind::Sequence => node.tag == tag::SEQ || node.tag.is_empty(),
+        Kind::Mapping => node.tag == tag::MAP || node.tag.is_empty(),
+        Kind::Document | Kind::Scalar | Kind::Alias => true,
+    };
+    plain && standard_tag && !(flow && node.has_comments())
+}
+
+pub(crate) fn key_is_read_back(key: &Node, flow: bool) -> bool {
     let string =
         key.tag == tag::STR || key.tag.is_empty() && resolve(Rules::V3, "", &key.value) == Ok(Scalar::String);
     key.kind == Kind::Scalar
@@ -240,10 +248,11 @@ fn key_reads_back(key: &Node, flow: bool) -> bool {
         && (key.value != "<<" || !key.style.is_plain())
         && key.value.len() <= 128
         && !key.value.contains('\n')
-        && reads_back(key, flow)
+        && is_read_back(key, flow)
+        && scalar_is_read_back(key, flow)
 }
 
-fn scalar_reads_back(node: &Node, flow: bool) -> bool {
+pub(crate) fn scalar_is_read_back(node: &Node, flow: bool) -> bool {
     let text = node.value.as_str();
     if text.bytes().any(|byte| matches!(byte, b'\r' | 0xC2 | 0xE2 | 0xEF)) {
         // Perhaps a line break or byte order mark.
@@ -275,12 +284,38 @@ pub fn resource_to_json(resource: &Node) -> Result<String, Error> {
 
 /// A resource as `kustomize build` prints it.
 pub fn to_yaml(resource: &Node) -> Result<String, Error> {
+    if resource.is_mapping()
+        && let Some(text) = encode_resource(resource)
+    {
+        return Ok(text);
+    }
     sigs::to_yaml(&to_value(resource)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is printed straight from the tree is what the way through JSON prints.
+    #[test]
+    fn a_short_cut_changes_nothing() {
+        let corpus = include_str!("../tests/corpus/goyaml.jsonl");
+        let mut short = 0;
+        for line in corpus.lines() {
+            let case: serde_json::Value = serde_json::from_str(line).expect("a case is JSON");
+            let Some(text) = case["in"]["text"].as_str() else { continue };
+            for resource in read(text.as_bytes()).unwrap_or_default() {
+                if resource.is_mapping()
+                    && let Some(printed) = encode_resource(&resource)
+                {
+                    let long = read_back(&resource).and_then(|value| sigs::to_yaml(&value));
+                    assert_eq!(long, Ok(printed), "{text}");
+                    short += 1;
+                }
+            }
+        }
+        assert!(short > 1000, "only {short} cases were compared");
+    }
 
     /// Everything that is said to read back as it is does so.
     #[test]

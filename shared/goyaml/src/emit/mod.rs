@@ -1,10 +1,12 @@
 //! The emitter: how libyaml lays text out, in the variants of go-yaml v2 and v3.
 
 mod analysis;
+mod resources;
 mod scalars;
 mod tree;
 mod values;
 
+pub(crate) use resources::encode_resource;
 pub use tree::{EncodeOptions, encode, encode_all};
 pub(crate) use values::{encode_bytewise, encode_json_value, encode_value, is_plain_json};
 

@@ -7,7 +7,7 @@ use crate::syntax::token::ScalarStyle;
 use crate::syntax::{Dialect, MAX_DEPTH};
 use crate::value::Value;
 
-use super::analysis::analyze;
+use super::analysis::{Analysis, analyze};
 use super::{Emitter, Place};
 
 /// Writes a value as one document.
@@ -62,10 +62,10 @@ fn is_plain_json_at(value: &Value, depth: usize) -> bool {
 }
 
 /// A key of 1024 characters is none to go-yaml; an escape takes up to six of them.
-const LONGEST_KEY: usize = 160;
+pub(super) const LONGEST_KEY: usize = 160;
 
 /// No U+007F to U+009F, U+FFFE or U+FFFF.
-fn is_plain_text(text: &str) -> bool {
+pub(super) fn is_plain_text(text: &str) -> bool {
     let bytes = text.as_bytes();
     !bytes.iter().enumerate().any(|(at, &byte)| match byte {
         0x7F => true,
@@ -85,16 +85,11 @@ impl Emitter<'_> {
             Value::Uint(value) => self.word(&value.to_string()),
             Value::Float(value) if self.json_numbers => self.word(&json_number(*value)),
             Value::Float(value) => self.word(&yaml_float(*value)),
-            Value::String(text) => self.string(text, false),
+            Value::String(text) => self.string(text),
             Value::Array(items) if items.is_empty() => self.word("[]"),
             Value::Object(map) if map.is_empty() => self.word("{}"),
             Value::Array(items) => {
-                let old = self.indent;
-                if old < 0 {
-                    self.indent = 0;
-                } else if !mapping || self.indention {
-                    self.indent += self.best_indent;
-                }
+                let old = self.indent_sequence(mapping);
                 for item in items {
                     self.write_indent();
                     self.write_indicator("-", true, false, true);
@@ -110,16 +105,7 @@ impl Emitter<'_> {
                     natural::sorted(map)
                 };
                 for (key, value) in entries {
-                    self.write_indent();
-                    if key.len() <= 128 && !analyze(Dialect::V2, key).multiline {
-                        self.string(key, true);
-                        self.write_indicator(":", false, false, false);
-                    } else {
-                        self.write_indicator("?", true, false, true);
-                        self.string(key, false);
-                        self.write_indent();
-                        self.write_indicator(":", true, false, true);
-                    }
+                    self.key(key);
                     self.value(value, true);
                 }
                 self.indent = old;
@@ -127,8 +113,34 @@ impl Emitter<'_> {
         }
     }
 
+    /// Writes a key with its colon.
+    pub(super) fn key(&mut self, key: &str) {
+        self.write_indent();
+        let analysis = analyze(Dialect::V2, key);
+        if key.len() <= 128 && !analysis.multiline {
+            self.analyzed_string(key, analysis, true);
+            self.write_indicator(":", false, false, false);
+        } else {
+            self.write_indicator("?", true, false, true);
+            self.analyzed_string(key, analysis, false);
+            self.write_indent();
+            self.write_indicator(":", true, false, true);
+        }
+    }
+
+    /// Raises the indentation for a sequence and returns the old one; below a key it stays where it is.
+    pub(super) fn indent_sequence(&mut self, mapping: bool) -> i32 {
+        let old = self.indent;
+        if old < 0 {
+            self.indent = 0;
+        } else if !mapping || self.indention {
+            self.indent += self.best_indent;
+        }
+        old
+    }
+
     /// Writes text that needs no quotes and is not folded.
-    fn word(&mut self, text: &str) {
+    pub(super) fn word(&mut self, text: &str) {
         if !self.whitespace {
             self.put(b' ');
         }
@@ -137,7 +149,11 @@ impl Emitter<'_> {
         self.indention = false;
     }
 
-    fn string(&mut self, text: &str, simple_key: bool) {
+    pub(super) fn string(&mut self, text: &str) {
+        self.analyzed_string(text, analyze(Dialect::V2, text), false);
+    }
+
+    fn analyzed_string(&mut self, text: &str, analysis: Analysis, simple_key: bool) {
         let wanted = if text.contains('\n') {
             ScalarStyle::Literal
         } else if resolve(Rules::V2, "", text) == Ok(Scalar::String) && !is_base60(text) {
@@ -146,7 +162,7 @@ impl Emitter<'_> {
             ScalarStyle::DoubleQuoted
         };
         let place = Place { simple_key, ..Place::default() };
-        let style = self.select_style(wanted, text, analyze(Dialect::V2, text), place);
+        let style = self.select_style(wanted, text, analysis, place);
         let old = self.increase_indent(true, place, false);
         self.write_scalar(style, text, !simple_key);
         self.indent = old;
@@ -154,7 +170,7 @@ impl Emitter<'_> {
 }
 
 /// A float as it is read back from JSON.
-fn json_number(value: f64) -> String {
+pub(super) fn json_number(value: f64) -> String {
     let text = format_json_float(value).unwrap_or_default();
     match resolve(Rules::V2, "", &text) {
         Ok(Scalar::Int(value)) => value.to_string(),
