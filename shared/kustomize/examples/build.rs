@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             directory => {
                 let result = DiskFs::new("/").map_err(fluxide_kustomize::Error::from).and_then(|fs| {
                     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.into());
-                    build(&fs, &directory.to_string_lossy(), &options)?.to_yaml()
+                    build(&fs, &directory.to_string_lossy(), &options)?.into_yaml()
                 });
                 match result {
                     Ok(text) => print!("{text}"),

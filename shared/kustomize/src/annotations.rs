@@ -98,9 +98,10 @@ pub(crate) fn with_remembered(resource: &Resource) -> Result<Node, Error> {
     let remembered = remembered(&resource.memory);
     let mut copy = resource.clone();
     if !remembered.is_empty() {
-        let mut annotations = copy.annotations();
-        annotations.extend(remembered.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        copy.set_annotations(annotations)?;
+        copy.clear_empty_annotations();
+    }
+    for (key, value) in remembered {
+        copy.annotate(key, &value)?;
     }
     Ok(copy.node)
 }
@@ -142,8 +143,9 @@ pub(crate) fn finish(
 /// Whether a patch removes all annotations, and what kustomize remembers in them along with it.
 pub(crate) fn erases(patch: &Node) -> bool {
     let replaces = |node: &Node| node.get("$patch").is_some_and(|value| value.value != "merge");
-    let Some(metadata) = patch.get("metadata") else { return replaces(patch) };
-    if replaces(patch) || node::is_null(metadata) || replaces(metadata) {
+    // A patch that replaces the whole resource does nothing.
+    let Some(metadata) = patch.get("metadata").filter(|_| !replaces(patch)) else { return false };
+    if node::is_null(metadata) || replaces(metadata) {
         return true;
     }
     metadata.get("annotations").is_some_and(|node| node::is_null(node) || replaces(node))

@@ -61,7 +61,13 @@ fn finish(
     let config = accumulated.config.get();
     fix_name_references(&mut resources, &config)?;
     accumulated.vars.resolve(&mut resources, &config.var_reference)?;
-    resources.items_mut().retain(|resource| !resource.is_deleted() && !resource.is_local_config());
+    resources.items_mut().retain(|resource| !resource.is_deleted());
+    for resource in resources.iter() {
+        if crate::reader::check_object(resource.node()).is_err() {
+            crate::reader::check_object(&annotations::with_remembered(resource)?)?;
+        }
+    }
+    resources.items_mut().retain(|resource| !resource.is_local_config());
     crate::sort::sort(&mut resources, kustomization.sort_options.as_ref(), session.options.default_order())?;
     let wants = |option: &str| kustomization.build_metadata.iter().flatten().any(|wanted| wanted == option);
     if session.options.managed_by_label || wants("managedByLabel") {

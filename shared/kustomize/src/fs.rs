@@ -12,11 +12,11 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum FsError {
     /// There is nothing at the path, or a link to nothing.
-    #[error("evalsymlink failure on '{path}' : lstat {missing}: {reason}")]
+    #[error("evalsymlink failure on '{path}' : {}{reason}", looked_at(missing))]
     Resolve {
         /// What was asked for.
         path: String,
-        /// The part of it that does not exist.
+        /// The part of it that does not exist; empty when the path goes through a file.
         missing: String,
         /// The operating system's words.
         reason: String,
@@ -49,6 +49,10 @@ pub enum FsError {
         /// The largest size allowed.
         limit: u64,
     },
+}
+
+fn looked_at(missing: &str) -> String {
+    if missing.is_empty() { String::new() } else { format!("lstat {missing}: ") }
 }
 
 /// An existing path with every symbolic link resolved.

@@ -5,7 +5,7 @@ pub(crate) mod decode;
 use crate::fieldspec::FieldSpec;
 use crate::id::Gvk;
 use decode::{Decode, DecodeError, decode_struct};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -25,6 +25,12 @@ pub enum KustomizationError {
     /// A field is unknown or has a value of the wrong type.
     #[error("invalid Kustomization: {0}")]
     Field(#[from] DecodeError),
+    /// It is not YAML, where Flux reads it.
+    #[error("error converting YAML to JSON: {0}")]
+    Convert(String),
+    /// A field has a value of the wrong type, where Flux reads it.
+    #[error("error unmarshaling JSON: while decoding JSON: {0}")]
+    Unmarshal(DecodeError),
     /// It says nothing.
     #[error("kustomization.yaml is empty")]
     Empty,
@@ -78,8 +84,8 @@ pub(crate) struct Kustomization {
 }
 
 decode_struct!(Kustomization {
-    "kind" => kind,
-    "apiVersion" => api_version,
+    "kind" => kind in "TypeMeta",
+    "apiVersion" => api_version in "TypeMeta",
     "metadata" => metadata,
     "openapi" => openapi,
     "namePrefix" => name_prefix,
@@ -187,11 +193,11 @@ pub(crate) struct Selector {
 }
 
 decode_struct!(Selector {
-    "group" => group,
-    "version" => version,
-    "kind" => kind,
-    "name" => name,
-    "namespace" => namespace,
+    "group" => group in "ResId.Gvk",
+    "version" => version in "ResId.Gvk",
+    "kind" => kind in "ResId.Gvk",
+    "name" => name in "ResId",
+    "namespace" => namespace in "ResId",
     "annotationSelector" => annotation_selector,
     "labelSelector" => label_selector,
 });
@@ -234,9 +240,9 @@ pub(crate) struct ReplacementField {
 
 decode_struct!(ReplacementField {
     "path" => path,
-    "source" => source,
-    "targets" => targets,
-    "sourceValue" => source_value,
+    "source" => source in "Replacement",
+    "targets" => targets in "Replacement",
+    "sourceValue" => source_value in "Replacement",
 });
 
 /// Where a replacement takes its value from.
@@ -252,11 +258,11 @@ pub(crate) struct ReplacementSource {
 }
 
 decode_struct!(ReplacementSource {
-    "group" => group,
-    "version" => version,
-    "kind" => kind,
-    "name" => name,
-    "namespace" => namespace,
+    "group" => group in "ResId.Gvk",
+    "version" => version in "ResId.Gvk",
+    "kind" => kind in "ResId.Gvk",
+    "name" => name in "ResId",
+    "namespace" => namespace in "ResId",
     "fieldPath" => field_path,
     "options" => options,
 });
@@ -316,9 +322,9 @@ pub(crate) struct VarTarget {
 
 decode_struct!(VarTarget {
     "apiVersion" => api_version,
-    "group" => group,
-    "version" => version,
-    "kind" => kind,
+    "group" => group in "Gvk",
+    "version" => version in "Gvk",
+    "kind" => kind in "Gvk",
     "name" => name,
     "namespace" => namespace,
 });
@@ -364,14 +370,14 @@ pub(crate) struct GeneratorArgs {
 }
 
 decode_struct!(GeneratorArgs {
-    "name" => name,
-    "namespace" => namespace,
-    "behavior" => behavior,
-    "literals" => literals,
-    "files" => files,
-    "envs" => envs,
-    "env" => env,
-    "options" => options,
+    "name" => name in "GeneratorArgs",
+    "namespace" => namespace in "GeneratorArgs",
+    "behavior" => behavior in "GeneratorArgs",
+    "literals" => literals in "GeneratorArgs.KvPairSources",
+    "files" => files in "GeneratorArgs.KvPairSources",
+    "envs" => envs in "GeneratorArgs.KvPairSources",
+    "env" => env in "GeneratorArgs.KvPairSources",
+    "options" => options in "GeneratorArgs",
     "type" => secret_type,
 });
 
@@ -402,9 +408,9 @@ struct FieldSpecArgs {
 }
 
 decode_struct!(FieldSpecArgs {
-    "group" => group,
-    "version" => version,
-    "kind" => kind,
+    "group" => group in "Gvk",
+    "version" => version in "Gvk",
+    "kind" => kind in "Gvk",
     "path" => path,
     "create" => create,
 });
@@ -423,6 +429,24 @@ impl Decode for FieldSpec {
     fn zero() -> FieldSpec {
         FieldSpec::new(Gvk::default(), "", false)
     }
+
+    fn normalize(value: Value) -> Value {
+        FieldSpecArgs::normalize(value)
+    }
+}
+
+/// Reads a kustomization file as Flux does before it adds to it, which is more lenient than a build: unknown fields
+/// are left out, and numbers and booleans are text where text is wanted (`newTag: 1.10` is `1.1`).
+pub(crate) fn read_leniently(content: &[u8]) -> Result<Map<String, Value>, KustomizationError> {
+    let json = crate::yaml::to_json(content).map_err(|err| KustomizationError::Convert(err.to_string()))?;
+    if !json.is_null() {
+        Kustomization::decode(json.clone(), &decode::At::lenient("Kustomization"))
+            .map_err(KustomizationError::Unmarshal)?;
+    }
+    Ok(match Kustomization::normalize(json) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    })
 }
 
 impl Kustomization {

@@ -44,6 +44,7 @@ mod schema;
 mod selector;
 mod sort;
 mod transform;
+mod twins;
 mod vars;
 mod yaml;
 
@@ -75,6 +76,22 @@ pub use vars::VarError;
 /// Builds the kustomization in a directory: an absolute path of the file system, or a Git address.
 pub fn build(fs: &dyn FileSystem, directory: &str, options: &Options<'_>) -> Result<Resources, Error> {
     build::run(fs, directory, options)
+}
+
+/// Reads a kustomization file as Flux does before it adds the fields of a Kustomization to it, which is more lenient than
+/// [`build`]: unknown fields are left out, names are in their own letter case, and numbers and booleans are text where
+/// text is wanted.
+///
+/// The result can be written with [`fluxide_goyaml::sigs::to_yaml`].
+pub fn read_kustomization(
+    content: &[u8],
+) -> Result<serde_json::Map<String, serde_json::Value>, KustomizationError> {
+    kustomization::read_leniently(content)
+}
+
+/// Reads the objects of a file as a build does: each needs a kind and, unless it is a list, a name.
+pub fn read_objects(content: &[u8]) -> Result<Vec<fluxide_goyaml::Node>, ReadError> {
+    reader::read_objects(content)
 }
 
 /// The suffix that kustomize gives a generated ConfigMap or Secret for its content.

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::fs::{FileSystem, FsError, is_in_or_below, join, parent};
 use crate::kustomization::FILE_NAMES;
-use crate::options::{LoadRestrictor, Options};
+use crate::options::{LoadRestrictor, Mode, Options};
 use crate::remote::{RemoteError, RepositoryAddress, is_http};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -220,7 +220,22 @@ impl<'a> Loader<'a> {
         }
         let path = if path.starts_with('/') { join("/", path) } else { join(&self.root, path) };
         let fs = self.files.get();
-        let resolved = fs.resolve(&path)?;
+        let free = self.restrictor == LoadRestrictor::None && self.options.mode == Mode::Kustomize;
+        let resolved = match fs.resolve(&path) {
+            // Where every file may be read kustomize does not look at the path first, but opens it. In Flux's mode the
+            // same is said of a path as everywhere else.
+            Err(FsError::Resolve { reason, .. }) if free => {
+                return Err(LoadError::Fs(FsError::Io { operation: "open", path, reason }).into());
+            }
+            Err(FsError::Outside { path, root, .. }) if free => {
+                return Err(LoadError::Fs(FsError::Outside { operation: "read", path, root }).into());
+            }
+            resolved => resolved?,
+        };
+        if resolved.is_dir && free {
+            let reason = "is a directory".to_owned();
+            return Err(LoadError::Fs(FsError::Io { operation: "read", path, reason }).into());
+        }
         if resolved.is_dir {
             return Err(LoadError::NotAFile(path).into());
         }

@@ -21,7 +21,8 @@ pub enum MergeError {
     UnknownDirective(String),
 }
 
-/// Merges `patch` into `target`; false when the patch deletes the whole resource.
+/// Merges `patch` into `target`; false when the patch deletes the whole resource. A patch that is to replace the whole
+/// resource does nothing: kustomize loses the result.
 pub(crate) fn strategic_merge(
     target: &mut Node,
     mut patch: Node,
@@ -29,11 +30,7 @@ pub(crate) fn strategic_merge(
 ) -> Result<bool, MergeError> {
     let merger = Merger { schemas };
     match merger.merge(Some(target), Patch::Given(&mut patch), None)? {
-        Outcome::InPlace | Outcome::Null => Ok(true),
-        Outcome::Replaced(node) => {
-            *target = node;
-            Ok(true)
-        }
+        Outcome::InPlace | Outcome::Null | Outcome::Replaced(_) => Ok(true),
         Outcome::Nothing => Ok(false),
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn set_scalar(node: &mut Node, mut value: Node) -> Result<(), NodeErr
     expect_kind(node, Kind::Scalar)?;
     if !is_null(&value) {
         value.style = node.style;
+        crate::twins::inherit(node, &mut value);
         *node = value;
     }
     Ok(())
@@ -96,6 +97,7 @@ pub(crate) fn set_field(map: &mut Node, name: &str, mut value: Node) -> Result<(
     match map.get_mut(name) {
         Some(field) => {
             value.style = field.style;
+            crate::twins::inherit(field, &mut value);
             *field = value;
         }
         None => {

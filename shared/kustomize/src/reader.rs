@@ -24,6 +24,11 @@ impl ReadError {
     }
 }
 
+/// Checks that an object still has a kind and a name.
+pub(crate) fn check_object(object: &Node) -> Result<(), ReadError> {
+    fluxide_goyaml::resource::check_object(object).map_err(|err| ReadError::NotObjects(err.to_string()))
+}
+
 /// Reads all objects of a file. Lists are replaced by their items.
 pub(crate) fn read_objects(content: &[u8]) -> Result<Vec<Node>, ReadError> {
     fluxide_goyaml::resource::read_objects(content).map_err(|err| match err {

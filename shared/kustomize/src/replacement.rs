@@ -14,10 +14,11 @@ use crate::resources::Resources;
 use crate::schema::Schemas;
 use crate::selector::Matcher;
 use crate::transform::Transform;
-use crate::yaml;
+use crate::{annotations, twins, yaml};
 use fluxide_goyaml::node::{Kind, Node};
 use path::{PathError, visit};
 use serde_json::Value;
+use std::borrow::Cow;
 use thiserror::Error;
 
 const DEFAULT_PATH: &str = "metadata.name";
@@ -121,57 +122,103 @@ impl Transform for ReplacementTransformer {
     fn transform(&self, resources: &mut Resources, _: &Schemas) -> Result<(), Error> {
         for replacement in &self.replacements {
             let Some(targets) = &replacement.targets else { return Err(ReplacementError::Incomplete.into()) };
-            let value = match (&replacement.source, &replacement.source_value) {
+            let mut source = match (&replacement.source, &replacement.source_value) {
                 (None, None) => return Err(ReplacementError::Incomplete.into()),
                 (Some(_), Some(_)) => return Err(ReplacementError::TwoSources.into()),
-                (None, Some(text)) => node::untagged(text),
-                (Some(source), None) => source_value(resources, source)?,
+                (None, Some(text)) => Source { value: node::untagged(text), place: None },
+                (Some(source), None) => find_source(resources, source)?,
             };
             for target in targets {
                 let target = target.as_ref().ok_or(ReplacementError::NoSelect)?;
-                apply(resources, &value, target)?;
+                apply(resources, &mut source, target)?;
             }
         }
         Ok(())
     }
 }
 
-fn source_value(resources: &Resources, source: &ReplacementSource) -> Result<Node, ReplacementError> {
+/// What is copied.
+struct Source {
+    value: Node,
+    /// Where it is, unless it is only a part of what is there: later targets see what earlier ones have written.
+    place: Option<Place>,
+}
+
+struct Place {
+    resource: usize,
+    path: Vec<String>,
+}
+
+impl Source {
+    /// Looks again after a resource was written to.
+    fn refresh(&mut self, written: usize, resource: &Resource) -> Result<(), Error> {
+        let Some(place) = self.place.as_ref().filter(|place| place.resource == written) else {
+            return Ok(());
+        };
+        let object = source_object(resource, &place.path)?;
+        if let Ok(Some(value)) = node::lookup(&object, &place.path) {
+            self.value = value.clone();
+            twins::separate(&mut self.value);
+        }
+        Ok(())
+    }
+}
+
+fn find_source(resources: &Resources, source: &ReplacementSource) -> Result<Source, Error> {
     let selector = ResourceId {
         gvk: Gvk { group: source.group.clone(), version: source.version.clone(), kind: source.kind.clone() },
         name: source.name.clone(),
         namespace: source.namespace.clone(),
         cluster_scoped: false,
     };
-    let mut found =
-        resources.iter().filter(|resource| ids_of(resource).iter().any(|id| id.is_selected_by(&selector)));
-    let resource = match (found.next(), found.next()) {
-        (Some(resource), None) => resource,
-        (None, _) => return Err(ReplacementError::NoSource(describe(&selector, source))),
-        _ => return Err(ReplacementError::SeveralSources(describe(&selector, source))),
+    let selects = |resource: &Resource| ids_of(resource).iter().any(|id| id.is_selected_by(&selector));
+    let mut found = resources.iter().enumerate().filter(|(_, resource)| selects(resource));
+    let (at, resource) = match (found.next(), found.next()) {
+        (Some(found), None) => found,
+        (None, _) => return Err(ReplacementError::NoSource(describe(&selector, source)).into()),
+        _ => return Err(ReplacementError::SeveralSources(describe(&selector, source)).into()),
     };
     let path = if source.field_path.is_empty() { DEFAULT_PATH } else { &source.field_path };
-    let value = node::lookup(&resource.node, &split_field_path(path))
+    let steps = split_field_path(path);
+    let object = source_object(resource, &steps)?;
+    let value = node::lookup(&object, &steps)
         .map_err(ReplacementError::SourceField)?
         .filter(|value| !node::is_null_or_empty(value))
         .ok_or_else(|| ReplacementError::NoSourceField {
             path: path.to_owned(),
             source_id: selector.to_string(),
         })?;
+    let mut copy = value.clone();
+    twins::separate(&mut copy);
     let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty()) else {
-        return Ok(value.clone());
+        return Ok(Source { value: copy, place: Some(Place { resource: at, path: steps }) });
     };
     if value.kind != Kind::Scalar {
-        return Err(ReplacementError::DelimiterNeedsScalar);
+        return Err(ReplacementError::DelimiterNeedsScalar.into());
     }
     let parts: Vec<&str> = value.value.split(&options.delimiter).collect();
     let part = usize::try_from(options.index)
         .ok()
         .and_then(|index| parts.get(index))
         .ok_or_else(|| ReplacementError::Index { index: options.index, value: value.value.clone() })?;
-    let mut part_node = value.clone();
-    part_node.value = (*part).to_owned();
-    Ok(part_node)
+    copy.value = (*part).to_owned();
+    Ok(Source { value: copy, place: None })
+}
+
+/// The object that a path is looked up in: what kustomize remembers in annotations is copied with them.
+fn source_object<'r>(resource: &'r Resource, steps: &[String]) -> Result<Cow<'r, Node>, Error> {
+    let in_annotations = steps.len() > 2 && steps[0] == "metadata" && steps[1] == "annotations";
+    if in_annotations || holds_annotations(steps) {
+        return Ok(Cow::Owned(annotations::with_remembered(resource)?));
+    }
+    Ok(Cow::Borrowed(&resource.node))
+}
+
+/// Whether a path leads to the annotations of an object, or to what they are in.
+fn holds_annotations(steps: &[String]) -> bool {
+    let mut steps = steps.iter().map(String::as_str);
+    steps.next() == Some("metadata")
+        && matches!((steps.next(), steps.next()), (None | Some("annotations"), None))
 }
 
 /// The current id and the previous ones, namespaces as they are written.
@@ -192,16 +239,17 @@ fn describe(id: &ResourceId, source: &ReplacementSource) -> String {
     }
 }
 
-fn apply(resources: &mut Resources, value: &Node, target: &ReplacementTarget) -> Result<(), Error> {
+fn apply(resources: &mut Resources, source: &mut Source, target: &ReplacementTarget) -> Result<(), Error> {
     let select = target.select.as_ref().ok_or(ReplacementError::NoSelect)?;
     let select = Matcher::new(select)?;
     let mut rejects = Vec::new();
     for reject in target.reject.iter().flatten().flatten() {
         rejects.push(Matcher::new(reject)?);
     }
-    let size = tree_size(value);
+    let default_path = [DEFAULT_PATH.to_owned()];
+    let paths = target.field_paths.as_deref().filter(|paths| !paths.is_empty()).unwrap_or(&default_path);
     let mut allowance = resources.allowance;
-    for resource in resources.iter_mut() {
+    for (at, resource) in resources.iter_mut().enumerate() {
         let ids = ids_of(resource);
         let rejected = || {
             rejects.iter().any(|reject| {
@@ -212,19 +260,13 @@ fn apply(resources: &mut Resources, value: &Node, target: &ReplacementTarget) ->
         if !ids.iter().any(|id| select.matches_id(id)) || !select.matches_labels(resource) || rejected() {
             continue;
         }
-        match target.field_paths.as_deref() {
-            None | Some([]) => {
-                allowance.spend(size)?;
-                write(&mut resource.node, value, DEFAULT_PATH, target.options.as_ref())?;
-            }
-            Some(paths) => {
-                for path in paths {
-                    // A path with a wildcard writes to many places, of which no node has more than the object has.
-                    let places = if path.contains('*') { node_count(&resource.node) } else { 1 };
-                    allowance.spend_each(places, size)?;
-                    write(&mut resource.node, value, path, target.options.as_ref())?;
-                }
-            }
+        for path in paths {
+            // A path with a wildcard writes to many places, of which no node has more than the object has.
+            let places = if path.contains('*') { node_count(&resource.node) } else { 1 };
+            allowance.spend_each(places, tree_size(&source.value))?;
+            write_to(resource, &source.value, path, target.options.as_ref())?;
+            resource.spread_twins();
+            source.refresh(at, resource)?;
         }
     }
     resources.allowance = allowance;
@@ -238,6 +280,22 @@ fn tree_size(node: &Node) -> usize {
 
 fn node_count(node: &Node) -> usize {
     1 + node.content.iter().map(node_count).sum::<usize>()
+}
+
+/// Writes to a resource; what kustomize remembers in annotations goes with them.
+fn write_to(
+    resource: &mut Resource,
+    value: &Node,
+    path: &str,
+    options: Option<&FieldOptions>,
+) -> Result<(), Error> {
+    if !holds_annotations(&split_field_path(path)) {
+        return Ok(write(&mut resource.node, value, path, options)?);
+    }
+    resource.node = annotations::with_remembered(resource)?;
+    resource.memory = Default::default();
+    write(&mut resource.node, value, path, options)?;
+    annotations::absorb(resource)
 }
 
 fn write(
@@ -289,6 +347,7 @@ fn set(field: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result
     }
     if field.kind == Kind::Scalar {
         field.value = text;
+        twins::note_write(field);
     } else {
         *field = value.clone();
     }

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::id::{Gvk, ResourceId, effective_namespace, split_api_version};
 use crate::node::{self, is_null_or_empty};
 use crate::schema::{CustomSchemas, is_cluster_scoped};
+use crate::twins::{self, Twins};
 use fluxide_goyaml::node::Node;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 pub struct Resource {
     pub(crate) node: Node,
     pub(crate) memory: Memory,
+    pub(crate) twins: Twins,
     scopes: Option<Arc<CustomSchemas>>,
 }
 
@@ -74,7 +76,7 @@ impl Behavior {
 
 impl Resource {
     pub(crate) fn new(node: Node, scopes: Option<Arc<CustomSchemas>>) -> Resource {
-        Resource { node, memory: Memory::default(), scopes }
+        Resource { node, memory: Memory::default(), twins: Twins::default(), scopes }
     }
 
     /// The apiVersion, as text.
@@ -210,6 +212,24 @@ impl Resource {
             namespace: self.effective_namespace().to_owned(),
         };
         self.memory.previous.push(previous);
+        self.clear_empty_annotations();
+    }
+
+    /// Removes annotations without entries, be they null or of a wrong kind: kustomize does so before it notes
+    /// something in them.
+    pub(crate) fn clear_empty_annotations(&mut self) {
+        if let Some(metadata) = self.node.get_mut("metadata")
+            && metadata.get("annotations").is_some_and(|annotations| annotations.content.is_empty())
+        {
+            metadata.remove("annotations");
+        }
+    }
+
+    /// Writes to all twins what was written to one.
+    pub(crate) fn spread_twins(&mut self) {
+        if self.twins.exist {
+            twins::spread(&mut self.node);
+        }
     }
 
     /// Whether a patch has deleted everything.

@@ -56,6 +56,18 @@ impl Resources {
         Ok(text)
     }
 
+    /// [`Resources::to_yaml`] for a result that is not needed any more: every object is freed once it is printed.
+    pub fn into_yaml(self) -> Result<String, Error> {
+        let mut text = String::new();
+        for (at, resource) in self.items.into_iter().enumerate() {
+            if at > 0 {
+                text.push_str("---\n");
+            }
+            text.push_str(&resource.to_yaml()?);
+        }
+        Ok(text)
+    }
+
     /// The objects as JSON, in order.
     pub fn to_json(&self) -> Result<Vec<serde_json::Value>, Error> {
         self.items.iter().map(Resource::to_json).collect()
@@ -125,6 +137,11 @@ impl Resources {
     pub(crate) fn positions_of(&self, id: &ResourceId) -> Vec<usize> {
         let matches = |resource: &Resource| !resource.is_deleted() && resource.has_id(id);
         (0..self.items.len()).filter(|at| matches(&self.items[*at])).collect()
+    }
+
+    /// Writes to all twins what was written to one, in every resource.
+    pub(crate) fn spread_twins(&mut self) {
+        self.items.iter_mut().for_each(Resource::spread_twins);
     }
 
     pub(crate) fn drop_deleted(&mut self) {

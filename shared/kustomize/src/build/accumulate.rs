@@ -1,7 +1,7 @@
 //! One kustomization: its resources, generators, components, transformers, validators and variables, in this order.
 
 use super::Session;
-use crate::config::{SharedConfig, TransformerConfig};
+use crate::config::{ConfigError, SharedConfig, TransformerConfig};
 use crate::error::Error;
 use crate::generate::{Generated, generate};
 use crate::kustomization::{COMPONENT, Kustomization};
@@ -206,10 +206,14 @@ impl<'a> Target<'a> {
             let more = configurations::load(configurations, &self.loader)?;
             Arc::make_mut(&mut config).merge(&more)?;
         }
-        into.config.merge(&config)?;
+        let merging = |err: ConfigError| Error::from(err).context("merging config");
+        into.config.merge(&config).map_err(merging)?;
         let crds = self.kustomization.crds.as_deref().unwrap_or_default();
         if !crds.is_empty() {
-            into.config.merge(&Arc::new(configurations::load_crds(crds, &self.loader)?))?;
+            let more = configurations::load_crds(crds, &self.loader)
+                .map_err(|err| err.context(format!("loading CRDs [{}]", crds.join(" "))))?;
+            let more = Arc::new(more);
+            into.config.merge(&more).map_err(merging)?;
         }
         Ok(())
     }
@@ -315,6 +319,7 @@ impl<'a> Target<'a> {
                 add_transformation(&mut into.resources, origin)?;
             }
             into.resources.drop_deleted();
+            into.resources.spread_twins();
         }
         Ok(())
     }

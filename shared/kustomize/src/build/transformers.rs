@@ -11,7 +11,8 @@ use crate::plugin::strategic_merge;
 use crate::replacement::ReplacementTransformer;
 use crate::transform::{
     AffixTransformer, AnnotationsTransformer, ImageTransformer, JsonPatchTransformer, LabelTransformer,
-    NamespaceTransformer, PatchTransformer, ReplicaTransformer, Side, SubjectMode, Transform, describe_patch,
+    NamespaceTransformer, PatchTransformer, ReplicaTransformer, Side, SubjectMode, Transform, TransformError,
+    describe_patch,
 };
 
 impl Target<'_> {
@@ -95,9 +96,7 @@ impl Target<'_> {
             return Ok(transformers);
         }
         for entry in entries {
-            let fields = label_fields(entry, config).map_err(|err| {
-                Error::from(crate::transform::TransformError::Value(format!("failed to merge labels: {err}")))
-            })?;
+            let fields = label_fields(entry, config)?;
             transformers.push(LabelTransformer { labels: entry.pairs.clone().unwrap_or_default(), fields });
         }
         transformers.push(LabelTransformer { labels: common, fields: config.common_labels.clone() });
@@ -105,17 +104,21 @@ impl Target<'_> {
     }
 }
 
-fn label_fields(entry: &Label, config: &TransformerConfig) -> Result<Vec<FieldSpec>, ConflictingFieldSpecs> {
+fn label_fields(entry: &Label, config: &TransformerConfig) -> Result<Vec<FieldSpec>, Error> {
+    let failed = |what: &str, err: ConflictingFieldSpecs| {
+        Error::from(TransformError::Value(format!("failed to merge {what}: {err}")))
+    };
     let mut fields = entry.fields.clone().unwrap_or_default();
-    merge_all(&mut fields, &config.labels)?;
+    merge_all(&mut fields, &config.labels).map_err(|err| failed("labels", err))?;
     if entry.include_selectors {
-        merge_all(&mut fields, &config.common_labels)?;
+        merge_all(&mut fields, &config.common_labels).map_err(|err| failed("labels", err))?;
         return Ok(fields);
     }
     if entry.include_templates {
-        merge_all(&mut fields, &config.template_labels)?;
+        merge_all(&mut fields, &config.template_labels).map_err(|err| failed("template fieldSpec", err))?;
     }
-    merge_one(&mut fields, &FieldSpec::new(Gvk::default(), "metadata/labels", true))?;
+    let metadata = FieldSpec::new(Gvk::default(), "metadata/labels", true);
+    merge_one(&mut fields, &metadata).map_err(|err| failed("labels", err))?;
     Ok(fields)
 }
 

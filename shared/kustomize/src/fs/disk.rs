@@ -31,7 +31,11 @@ impl DiskFs {
         let clean = join("/", path);
         let real = Path::new(&clean).canonicalize().map_err(|err| FsError::Resolve {
             path: clean.clone(),
-            missing: first_missing(&clean),
+            missing: if err.kind() == std::io::ErrorKind::NotADirectory {
+                String::new()
+            } else {
+                first_missing(&clean)
+            },
             reason: reason(&err),
         })?;
         let real = text(&real)?;

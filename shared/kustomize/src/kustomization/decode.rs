@@ -36,6 +36,9 @@ pub enum DecodeError {
 pub(crate) struct At<'a> {
     parent: Option<&'a At<'a>>,
     name: &'a str,
+    /// The struct that has the field, and the structs embedded in it by which the field got there.
+    owner: &'a str,
+    embedded: &'a str,
     strict: bool,
     scalars_as_text: bool,
 }
@@ -43,7 +46,7 @@ pub(crate) struct At<'a> {
 impl<'a> At<'a> {
     /// The whole document, to be decoded into the type of a name.
     pub(crate) fn root(name: &'a str) -> At<'a> {
-        At { parent: None, name, strict: true, scalars_as_text: false }
+        At { parent: None, name, owner: name, embedded: "", strict: true, scalars_as_text: false }
     }
 
     /// The same, with numbers and booleans taken for text where text is wanted.
@@ -58,7 +61,16 @@ impl<'a> At<'a> {
 
     /// A field of what is here.
     pub(crate) fn field<'b>(&'b self, name: &'b str) -> At<'b> {
-        At { parent: Some(self), name, ..*self }
+        self.field_of(self.name, "", name)
+    }
+
+    /// A field of a struct that is here, which may have got it from structs embedded in it.
+    pub(crate) fn field_of<'b>(&'b self, owner: &'b str, embedded: &'b str, name: &'b str) -> At<'b> {
+        let embedded = if self.parent.is_none() && self.name == WITHOUT_EMBEDDING { "" } else { embedded };
+        let owner = if self.parent.is_none() { self.name } else { owner };
+        // sigs.k8s.io/yaml does not find the types of embedded fields.
+        let scalars_as_text = self.scalars_as_text && embedded.is_empty();
+        At { parent: Some(self), name, owner, embedded, scalars_as_text, ..*self }
     }
 
     /// Whether unknown fields are errors.
@@ -66,11 +78,23 @@ impl<'a> At<'a> {
         self.strict
     }
 
+    /// The field as Go names it: the innermost struct, then the names from the top.
     fn path(&self) -> String {
-        match self.parent {
-            Some(parent) => format!("{}.{}", parent.path(), self.name),
-            None => self.name.to_owned(),
+        let mut names = Vec::new();
+        let mut at = self;
+        while let Some(parent) = at.parent {
+            names.push(at.name);
+            if !at.embedded.is_empty() {
+                names.push(at.embedded);
+            }
+            at = parent;
         }
+        names.reverse();
+        let owner = match go_name(self.owner) {
+            "ConfigMapArgs" if names.first() == Some(&"secretGenerator") => "SecretArgs",
+            owner => owner,
+        };
+        format!("{owner}.{}", names.join("."))
     }
 
     /// The error for a value of the wrong type.
@@ -86,6 +110,25 @@ impl<'a> At<'a> {
     }
 }
 
+/// A root whose fields are not embedded, though they are everywhere else.
+const WITHOUT_EMBEDDING: &str = "Replacement";
+
+/// What kustomize calls a struct of ours.
+pub(crate) fn go_name(name: &str) -> &str {
+    match name {
+        "PatchArgs" => "Patch",
+        "PatchOptions" => "PatchArgs",
+        "VarTarget" => "Target",
+        "VarField" => "FieldSelector",
+        "ReplacementSource" => "SourceSelector",
+        "ReplacementTarget" => "TargetSelector",
+        "FieldSpecArgs" => "FieldSpec",
+        "GeneratorArgs" => "ConfigMapArgs",
+        "NameReferenceArgs" => "NameBackReferences",
+        name => name,
+    }
+}
+
 /// A type that can be read from JSON.
 pub(crate) trait Decode: Sized {
     /// Reads a value that is not null.
@@ -96,19 +139,27 @@ pub(crate) trait Decode: Sized {
 
     /// What null in a list or map becomes.
     fn zero() -> Self;
+
+    /// The value as Go would write it after reading it leniently: without unknown fields, with the names of fields in
+    /// their own letter case, and with numbers and booleans as text where text is wanted.
+    fn normalize(value: Value) -> Value {
+        value
+    }
 }
 
 impl Decode for String {
     fn decode(value: Value, at: &At<'_>) -> Result<String, DecodeError> {
         match value {
             Value::String(text) => Ok(text),
-            Value::Bool(value) if at.scalars_as_text => Ok(value.to_string()),
-            Value::Number(number) if at.scalars_as_text => Ok(match number.as_f64() {
-                Some(float) if number.is_f64() => format_float(float),
-                _ => number.to_string(),
-            }),
+            other if at.scalars_as_text => {
+                scalar_text(&other).ok_or_else(|| at.wrong(&other, Self::type_name()))
+            }
             other => Err(at.wrong(&other, Self::type_name())),
         }
+    }
+
+    fn normalize(value: Value) -> Value {
+        scalar_text(&value).map_or(value, Value::String)
     }
 
     fn type_name() -> String {
@@ -136,7 +187,10 @@ impl Decode for bool {
 
 impl Decode for i64 {
     fn decode(value: Value, at: &At<'_>) -> Result<i64, DecodeError> {
-        value.as_i64().ok_or_else(|| at.wrong(&value, Self::type_name()))
+        // A float without a fraction has none in JSON either.
+        let whole = |float: f64| (float.fract() == 0.0 && float.abs() < 1e15).then_some(float as i64);
+        let number = value.as_i64().or_else(|| value.as_f64().and_then(whole));
+        number.ok_or_else(|| at.wrong(&value, Self::type_name()))
     }
 
     fn type_name() -> String {
@@ -174,6 +228,10 @@ impl<T: Decode> Decode for Option<T> {
     fn zero() -> Option<T> {
         None
     }
+
+    fn normalize(value: Value) -> Value {
+        if value.is_null() { value } else { T::normalize(value) }
+    }
 }
 
 impl<T: Decode> Decode for Vec<T> {
@@ -190,6 +248,13 @@ impl<T: Decode> Decode for Vec<T> {
 
     fn zero() -> Vec<T> {
         Vec::new()
+    }
+
+    fn normalize(value: Value) -> Value {
+        match value {
+            Value::Array(items) => items.into_iter().map(T::normalize).collect(),
+            other => other,
+        }
     }
 }
 
@@ -210,15 +275,39 @@ impl<T: Decode> Decode for BTreeMap<String, T> {
     fn zero() -> BTreeMap<String, T> {
         BTreeMap::new()
     }
+
+    fn normalize(value: Value) -> Value {
+        match value {
+            Value::Object(map) => map.into_iter().map(|(key, value)| (key, T::normalize(value))).collect(),
+            other => other,
+        }
+    }
+}
+
+/// A boolean or number as `sigs.k8s.io/yaml` gives it to a field that holds text.
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(number) => Some(match number.as_f64() {
+            Some(float) if number.is_f64() => format_float(float),
+            _ => number.to_string(),
+        }),
+        _ => None,
+    }
 }
 
 fn decode_or_zero<T: Decode>(value: Value, at: &At<'_>) -> Result<T, DecodeError> {
     if value.is_null() { Ok(T::zero()) } else { T::decode(value, at) }
 }
 
+/// [`Decode::normalize`] for the type that a function returns, so that a field need not name its type.
+pub(crate) fn normalize_as<S, T: Decode>(_: fn(&S) -> &T, value: Value) -> Value {
+    T::normalize(value)
+}
+
 /// Implements [`Decode`] for a struct with `Default`, from the names its fields have in JSON.
 macro_rules! decode_struct {
-    ($type:ident { $($name:literal => $field:ident),* $(,)? }) => {
+    ($type:ident { $($name:literal => $field:ident $(in $embedded:literal)?),* $(,)? }) => {
         impl $crate::kustomization::decode::Decode for $type {
             fn decode(
                 value: serde_json::Value,
@@ -231,7 +320,10 @@ macro_rules! decode_struct {
                 for (name, value) in map {
                     $(if name.eq_ignore_ascii_case($name) {
                         if !value.is_null() {
-                            result.$field = $crate::kustomization::decode::Decode::decode(value, &at.field($name))?;
+                            result.$field = $crate::kustomization::decode::Decode::decode(
+                                value,
+                                &at.field_of(stringify!($type), concat!($($embedded)?), $name),
+                            )?;
                         }
                         continue;
                     })*
@@ -243,11 +335,26 @@ macro_rules! decode_struct {
             }
 
             fn type_name() -> String {
-                concat!("types.", stringify!($type)).into()
+                format!("types.{}", $crate::kustomization::decode::go_name(stringify!($type)))
             }
 
             fn zero() -> $type {
                 $type::default()
+            }
+
+            fn normalize(value: serde_json::Value) -> serde_json::Value {
+                let serde_json::Value::Object(map) = value else { return value };
+                let mut known = serde_json::Map::new();
+                for (name, value) in map {
+                    $(if name.eq_ignore_ascii_case($name) {
+                        if !value.is_null() {
+                            let value = $crate::kustomization::decode::normalize_as(|known: &$type| &known.$field, value);
+                            known.insert($name.to_owned(), value);
+                        }
+                        continue;
+                    })*
+                }
+                known.into()
             }
         }
     };

@@ -16,6 +16,8 @@ pub(super) enum PathError {
     Index { index: usize, count: usize },
     #[error("{0}")]
     Structured(fluxide_goyaml::Error),
+    #[error("wrong node kind: expected {0} but got : node contents:\nnull")]
+    Nothing(&'static str),
     #[error("stopped")]
     Stopped,
 }
@@ -71,6 +73,10 @@ fn visit_field(
     let Some(field) = node.get_mut(name) else { return Ok(0) };
     if field.kind == Kind::Scalar && !rest.is_empty() {
         // kustomize looks into the text, and forgets what it does there.
+        if field.value.is_empty() {
+            let list = rest[0] == "*" || kind_for_step(&rest[0]) == Kind::Sequence;
+            return Err(PathError::Nothing(if list { "SequenceNode" } else { "MappingNode" }));
+        }
         let mut inner = parse(&field.value)?;
         return visit(&mut inner, rest, create, found);
     }

@@ -10,7 +10,7 @@ use fluxide_goyaml::{EncodeOptions, Value, encode, parse_one, quote_json, to_jso
 pub(super) fn write(object: &mut Node, value: &Node, path: &[String], create: Option<Kind>) -> bool {
     for end in 1..path.len() {
         let Ok(Some(field)) = lookup(object, &path[..end]) else { continue };
-        if field.kind != Kind::Scalar {
+        if field.kind != Kind::Scalar || node::is_null(field) {
             continue;
         }
         let Ok(mut document) = parse_one(field.value.as_bytes()) else { continue };

@@ -61,6 +61,7 @@ impl Transform for JsonPatchTransformer {
 pub(super) fn apply(resource: &mut Resource, patch: &JsonPatch) -> Result<(), Error> {
     let mut document = to_json(&with_remembered(resource)?)?;
     patch.apply(&mut document)?;
+    resource.twins = Default::default();
     resource.node = match document {
         object @ Value::Object(_) => yaml::reread(object),
         Value::Null => Node::empty_mapping(),

@@ -33,17 +33,26 @@ pub(super) fn set_entries(
     let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
     let mut allowance = resources.allowance;
     for resource in resources.iter_mut() {
+        let first_twin = resource.twins.take(entries.len());
+        let mut places = 0;
         for field in fields {
             field
                 .apply(resource, Create::Kind(Kind::Mapping, tag::MAP), &mut |map| {
                     allowance.spend(bytes).map_err(|err| FieldSpecError::Set(err.to_string()))?;
-                    for (key, value) in entries {
-                        node::set_field(map, key, Node::string(value))?;
+                    places += 1;
+                    for ((key, value), twin) in entries.iter().zip(first_twin..) {
+                        let mut value = Node::string(value);
+                        // Only what is new here is in several places; what was here takes the text alone.
+                        if map.position(key).is_none() {
+                            value.set_twin(twin);
+                        }
+                        node::set_field(map, key, value)?;
                     }
                     Ok(())
                 })
                 .map_err(TransformError::from)?;
         }
+        resource.twins.exist |= places > 1;
     }
     resources.allowance = allowance;
     Ok(())

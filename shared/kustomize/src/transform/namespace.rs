@@ -123,7 +123,10 @@ impl NamespaceTransformer {
         };
         node::expect_kind(subjects, Kind::Sequence).map_err(|err| wrong(err.to_string()))?;
         for subject in &mut subjects.content {
-            let looked_up = node::lookup(subject, &[field]).map_err(|err| {
+            let looked_up = node::lookup(subject, &[field]).and_then(|found| {
+                found.map_or(Ok(()), |found| node::expect_kind(found, Kind::Scalar)).map(|()| found)
+            });
+            let looked_up = looked_up.map_err(|err| {
                 wrong(format!("looking up {field} on (cluster)role binding subject: {err}"))
             })?;
             if looked_up.is_some_and(|found| found.kind == Kind::Scalar && found.value == value) {

@@ -57,6 +57,11 @@ impl PatchTransformer {
                     let options = args.options.unwrap_or_default();
                     patch.memory.allow_name_change |= options.allow_name_change;
                     patch.memory.allow_kind_change |= options.allow_kind_change;
+                    if options.allow_name_change || options.allow_kind_change {
+                        // kustomize notes the options in the annotations, which become texts then.
+                        let annotations = patch.annotations();
+                        patch.set_annotations(annotations)?;
+                    }
                     patches.push(patch);
                 }
                 Patch::Strategic(patches)
