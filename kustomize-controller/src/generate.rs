@@ -2,59 +2,21 @@
 //! the fields of the Kustomization's spec merged into it.
 
 use std::fs;
-use std::path::Path;
 
-use fluxide_goyaml::{EncodeOptions, Node, encode, parse};
+use fluxide_goyaml::sigs;
+use fluxide_kustomize::{FileSystem, FsError, KustomizationError, Limits, ReadError};
 use fluxide_kustomize_api::KustomizationSpec;
 use fluxide_meta::{Image, Selector};
+use serde_json::{Map, Value, json};
 
 use crate::artifact_fs::{ArtifactFs, clean};
 
 /// The names under which kustomize looks for a kustomization, in order.
 pub const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-/// The fields of a kustomization. Others are dropped, so that a typo does not stop a deployment
-/// that Flux lets through.
-const FIELDS: [&str; 34] = [
-    "apiVersion",
-    "bases",
-    "buildMetadata",
-    "commonAnnotations",
-    "commonLabels",
-    "components",
-    "configMapGenerator",
-    "configurations",
-    "crds",
-    "generatorOptions",
-    "generators",
-    "helmChartInflationGenerator",
-    "helmCharts",
-    "helmGlobals",
-    "images",
-    "imageTags",
-    "kind",
-    "labels",
-    "metadata",
-    "namePrefix",
-    "namespace",
-    "nameSuffix",
-    "openapi",
-    "patches",
-    "patchesJson6902",
-    "patchesStrategicMerge",
-    "replacements",
-    "replicas",
-    "resources",
-    "secretGenerator",
-    "sortOptions",
-    "transformers",
-    "validators",
-    "vars",
-];
-
 /// Prefixes of component paths that are not in the artifact.
-const REMOTE_PREFIXES: [&str; 9] =
-    ["git::", "gh:", "ssh://", "https://", "http://", "git@", "github.com:", "github.com/", "file:///"];
+const REMOTE_PREFIXES: [&str; 8] =
+    ["git::", "gh:", "ssh://", "https://", "http://", "git@", "github.com:", "github.com/"];
 
 /// Namespace of a kustomization without any resource, so that it builds to nothing.
 const PLACEHOLDER_NAMESPACE: &str = "_placeholder";
@@ -71,20 +33,31 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A manifest is not YAML, or not of Kubernetes objects.
-    #[error("failed to decode Kubernetes YAML from {path}: {reason}")]
+    #[error("failed to decode Kubernetes YAML from {path}: {source}")]
     Manifest {
         /// Which file.
         path: String,
         /// What is wrong with it.
-        reason: String,
+        source: ReadError,
     },
     /// The kustomization.yaml of the artifact cannot be used.
-    #[error("failed to decode Kustomization from {path}: {reason}")]
+    #[error("failed to decode Kustomization from {path}: {source}")]
     Kustomization {
         /// Which file.
         path: String,
         /// What is wrong with it.
-        reason: String,
+        source: KustomizationError,
+    },
+    /// A path of the artifact leads nowhere, or out of it.
+    #[error(transparent)]
+    Path(#[from] FsError),
+    /// The result cannot be written.
+    #[error("cannot write the kustomization.yaml of {path}: {source}")]
+    Write {
+        /// Its directory.
+        path: String,
+        /// Why.
+        source: fluxide_goyaml::Error,
     },
     /// A component is not in the artifact.
     #[error("component path '{0}' must be local and relative")]
@@ -95,64 +68,71 @@ pub enum Error {
 ///
 /// Returns true when it was generated from nothing: the build will yield no objects.
 pub fn generate(artifact: &mut ArtifactFs, directory: &str, spec: &KustomizationSpec) -> Result<bool, Error> {
-    let existing = FILE_NAMES.into_iter().find(|name| {
-        let path = artifact.on_disk(&clean(&format!("{directory}/{name}")));
-        path.is_file()
-    });
+    let directory = artifact.resolve(directory)?.path;
+    let existing = FILE_NAMES.into_iter().find(|name| is_file(artifact, &join(&directory, name)));
     let (mut file, is_empty) = match existing {
-        Some(name) => (read(artifact, &clean(&format!("{directory}/{name}")))?, false),
-        None => from_manifests(artifact, directory)?,
+        Some(name) => (read(artifact, &join(&directory, name))?, false),
+        None => from_manifests(artifact, &directory)?,
     };
-    merge(&mut file, artifact, directory, spec)?;
-    let name = existing.unwrap_or(FILE_NAMES[0]);
-    let content = encode(&file, EncodeOptions::KYAML).into_bytes();
-    artifact.overlay(clean(&format!("{directory}/{name}")), content);
+    merge(&mut file, artifact, &directory, spec)?;
+    let text = sigs::to_yaml(&Value::Object(file).into())
+        .map_err(|source| Error::Write { path: directory.clone(), source })?;
+    // A link is replaced where it leads.
+    let path = join(&directory, existing.unwrap_or(FILE_NAMES[0]));
+    let path = match artifact.resolve(&path) {
+        Ok(resolved) if resolved.is_dir => return Err(io_error("open", path, "is a directory")),
+        Ok(resolved) => resolved.path,
+        Err(_) => path,
+    };
+    artifact.overlay(path, text.into_bytes());
     Ok(is_empty)
 }
 
-fn read(artifact: &ArtifactFs, path: &str) -> Result<Node, Error> {
-    let content =
-        fs::read(artifact.on_disk(path)).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let failed = |reason: String| Error::Kustomization { path: path.to_owned(), reason };
-    let mut documents = parse(&content).map_err(|error| failed(error.to_string()))?;
-    if documents.is_empty() {
-        documents.push(Node::empty_mapping());
+fn io_error(operation: &'static str, path: String, reason: &str) -> Error {
+    FsError::Io { operation, path, reason: reason.to_owned() }.into()
+}
+
+fn join(directory: &str, name: &str) -> String {
+    clean(&format!("{directory}/{name}"))
+}
+
+/// Whether there is a file, or a link to one, in the artifact.
+fn is_file(artifact: &ArtifactFs, path: &str) -> bool {
+    artifact.resolve(path).is_ok_and(|resolved| !resolved.is_dir)
+}
+
+fn read(artifact: &ArtifactFs, path: &str) -> Result<Map<String, Value>, Error> {
+    let content = artifact.read(path, Limits::default().file_bytes)?;
+    let mut file = fluxide_kustomize::read_kustomization(&content)
+        .map_err(|source| Error::Kustomization { path: path.to_owned(), source })?;
+    for (key, value) in type_fields() {
+        file.entry(key).or_insert(value);
     }
-    let mut file = documents.swap_remove(0).into_root();
-    if file.is_null() {
-        file = Node::empty_mapping();
-    }
-    if !file.is_mapping() {
-        return Err(failed("the file is not a map of fields".to_owned()));
-    }
-    let unknown: Vec<String> = file
-        .pairs()
-        .filter_map(|(key, _)| key.as_text())
-        .filter(|key| !FIELDS.contains(key))
-        .map(str::to_owned)
-        .collect();
-    for key in unknown {
-        file.remove(&key);
-    }
-    if file.get("resources").is_none_or(Node::is_null_or_empty) {
-        file.set("buildMetadata", Node::sequence([Node::string("originAnnotations")]));
+    let has_resources = file.get("resources").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    if !has_resources {
+        // So that kustomize does not call the file empty.
+        file.insert("buildMetadata".to_owned(), json!(["originAnnotations"]));
     }
     Ok(file)
 }
 
+fn type_fields() -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("apiVersion".to_owned(), "kustomize.config.k8s.io/v1beta1".into());
+    fields.insert("kind".to_owned(), "Kustomization".into());
+    fields
+}
+
 /// A kustomization of all manifests in and below a directory, and whether there are none.
-fn from_manifests(artifact: &ArtifactFs, directory: &str) -> Result<(Node, bool), Error> {
+fn from_manifests(artifact: &ArtifactFs, directory: &str) -> Result<(Map<String, Value>, bool), Error> {
     let mut resources = Vec::new();
     scan(artifact, directory, directory, &mut resources)?;
-    let mut file = Node::mapping([
-        ("apiVersion", Node::string("kustomize.config.k8s.io/v1beta1")),
-        ("kind", Node::string("Kustomization")),
-    ]);
+    let mut file = type_fields();
     let is_empty = resources.is_empty();
     if is_empty {
-        file.set("namespace", Node::string(PLACEHOLDER_NAMESPACE));
+        file.insert("namespace".to_owned(), PLACEHOLDER_NAMESPACE.into());
     } else {
-        file.set("resources", Node::sequence(resources.into_iter().map(Node::string)));
+        file.insert("resources".to_owned(), resources.into());
     }
     Ok((file, is_empty))
 }
@@ -163,32 +143,35 @@ fn scan(
     directory: &str,
     resources: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let on_disk = artifact.on_disk(directory);
     let failed = |path: &str, source| Error::Read { path: path.to_owned(), source };
-    let mut entries: Vec<fs::DirEntry> =
-        fs::read_dir(&on_disk).and_then(Iterator::collect).map_err(|source| failed(directory, source))?;
+    let mut entries: Vec<fs::DirEntry> = fs::read_dir(artifact.on_disk(directory))
+        .and_then(Iterator::collect)
+        .map_err(|source| failed(directory, source))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = clean(&format!("{directory}/{name}"));
+        let path = join(directory, &name);
+        if let Err(FsError::Outside { path, root, .. }) = artifact.resolve(&path) {
+            // Flux looks at everything it walks over, manifest or not.
+            return Err(FsError::Outside { operation: "walk", path, root }.into());
+        }
         let kind = entry.file_type().map_err(|source| failed(&path, source))?;
-        if kind.is_dir() {
-            if FILE_NAMES.iter().any(|name| entry.path().join(name).is_file()) {
+        if !kind.is_dir() {
+            if is_yaml(&name) {
+                check_manifest(artifact, &path)?;
                 resources.push(relative(base, &path));
-            } else {
-                scan(artifact, base, &path, resources)?;
             }
-        } else if kind.is_file() && is_yaml(&entry.path()) {
-            let content = fs::read(entry.path()).map_err(|source| failed(&path, source))?;
-            check_manifest(&content).map_err(|reason| Error::Manifest { path: path.clone(), reason })?;
+        } else if FILE_NAMES.iter().any(|name| is_file(artifact, &join(&path, name))) {
             resources.push(relative(base, &path));
+        } else {
+            scan(artifact, base, &path, resources)?;
         }
     }
     Ok(())
 }
 
-fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+fn is_yaml(name: &str) -> bool {
+    name.ends_with(".yaml") || name.ends_with(".yml")
 }
 
 fn relative(base: &str, path: &str) -> String {
@@ -197,33 +180,22 @@ fn relative(base: &str, path: &str) -> String {
 }
 
 /// Checks that every document of a file is a Kubernetes object.
-fn check_manifest(content: &[u8]) -> Result<(), String> {
-    let documents = parse(content).map_err(|error| format!("MalformedYAMLError: {error}"))?;
-    for document in documents {
-        let object = document.root();
-        if object.is_null_or_empty() {
-            continue;
-        }
-        if !object.is_mapping() {
-            return Err("a document is not a Kubernetes object: it must be a map of fields".to_owned());
-        }
-        let Some(kind) = object.get_text("kind").filter(|kind| !kind.is_empty()) else {
-            return Err("missing Resource metadata: a document has no kind".to_owned());
-        };
-        let has_name = object
-            .get("metadata")
-            .and_then(|metadata| metadata.get_text("name").or_else(|| metadata.get_text("generateName")))
-            .is_some_and(|name| !name.is_empty());
-        if !has_name && !kind.ends_with("List") && kind != "Kustomization" {
-            return Err(format!("missing metadata.name in a document of kind {kind}"));
-        }
+fn check_manifest(artifact: &ArtifactFs, path: &str) -> Result<(), Error> {
+    match artifact.resolve(path) {
+        Ok(resolved) if resolved.is_dir => return Err(io_error("read", path.to_owned(), "is a directory")),
+        Err(FsError::Resolve { reason, .. }) => return Err(io_error("open", path.to_owned(), &reason)),
+        _ => {}
     }
-    Ok(())
+    let content = artifact.read(path, Limits::default().file_bytes)?;
+    match fluxide_kustomize::read_objects(&content) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Manifest { path: path.to_owned(), source }),
+    }
 }
 
 /// Merges the spec into the file.
 fn merge(
-    file: &mut Node,
+    file: &mut Map<String, Value>,
     artifact: &ArtifactFs,
     directory: &str,
     spec: &KustomizationSpec,
@@ -233,42 +205,49 @@ fn merge(
         ("namePrefix", &spec.name_prefix),
         ("nameSuffix", &spec.name_suffix),
     ] {
-        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
-            file.set(key, Node::string(value));
+        if let Some(value) = given(value) {
+            file.insert(key.to_owned(), value.into());
         }
     }
     let patches = spec.all_patches().into_iter().map(|patch| {
-        let mut node = Node::mapping([("patch", Node::string(patch.patch))]);
+        let mut entry = json!({"patch": patch.patch});
         if let Some(target) = &patch.target {
-            node.set("target", selector(target));
+            entry["target"] = selector(target);
         }
-        node
+        entry
     });
     append(file, "patches", patches);
-    append(file, "components", components(artifact, directory, spec)?.into_iter().map(Node::string));
+    append(file, "components", components(artifact, directory, spec)?.into_iter().map(Value::from));
     for image in &spec.images {
         merge_image(file, image);
     }
     if !spec.build_metadata.is_empty() {
-        let options = spec.build_metadata.iter().map(|option| Node::string(option.as_str()));
-        file.set("buildMetadata", Node::sequence(options));
+        let options: Vec<&str> = spec.build_metadata.iter().map(|option| option.as_str()).collect();
+        file.insert("buildMetadata".to_owned(), options.into());
     }
     Ok(())
 }
 
-/// Adds items to the sequence at a key, which is created when it is needed.
-fn append(file: &mut Node, key: &str, items: impl IntoIterator<Item = Node>) {
-    let existing = file.get(key).map(|node| node.items().to_vec()).unwrap_or_default();
-    let before = existing.len();
-    let all: Vec<Node> = existing.into_iter().chain(items).collect();
-    if all.len() > before {
-        file.set(key, Node::sequence(all));
+/// Adds items to the list at a key, which is created when it is needed.
+fn append(file: &mut Map<String, Value>, key: &str, items: impl IntoIterator<Item = Value>) {
+    let mut items = items.into_iter().peekable();
+    if items.peek().is_none() {
+        return;
+    }
+    match file.get_mut(key) {
+        Some(Value::Array(list)) => list.extend(items),
+        _ => {
+            file.insert(key.to_owned(), Value::Array(items.collect()));
+        }
     }
 }
 
-fn selector(target: &Selector) -> Node {
-    let mut node = Node::empty_mapping();
-    for (key, value) in [
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|value| !value.is_empty())
+}
+
+fn selector(target: &Selector) -> Value {
+    let fields = [
         ("group", &target.group),
         ("version", &target.version),
         ("kind", &target.kind),
@@ -276,12 +255,8 @@ fn selector(target: &Selector) -> Node {
         ("namespace", &target.namespace),
         ("annotationSelector", &target.annotation_selector),
         ("labelSelector", &target.label_selector),
-    ] {
-        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
-            node.set(key, Node::string(value));
-        }
-    }
-    node
+    ];
+    fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::from(given(value)?)))).collect()
 }
 
 fn components(
@@ -291,45 +266,48 @@ fn components(
 ) -> Result<Vec<String>, Error> {
     let mut components = Vec::new();
     for component in &spec.components {
-        let lower = component.to_lowercase();
-        if component.starts_with('/') || REMOTE_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
+        if !is_local_relative(component) {
             return Err(Error::RemoteComponent(component.clone()));
         }
-        let path = artifact.on_disk(&clean(&format!("{directory}/{component}")));
-        if spec.ignore_missing_components && !path.exists() {
-            continue;
+        let is_there = artifact.resolve(&join(directory, component)).is_ok();
+        if is_there || !spec.ignore_missing_components {
+            components.push(component.clone());
         }
-        components.push(component.clone());
     }
     Ok(components)
 }
 
+fn is_local_relative(path: &str) -> bool {
+    let lower = path.to_lowercase();
+    let remote = REMOTE_PREFIXES.iter().any(|prefix| lower.len() > prefix.len() && lower.starts_with(prefix));
+    !remote && !lower.strip_prefix("file://").unwrap_or(&lower).starts_with('/')
+}
+
 /// Merges one image by name: tag and digest of the spec replace both, its new name only if given.
-fn merge_image(file: &mut Node, image: &Image) {
-    fn given(value: &Option<String>) -> Option<&str> {
-        value.as_deref().filter(|value| !value.is_empty())
-    }
+fn merge_image(file: &mut Map<String, Value>, image: &Image) {
     let new_name = given(&image.new_name);
-    let pair = [("newTag", given(&image.new_tag)), ("digest", given(&image.digest))];
-    let existing = file.get_mut("images").and_then(|images| {
-        images.items_mut().iter_mut().find(|item| item.get_text("name") == Some(&image.name))
-    });
-    let mut added = Node::mapping([("name", Node::string(&*image.name))]);
+    let version = [("newTag", given(&image.new_tag)), ("digest", given(&image.digest))];
+    let name = |entry: &Value| entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let list = file.get_mut("images").and_then(Value::as_array_mut);
+    let existing =
+        list.and_then(|list| list.iter_mut().find(|entry| name(entry) == image.name)?.as_object_mut());
+    let mut added = Map::new();
+    added.insert("name".to_owned(), image.name.clone().into());
     let is_new = existing.is_none();
     let target = existing.unwrap_or(&mut added);
     if let Some(new_name) = new_name {
-        target.set("newName", Node::string(new_name));
+        target.insert("newName".to_owned(), new_name.into());
     }
-    if pair.iter().any(|(_, value)| value.is_some()) {
-        for (key, value) in pair {
+    if version.iter().any(|(_, value)| value.is_some()) {
+        for (key, value) in version {
             match value {
-                Some(value) => target.set(key, Node::string(value)),
+                Some(value) => target.insert(key.to_owned(), value.into()),
                 None => target.remove(key),
             };
         }
     }
     if is_new {
-        append(file, "images", [added]);
+        append(file, "images", [added.into()]);
     }
 }
 

@@ -3,7 +3,6 @@ use std::fs;
 use serde_json::json;
 
 use super::*;
-use fluxide_kustomize::FileSystem as _;
 
 fn spec(fields: serde_json::Value) -> KustomizationSpec {
     let mut all =
