@@ -8,7 +8,8 @@ fn main() -> ExitCode {
     let arguments = match fluxide::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() && std::env::args().nth(1).as_deref() == Some("kustomize") => {
-            eprintln!("{}", fluxide::kustomize::usage_error(&error));
+            let last = std::env::args().next_back().unwrap_or_default();
+            eprintln!("{}", fluxide::kustomize::usage_error(&error, &last));
             return ExitCode::FAILURE;
         }
         Err(error) => error.exit(),

@@ -6,7 +6,7 @@ mod remote;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use fluxide_kustomize::{
     DiskFs, FileSystem, FsError, LoadError, LoadRestrictor, RepositoryAddress, ResourceOrder, Resources,
     build,
@@ -20,6 +20,9 @@ use remote::Network;
 
 /// Set to `on`, it puts the label of `--enable-managedby-label` on everything.
 const MANAGED_BY_LABEL_VARIABLE: &str = "KUSTOMIZE_ENABLE_MANAGEDBY_LABEL";
+
+const MANAGED_BY_LABEL_DEPRECATED: &str = "Flag --enable-managedby-label has been deprecated, The flag \
+    `enable-managedby-label` has been deprecated. Use the `managedByLabel` option in the `buildMetadata` field instead.";
 
 /// What to do with a kustomization.
 #[derive(Debug, Args)]
@@ -49,7 +52,7 @@ pub struct BuildOptions {
     load_restrictor: String,
     /// Write to this file, or one file for each object into this directory.
     #[arg(short, long, value_name = "PATH")]
-    output: Option<PathBuf>,
+    output: Option<String>,
     /// Build as `kustomize build` does, or as Flux's kustomize-controller does.
     #[arg(long, value_enum, default_value_t = Mode::Kustomize)]
     mode: Mode,
@@ -63,8 +66,8 @@ pub struct BuildOptions {
     #[arg(long, value_name = "ORDER", hide = true)]
     reorder: Option<String>,
     /// Label everything. Use buildMetadata: [managedByLabel] instead.
-    #[arg(long, hide = true)]
-    enable_managedby_label: Option<Option<bool>>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
+    enable_managedby_label: Option<bool>,
     #[command(flatten)]
     programs: ProgramFlags,
 }
@@ -73,19 +76,19 @@ pub struct BuildOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Accepted for kustomize's sake: no plugin, function or chart is ever run")]
 struct ProgramFlags {
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     as_current_user: Option<bool>,
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     enable_alpha_plugins: Option<bool>,
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     enable_exec: Option<bool>,
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     enable_helm: Option<bool>,
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     helm_debug: Option<bool>,
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     network: Option<bool>,
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     stack_trace: Option<bool>,
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
@@ -157,16 +160,27 @@ pub fn run(options: Options) -> ExitCode {
 }
 
 /// What kustomize says of a command line that cannot be understood; it exits with 1, where clap has 2.
-pub fn usage_error(error: &clap::Error) -> String {
+///
+/// `last` is the last argument: a flag given by its letter is named by its letter.
+pub fn usage_error(error: &clap::Error, last: &str) -> String {
     use clap::error::{ContextKind, ErrorKind};
-    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-    let flag = argument.split([' ', '=']).next().unwrap_or_default();
+    let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = context(ContextKind::InvalidArg);
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
+    let value = context(ContextKind::InvalidValue);
+    let letter = |flag: &str| flag.strip_prefix('-').filter(|rest| !rest.starts_with('-')).map(str::to_owned);
     match error.kind() {
-        ErrorKind::UnknownArgument => format!("Error: unknown flag: {flag}"),
-        ErrorKind::InvalidValue
-            if error.get(ContextKind::InvalidValue).is_none_or(|v| v.to_string().is_empty()) =>
-        {
-            format!("Error: flag needs an argument: {flag}")
+        ErrorKind::UnknownArgument => match letter(flag) {
+            Some(letter) => format!("Error: unknown shorthand flag: '{letter}' in {flag}"),
+            None => format!("Error: unknown flag: {flag}"),
+        },
+        ErrorKind::InvalidValue if value.is_empty() => match letter(last) {
+            Some(letter) => format!("Error: flag needs an argument: '{letter}' in {last}"),
+            None => format!("Error: flag needs an argument: {flag}"),
+        },
+        ErrorKind::ValueValidation => {
+            let problem = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            format!("Error: invalid argument {value:?} for {flag:?} flag: {problem}")
         }
         _ => {
             let text = error.render().to_string();
@@ -194,7 +208,10 @@ fn run_build(options: &BuildOptions) -> Result<(), Error> {
         engine = engine.with_remote(&network);
     }
     engine.order = order;
-    engine.managed_by_label = options.enable_managedby_label.is_some_and(|value| value.unwrap_or(true))
+    if options.enable_managedby_label.is_some() {
+        eprintln!("{MANAGED_BY_LABEL_DEPRECATED}");
+    }
+    engine.managed_by_label = options.enable_managedby_label.unwrap_or(false)
         || std::env::var(MANAGED_BY_LABEL_VARIABLE).is_ok_and(|value| value == "on");
     let resources = match options.mode {
         Mode::Kustomize if options.root.is_some() => return Err(Error::RootWithoutFlux),
@@ -204,7 +221,16 @@ fn run_build(options: &BuildOptions) -> Result<(), Error> {
             build_as_flux(directory, root, &engine)?
         }
     };
-    Ok(write(&resources, options.output.as_deref())?)
+    Ok(write(resources, options.output.as_deref().map(Path::new))?)
+}
+
+/// A boolean as Go's flags take it.
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
 }
 
 fn load_restrictor(value: &str) -> Result<LoadRestrictor, Error> {

@@ -31,10 +31,10 @@ pub enum Error {
 }
 
 /// Writes everything, or nothing if an object cannot be printed.
-pub fn write(resources: &Resources, to: Option<&Path>) -> Result<(), Error> {
+pub fn write(resources: Resources, to: Option<&Path>) -> Result<(), Error> {
     match to.filter(|path| !path.as_os_str().is_empty()) {
         None => {
-            let text = resources.to_yaml()?;
+            let text = resources.into_yaml()?;
             let mut stdout = io::stdout().lock();
             match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
                 // Whoever reads has seen enough.
@@ -42,8 +42,8 @@ pub fn write(resources: &Resources, to: Option<&Path>) -> Result<(), Error> {
                 result => result.map_err(Error::Stdout),
             }
         }
-        Some(path) if path.is_dir() => write_each(resources, path),
-        Some(path) => put(path, &resources.to_yaml()?),
+        Some(path) if path.is_dir() => write_each(&resources, path),
+        Some(path) => put(path, &resources.into_yaml()?),
     }
 }
 

@@ -22,6 +22,10 @@ const LIMITS: Limits = Limits { pack_bytes: 512 << 20, checkout_bytes: 2 << 30, 
 /// The names of private keys in `~/.ssh`, in the order in which OpenSSH tries them.
 const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
+const GIT_PREFIX_WARNING: &str = "Warning: Forcing the git protocol using the 'git::' URL prefix is not supported. \
+    Kustomize currently strips this invalid prefix, but will stop doing so in a future release. Please remove the \
+    'git::' prefix from your configuration.";
+
 /// Fetches over the network. The threads for it are started when the first remote address is met.
 #[derive(Default)]
 pub struct Network {
@@ -36,6 +40,9 @@ impl RemoteLoader for Network {
     }
 
     fn checkout(&self, repository: &RepositoryAddress) -> Result<Checkout, RemoteError> {
+        if repository.raw.starts_with("git::") {
+            eprintln!("{GIT_PREFIX_WARNING}");
+        }
         let directory = tempfile::Builder::new().prefix("kustomize-").tempdir().map_err(|error| {
             RemoteError::Other(format!("cannot make a temporary directory for '{}': {error}", repository.raw))
         })?;
