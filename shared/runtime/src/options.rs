@@ -70,10 +70,10 @@ pub struct CommonOptions {
     #[arg(long, default_value = "300")]
     pub kube_api_burst: u32,
     /// Log encoding format: 'json' or 'console'.
-    #[arg(long, default_value = "json", value_parser = ["json", "console"])]
+    #[arg(long, default_value = "json")]
     pub log_encoding: String,
     /// Log verbosity level: 'trace', 'debug', 'info' or 'error'.
-    #[arg(long, default_value = "info", value_parser = ["trace", "debug", "info", "error"])]
+    #[arg(long, default_value = "info")]
     pub log_level: String,
     /// Enable leader election for controller manager.
     #[command(flatten)]
@@ -124,6 +124,12 @@ pub struct CommonOptions {
     #[arg(skip = std::env::var("RUNTIME_NAMESPACE").unwrap_or_default())]
     pub runtime_namespace: String,
 }
+
+/// The values `--log-encoding` knows; the first stands for all others.
+pub(crate) const LOG_ENCODINGS: [&str; 2] = ["json", "console"];
+
+/// The values `--log-level` knows; the first stands for all others.
+pub(crate) const LOG_LEVELS: [&str; 4] = ["info", "trace", "debug", "error"];
 
 /// The flags of leader election.
 #[derive(Args, Clone, Debug)]

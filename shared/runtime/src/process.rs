@@ -73,6 +73,15 @@ where
                 return ExitCode::FAILURE;
             }
         };
+        for (flag, value, known) in [
+            ("--log-encoding", &options.common().log_encoding, &options::LOG_ENCODINGS[..]),
+            ("--log-level", &options.common().log_level, &options::LOG_LEVELS[..]),
+        ] {
+            // Manifests that Flux accepts must not stop a controller.
+            if !known.contains(&value.as_str()) {
+                tracing::info!(logger = "setup", flag, value, using = known[0], "unknown value of a flag");
+            }
+        }
         let limits = (options.common().kube_api_qps, options.common().kube_api_burst);
         let checked =
             options.common().check(profile).map_err(manager::Error::from).and_then(|()| options.check());

@@ -33,7 +33,8 @@ fn wrong_flags_end_with_2_and_impossible_ones_with_1() {
         ("--storage-path=/nonexistent", "storage path /nonexistent is not a directory"),
         ("--artifact-digest-algo=md5", "--artifact-digest-algo"),
         ("--watch-all-namespaces=false", "RUNTIME_NAMESPACE must be set"),
-        ("--log-level=info", "unable to find a Kubernetes cluster"),
+        ("--log-level=warning", "unable to find a Kubernetes cluster"),
+        ("--log-encoding=text", "unable to find a Kubernetes cluster"),
     ] {
         let (code, text) = run(&["--storage-path=/tmp", flag]);
         assert_eq!(code, 1, "{flag}: {text}");

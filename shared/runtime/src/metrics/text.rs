@@ -99,7 +99,7 @@ fn escape(text: &str, quotes: bool) -> String {
     escaped
 }
 
-/// The shortest text of a number, with an exponent below 1e-4 and from 1e21 on.
+/// The shortest text of a number, with an exponent below 1e-4 and from 1e6 on.
 fn float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -112,7 +112,7 @@ fn float(value: f64) -> String {
         return scientific;
     };
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) || value == 0.0 {
+    if (-4..6).contains(&exponent) || value == 0.0 {
         return value.to_string();
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -132,8 +132,11 @@ mod tests {
             (9.999999999999999e-06, "9.999999999999999e-06"),
             (0.0001, "0.0001"),
             (16.82, "16.82"),
-            (1e20, "100000000000000000000"),
-            (1e21, "1e+21"),
+            (20000.0, "20000"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (13_682_584.0, "1.3682584e+07"),
+            (u64::MAX as f64, "1.8446744073709552e+19"),
             (-2.5, "-2.5"),
             (f64::INFINITY, "+Inf"),
         ] {
