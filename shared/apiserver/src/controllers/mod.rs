@@ -1,5 +1,6 @@
 //! What the server does by itself: establishing definitions, filling and emptying namespaces, collecting garbage.
 
+pub(crate) mod api_services;
 pub(crate) mod definitions;
 pub(crate) mod expiry;
 pub(crate) mod garbage;
@@ -18,6 +19,9 @@ use crate::store::Stored;
 pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, stored: &Stored) {
     if *resource.table == *establish::TABLE {
         establish::reconcile(core);
+    }
+    if *resource.table == *api_services::TABLE {
+        api_services::observe(core, resource, stored);
     }
     if *resource.table == *policies::TABLE {
         policies::observe(core, resource, stored);

@@ -258,10 +258,12 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
     let now = ctx.core.clock.now_text();
     let applied = decoded.value.clone();
     if ctx.core.store.get(&resource.table, &key).is_none() {
-        if !subresource.is_empty() {
+        let creates = strategy::put_creates(&resource)
+            || resource.is("admissionregistration.k8s.io", "validatingadmissionpolicies");
+        if !subresource.is_empty() && !creates {
             return Err(ctx.not_found(&key.name));
         }
-        let mut new = typing::apply(&resource, "", None, &applied, &manager, force, &now)?;
+        let mut new = typing::apply(&resource, &subresource, None, &applied, &manager, force, &now)?;
         decode_applied(&resource, &mut new)?;
         decoded.report_duplicates(ctx, validation)?;
         let uid = object::uid(&new);

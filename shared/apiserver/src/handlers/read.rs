@@ -300,7 +300,9 @@ fn refuse_list_form(ctx: &Context, is_list: bool) -> ApiResult<()> {
     let go_type = match &ctx.resource.custom {
         Some(_) => format!("unstructured.Unstructured{suffix}"),
         None => {
-            format!("{}.{}{suffix}", super::patch::internal_package(&ctx.resource.group), ctx.resource.kind)
+            // Events of either group are one kind inside of the server.
+            let group = if ctx.resource.plural == "events" { "" } else { &ctx.resource.group };
+            format!("{}.{}{suffix}", super::patch::internal_package(group), ctx.resource.kind)
         }
     };
     Err(ApiError::new(

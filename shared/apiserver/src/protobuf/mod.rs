@@ -19,6 +19,8 @@ const MAGIC: [u8; 4] = [0x6b, 0x38, 0x73, 0x00];
 pub(crate) enum ProtobufError {
     #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Prefix,
+    #[error("empty data")]
+    Empty,
     #[error("unexpected EOF")]
     Truncated,
     #[error("proto: integer overflow")]
@@ -47,6 +49,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, ProtobufError> {
 }
 
 fn decode_at(bytes: &[u8], depth: usize) -> Result<Value, ProtobufError> {
+    if bytes.is_empty() {
+        return Err(ProtobufError::Empty);
+    }
     let envelope = bytes.strip_prefix(&MAGIC).ok_or(ProtobufError::Prefix)?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     let mut reader = Reader::new(envelope);

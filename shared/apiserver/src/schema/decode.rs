@@ -35,7 +35,7 @@ pub(crate) enum DecodeError {
     #[error(transparent)]
     Quantity(#[from] QuantityError),
     /// A malformed time.
-    #[error("parsing time {text:?}{why}")]
+    #[error("parsing time {}{why}", super::time::quoted(text))]
     Time {
         /// The text.
         text: String,
@@ -243,7 +243,13 @@ impl<'a> Decoder<'a> {
     }
 
     fn time(&self, value: &mut Value, format: Format) -> Result<(), DecodeError> {
-        let Value::String(text) = &*value else { return Err(go_value_error(value, "string")) };
+        let Value::String(text) = &*value else {
+            let DecodeError::Type { found, expected, kind, found_kind, .. } = go_value_error(value, "string")
+            else {
+                return Err(go_value_error(value, "string"));
+            };
+            return Err(DecodeError::Type { found, place: self.place(), expected, kind, found_kind });
+        };
         let (canonical, layout) = match format {
             Format::MicroTime => (canonical_micro_time(text), "2006-01-02T15:04:05.000000Z07:00"),
             _ => (canonical_time(text), "2006-01-02T15:04:05Z07:00"),

@@ -12,9 +12,27 @@ pub(crate) fn canonical_micro_time(text: &str) -> Option<String> {
     Some(read(text)?.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
 }
 
+/// A text as Go's parser of times quotes it, with what is not plain ASCII as bytes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => {
+                out.push('\\');
+                out.push(char::from(byte));
+            }
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// Why Go's parser does not take a text for a time of this layout.
 pub(crate) fn parse_complaint(text: &str, layout: &str) -> String {
-    let cannot = |rest: &str, element: &str| format!(" as {layout:?}: cannot parse {rest:?} as {element:?}");
+    let cannot =
+        |rest: &str, element: &str| format!(" as {layout:?}: cannot parse {} as {element:?}", quoted(rest));
     let range = |what: &str| format!(": {what} out of range");
     let mut rest = text;
     let elements: [(&str, usize, &str, std::ops::RangeInclusive<u32>); 6] = [
@@ -56,7 +74,7 @@ pub(crate) fn parse_complaint(text: &str, layout: &str) -> String {
         }
     }
     if let Some(extra) = rest.strip_prefix('Z') {
-        return if extra.is_empty() { range("day") } else { format!(": extra text: {extra:?}") };
+        return if extra.is_empty() { range("day") } else { format!(": extra text: {}", quoted(extra)) };
     }
     let zone = rest.as_bytes();
     let is_zone = zone.len() >= 6
@@ -66,7 +84,7 @@ pub(crate) fn parse_complaint(text: &str, layout: &str) -> String {
     if !is_zone {
         return cannot(rest, "Z07:00");
     }
-    if zone.len() > 6 { format!(": extra text: {:?}", &rest[6..]) } else { range("day") }
+    if zone.len() > 6 { format!(": extra text: {}", quoted(&rest[6..])) } else { range("day") }
 }
 
 fn read(text: &str) -> Option<Timestamp> {

@@ -273,11 +273,11 @@ fn env_from(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
         for name in ["configMapRef", "secretRef"] {
             if let Some(reference) = member(v, name) {
                 sources += 1;
-                super::subdomain_name(
-                    string(reference, "name"),
-                    &format!("{path}[{index}].{name}.name"),
-                    errors,
-                );
+                let at = format!("{path}[{index}].{name}.name");
+                match string(reference, "name") {
+                    "" => errors.push(FieldError::required(at, "")),
+                    name => super::subdomain_name(name, &at, errors),
+                }
             }
         }
         match sources {

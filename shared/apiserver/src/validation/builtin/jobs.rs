@@ -16,9 +16,12 @@ pub(super) fn job(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) 
     let (new_spec, old_spec) = (&v["spec"], &old["spec"]);
     completions(new_spec, old_spec, errors);
     selector::immutable(v, old, errors);
-    if !suspended(old) && member(new_spec, "template") != member(old_spec, "template")
-        || suspended(old) && scheduled(new_spec) != scheduled(old_spec)
-    {
+    if suspended(old) {
+        if scheduled(new_spec) != scheduled(old_spec) {
+            let shown = internal::text("core.PodSpec", &new_spec["template"]["spec"]);
+            errors.push(invalid_text("spec.template.spec", &shown, super::IMMUTABLE));
+        }
+    } else if member(new_spec, "template") != member(old_spec, "template") {
         let shown = internal::pod_template(&new_spec["template"]);
         errors.push(invalid_text("spec.template", &shown, super::IMMUTABLE));
     }

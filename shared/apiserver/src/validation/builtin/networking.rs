@@ -180,7 +180,10 @@ pub(super) fn ingress_status(v: &Value, old: &Value, errors: &mut Vec<FieldError
 pub(super) fn ingress_class(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
     if let Some(old) = old {
-        super::immutable(spec, &old["spec"], "controller", "spec.controller", errors);
+        let (now, then) = (string(spec, "controller"), string(&old["spec"], "controller"));
+        if now != then {
+            errors.push(FieldError::invalid("spec.controller", now, super::IMMUTABLE));
+        }
     }
     let controller = string(spec, "controller");
     if controller.len() > 250 {
