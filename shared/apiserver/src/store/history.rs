@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{ObjectKey, Stored, TooOld};
 
@@ -38,9 +39,14 @@ impl Change {
     }
 }
 
-/// Changes in the order of their revisions; those up to `forgotten` are gone.
+/// Older changes go before there are too many: every client had time to see them.
+const LONG_AGO: Duration = Duration::from_secs(10 * 60);
+/// So many stay however old they are.
+const FEW: usize = 1000;
+
+/// Changes in the order of their revisions, with when they came; those up to `forgotten` are gone.
 pub(super) struct History {
-    changes: VecDeque<Arc<Change>>,
+    changes: VecDeque<(Instant, Arc<Change>)>,
     forgotten: u64,
 }
 
@@ -50,9 +56,13 @@ impl History {
     }
 
     pub fn push(&mut self, change: Change, limit: usize) {
-        self.changes.push_back(Arc::new(change));
-        while self.changes.len() > limit {
-            if let Some(c) = self.changes.pop_front() {
+        let now = Instant::now();
+        self.changes.push_back((now, Arc::new(change)));
+        let is_old = |(came, _): &(Instant, Arc<Change>)| now.duration_since(*came) > LONG_AGO;
+        while self.changes.len() > limit
+            || self.changes.len() > FEW && self.changes.front().is_some_and(is_old)
+        {
+            if let Some((_, c)) = self.changes.pop_front() {
                 self.forgotten = c.revision();
             }
         }
@@ -60,7 +70,7 @@ impl History {
 
     pub fn forget_to(&mut self, revision: u64) {
         self.forgotten = self.forgotten.max(revision);
-        while self.changes.front().is_some_and(|c| c.revision() <= revision) {
+        while self.changes.front().is_some_and(|(_, c)| c.revision() <= revision) {
             self.changes.pop_front();
         }
     }
@@ -70,8 +80,8 @@ impl History {
         if revision < self.forgotten {
             return Err(TooOld { oldest: self.forgotten });
         }
-        let start = self.changes.partition_point(|c| c.revision() <= revision);
-        Ok(self.changes.range(start..))
+        let start = self.changes.partition_point(|(_, c)| c.revision() <= revision);
+        Ok(self.changes.range(start..).map(|(_, c)| c))
     }
 
     /// The objects as they were at `revision`: the present with the later changes undone.
@@ -84,7 +94,8 @@ impl History {
             return Err(TooOld { oldest: self.forgotten });
         }
         let mut objects = present.clone();
-        for c in self.changes.iter().rev().take_while(|c| c.revision() > revision) {
+        let changes = self.changes.iter().map(|(_, c)| c);
+        for c in changes.rev().take_while(|c| c.revision() > revision) {
             match &c.before {
                 Some(b) => objects.insert(c.key.clone(), b.clone()),
                 None => objects.remove(&c.key),
