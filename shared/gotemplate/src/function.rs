@@ -127,4 +127,10 @@ impl Call<'_> {
     pub fn charge(&mut self, bytes: usize) -> Result<(), Error> {
         self.session.charge(bytes)
     }
+
+    /// Refuses values whose text would not fit into what is left of the session's memory.
+    pub(crate) fn check_text(&self, values: &[Value]) -> Result<(), Error> {
+        let left = self.session.remaining_memory();
+        values.iter().try_for_each(|value| value.check_text_size(left))
+    }
 }

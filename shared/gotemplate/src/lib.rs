@@ -54,6 +54,7 @@ pub use error::Error;
 pub use format::write_value as print;
 pub use function::{Body, Call, Function, Functions, Method, MethodBody};
 pub use object::Object;
+pub use regexp::syntax_error as regular_expression_error;
 pub use session::{Limits, Session};
 pub use template::{MissingKey, Templates};
 pub use text::{Runes, Text, decode_rune, is_invalid_rune, runes};

@@ -29,9 +29,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Far more than any real chart needs: 200 million steps, 1 GiB of output, 4 GiB of allocations, Go's depth.
+    /// Far more than any real chart needs: 200 million steps, 256 MiB of output, 1 GiB of allocations, Go's depth.
     fn default() -> Limits {
-        Limits { steps: 200_000_000, output: 1 << 30, memory: 4 << 30, depth: 100_000 }
+        Limits { steps: 200_000_000, output: 256 << 20, memory: 1 << 30, depth: 100_000 }
     }
 }
 

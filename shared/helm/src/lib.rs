@@ -48,6 +48,8 @@ mod json;
 mod load;
 pub mod manifest;
 mod metadata;
+mod name;
+mod objects;
 pub mod package;
 pub mod pattern;
 mod postrender;
@@ -72,10 +74,8 @@ pub use hook::{Hook, HookEvent, HookExecution, hooks_of};
 pub use ignore::{IgnoreError, IgnoreRules};
 pub use load::LoadError;
 pub use metadata::{API_VERSION_V1, API_VERSION_V2, Dependency, Lock, Maintainer, Metadata, MetadataError};
+pub use name::{ReleaseNameError, check_release_name, name_from_template};
 pub use postrender::{PostRenderError, PostRenderStrategy, PostRenderer};
 pub use release::Release;
-pub use render::{
-    ReleaseNameError, ReleaseOptions, RenderError, RenderOptions, Rendered, TemplateOutput,
-    check_release_name, render,
-};
+pub use render::{ReleaseOptions, RenderError, RenderOptions, Rendered, TemplateOutput, render};
 pub use time::Time;

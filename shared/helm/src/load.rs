@@ -39,9 +39,12 @@ pub enum LoadError {
     /// There is no Chart.yaml in the archive.
     #[error("unable to detect chart version, no Chart.yaml found")]
     Undetected,
-    /// The chart's API version is not `v1` or `v2`.
+    /// The chart's API version is not `v1`, `v2` or `v3`.
     #[error("unsupported chart version")]
     Unsupported,
+    /// The chart's API version is `v3`, which Helm reads and does not install.
+    #[error("invalid chart apiVersion")]
+    NotInstallable,
     /// Chart.yaml is not valid.
     #[error(transparent)]
     Invalid(#[from] MetadataError),
@@ -99,15 +102,18 @@ impl Chart {
 
 /// Charts of other API versions are refused before anything else is looked at.
 pub(crate) fn require_known_version(chart_yaml: &ChartFile) -> Result<(), LoadError> {
-    let metadata = read_metadata(chart_yaml)?;
+    let metadata = Metadata::from_yaml(&chart_yaml.data).map_err(|problem| {
+        // Helm looks at the version alone here, with a type of its own.
+        let problem = problem
+            .replace("value of type v2.Metadata", "value of type loader.chartBase")
+            .replace("struct field Metadata.apiVersion", "struct field chartBase.apiVersion");
+        LoadError::File { file: "Chart.yaml", problem }
+    })?;
     match metadata.api_version.as_str() {
         "" | API_VERSION_V1 | API_VERSION_V2 => Ok(()),
+        "v3" => Err(LoadError::NotInstallable),
         _ => Err(LoadError::Unsupported),
     }
-}
-
-fn read_metadata(file: &ChartFile) -> Result<Metadata, LoadError> {
-    Metadata::from_yaml(&file.data).map_err(|problem| LoadError::File { file: "Chart.yaml", problem })
 }
 
 /// What loading a chart with all its subcharts may use.

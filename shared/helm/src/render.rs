@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fluxide_gotemplate::helm;
-use fluxide_gotemplate::{Limits, Map, MissingKey, STRING_MAP, Session, Templates, Value};
+use fluxide_gotemplate::{Limits, Map, MissingKey, Session, Templates, Value};
 use fluxide_semver_range::{Constraint, Version};
 use jiff::Timestamp;
 use thiserror::Error;
@@ -13,11 +13,12 @@ use crate::cache::TemplateCache;
 use crate::capabilities::Capabilities;
 use crate::chart::{Chart, Crd};
 use crate::coalesce::{TypeMismatch, coalesce_values};
-use crate::convert::{into_string, to_map, to_table, to_value};
+use crate::convert::{into_string, to_map, to_table};
 use crate::file::{ChartFile, base_name, clean_path};
 use crate::hook::{Hook, HookEvent};
 use crate::manifest::{Manifest, ManifestError, sort_manifests};
-use crate::metadata::{Dependency, Metadata};
+use crate::name::{ReleaseNameError, check_release_name};
+use crate::objects::{capabilities_value, metadata_value, table};
 use crate::postrender::{PostRenderError, PostRenderStrategy, PostRenderer, post_render};
 use crate::release::StoredChart;
 use crate::schema::{self, NoRemoteSchemas, SchemaLoader};
@@ -72,39 +73,6 @@ impl RenderError {
                 | RenderError::PostRender(_)
         )
     }
-}
-
-/// The name of a release is not allowed.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ReleaseNameError {
-    /// There is none.
-    #[error("release name \"\": no name provided")]
-    Missing,
-    /// It is too long, or has characters that it must not have.
-    #[error(
-        "release name {}: invalid release name, must match regex \
-         ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the length must not be longer than 53",
-        crate::text::go_quote(.0)
-    )]
-    Invalid(String),
-}
-
-/// Checks the name of a release: DNS labels joined by dots, 53 bytes at most.
-pub fn check_release_name(name: &str) -> Result<(), ReleaseNameError> {
-    if name.is_empty() {
-        return Err(ReleaseNameError::Missing);
-    }
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let label = |label: &str| {
-        let bytes = label.as_bytes();
-        bytes.first().is_some_and(|&byte| inner(byte))
-            && bytes.last().is_some_and(|&byte| inner(byte))
-            && bytes.iter().all(|&byte| inner(byte) || byte == b'-')
-    };
-    if name.len() <= 53 && name.split('.').all(label) {
-        return Ok(());
-    }
-    Err(ReleaseNameError::Invalid(name.to_owned()))
 }
 
 /// The release that is rendered.
@@ -484,99 +452,4 @@ fn template_error(text: &(impl AsRef<[u8]> + ?Sized)) -> RenderError {
 fn functions() -> fluxide_gotemplate::Functions {
     static FUNCTIONS: std::sync::OnceLock<fluxide_gotemplate::Functions> = std::sync::OnceLock::new();
     FUNCTIONS.get_or_init(helm::functions).clone()
-}
-
-fn table<const N: usize>(members: [(&str, Value); N]) -> Value {
-    Value::Map(members.into_iter().map(|(key, value)| (key.into(), value)).collect())
-}
-
-fn texts(texts: &[String]) -> Value {
-    Value::from(texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>())
-}
-
-fn capabilities_value(capabilities: &Capabilities) -> Value {
-    let version = &capabilities.kube_version;
-    helm::Capabilities {
-        kube_version: helm::KubeVersion {
-            version: version.version.clone(),
-            normalized: version.normalized().to_owned(),
-            major: version.major.clone(),
-            minor: version.minor.clone(),
-        },
-        api_versions: capabilities.api_versions.clone(),
-        helm_version: helm::HelmVersion {
-            version: capabilities.helm_version.clone(),
-            git_commit: "3900f434fd3ef2b84065dc04508df48f288dba00".to_owned(),
-            git_tree_state: "clean".to_owned(),
-            go_version: "go1.26.8".to_owned(),
-            kube_client_version: "v1.36".to_owned(),
-        },
-    }
-    .into_value()
-}
-
-/// `.Chart`: a map with the names of Helm's own fields.
-fn metadata_value(metadata: &Metadata, is_root: bool) -> Value {
-    let text = |text: &str| Value::from(text);
-    let maintainers = metadata.maintainers.iter().flatten().map(|maintainer| {
-        table([
-            ("Name", text(&maintainer.name)),
-            ("Email", text(&maintainer.email)),
-            ("URL", text(&maintainer.url)),
-        ])
-    });
-    let annotations = match &metadata.annotations {
-        None => Map::nil(&STRING_MAP),
-        Some(annotations) => {
-            let map = Map::with_type(&STRING_MAP);
-            for (key, value) in annotations {
-                map.insert(key.as_str(), text(value));
-            }
-            map
-        }
-    };
-    table([
-        ("Name", text(&metadata.name)),
-        ("Home", text(&metadata.home)),
-        ("Sources", texts(&metadata.sources)),
-        ("Version", text(&metadata.version)),
-        ("Description", text(&metadata.description)),
-        ("Keywords", texts(&metadata.keywords)),
-        ("Maintainers", Value::from(maintainers.collect::<Vec<_>>())),
-        ("Icon", text(&metadata.icon)),
-        ("APIVersion", text(&metadata.api_version)),
-        ("Condition", text(&metadata.condition)),
-        ("Tags", text(&metadata.tags)),
-        ("AppVersion", text(&metadata.app_version)),
-        ("Deprecated", Value::Bool(metadata.deprecated)),
-        ("Annotations", Value::Map(annotations)),
-        ("KubeVersion", text(&metadata.kube_version)),
-        ("Dependencies", Value::from(metadata.dependencies().map(dependency_value).collect::<Vec<_>>())),
-        ("Type", text(&metadata.kind)),
-        ("IsRoot", Value::Bool(is_root)),
-    ])
-}
-
-fn dependency_value(dependency: &Dependency) -> Value {
-    let text = |text: &str| Value::from(text);
-    let imports = dependency.import_values.iter().map(|item| match item {
-        fluxide_goyaml::Value::Object(pair) => {
-            let map = Map::with_type(&STRING_MAP);
-            for (key, value) in pair {
-                map.insert(key.as_str(), to_value(value));
-            }
-            Value::Map(map)
-        }
-        other => to_value(other),
-    });
-    table([
-        ("Name", text(&dependency.name)),
-        ("Version", text(&dependency.version)),
-        ("Repository", text(&dependency.repository)),
-        ("Condition", text(&dependency.condition)),
-        ("Tags", texts(&dependency.tags)),
-        ("Enabled", Value::Bool(dependency.enabled)),
-        ("ImportValues", Value::from(imports.collect::<Vec<_>>())),
-        ("Alias", text(&dependency.alias)),
-    ])
 }

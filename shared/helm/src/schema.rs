@@ -45,7 +45,7 @@ pub fn validate(schema: &[u8], values: &Json, loader: &dyn SchemaLoader) -> Resu
         let mut out = String::new();
         let mut display = Display { out: &mut out, relative: false };
         for cause in &error.causes {
-            display.write(cause, 1);
+            display.wrapped(cause, &error.kind, 1);
         }
         out.push('\n');
         out.trim_start_matches('\n').to_owned()
@@ -173,7 +173,7 @@ fn compile_error(error: &CompileError) -> String {
             };
             let mut display = Display { out: &mut out, relative: false };
             for cause in &src.causes {
-                display.write(cause, 1);
+                display.wrapped(cause, &src.kind, 1);
             }
             let url = if url.contains('#') { url.clone() } else { format!("{url}#") };
             let schema = if schema.contains('#') { schema.to_owned() } else { format!("{schema}#") };
@@ -237,10 +237,47 @@ impl Display<'_> {
         let relative = self.relative;
         self.relative |= matches!(error.kind, ErrorKind::PropertyName { .. });
         for cause in &error.causes {
-            self.write(cause, below);
+            self.wrapped(cause, &error.kind, below);
         }
         self.relative = relative;
     }
+
+    /// Writes a cause below the combinator that failed for it alone, which our library leaves out and Helm's does not.
+    fn wrapped(&mut self, cause: &ValidationError, above: &ErrorKind, indent: usize) {
+        let mut left_out = Vec::new();
+        let mut place = cause.schema_url;
+        while let Some((rest, combinator)) = parent_combinator(place) {
+            left_out.push(combinator);
+            place = rest;
+        }
+        let combines = matches!(above, ErrorKind::AllOf | ErrorKind::AnyOf | ErrorKind::OneOf(None));
+        if combines {
+            left_out.pop();
+        }
+        for (depth, combinator) in left_out.iter().rev().enumerate() {
+            let place = if self.relative { String::new() } else { cause.instance_location.to_string() };
+            self.out.push('\n');
+            self.out.push_str(&"  ".repeat(indent - 1 + depth));
+            self.out.push_str(&format!("- at {}: {combinator}", quote(&place)));
+        }
+        self.write(cause, indent + left_out.len());
+    }
+}
+
+/// The schema that holds the one at this address in a combinator, with the words for that combinator's failure.
+fn parent_combinator(schema: &str) -> Option<(&str, &'static str)> {
+    let (list, index) = schema.rsplit_once('/')?;
+    if index.is_empty() || !index.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (parent, keyword) = list.rsplit_once('/')?;
+    let failed = match keyword {
+        "allOf" => "'allOf' failed",
+        "anyOf" => "'anyOf' failed",
+        "oneOf" => "'oneOf' failed, none matched",
+        _ => return None,
+    };
+    Some((parent, failed))
 }
 
 fn describe(kind: &ErrorKind) -> String {
@@ -272,7 +309,16 @@ fn describe(kind: &ErrorKind) -> String {
         }
         ErrorKind::Const { want } if want.is_array() || want.is_object() => "'const' failed".to_owned(),
         ErrorKind::Const { want } => format!("value must be {}", display(want)),
-        ErrorKind::Format { got, want, err } => format!("{} is not valid {want}: {err}", display(got)),
+        ErrorKind::Format { got, want, err } => {
+            let in_go = match &**got {
+                Json::String(pattern) if *want == "regex" => {
+                    fluxide_gotemplate::regular_expression_error(pattern.as_bytes())
+                }
+                _ => None,
+            };
+            let problem = in_go.unwrap_or_else(|| err.to_string());
+            format!("{} is not valid {want}: {problem}", display(got))
+        }
         ErrorKind::MinProperties { got, want } => limits("minProperties", *got, *want),
         ErrorKind::MaxProperties { got, want } => limits("maxProperties", *got, *want),
         ErrorKind::AdditionalProperties { got } => {

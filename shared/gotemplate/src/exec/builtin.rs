@@ -29,9 +29,10 @@ impl<'t> State<'t, '_> {
         }
         let callee = match (builtin, arguments.first()) {
             (Builtin::Call, Some(first)) => first.to_string(),
-            (Builtin::Call, None) => {
-                last.as_ref().map(|value| format!("<{} Value>", value.type_name())).unwrap_or_default()
-            }
+            (Builtin::Call, None) => match last.as_ref().map(|value| &value.value) {
+                Some(Value::String(text)) => text.to_str_lossy().into_owned(),
+                _ => last.as_ref().map(|value| format!("<{} Value>", value.type_name())).unwrap_or_default(),
+            },
             _ => String::new(),
         };
         let mut values = Vec::with_capacity(arguments.len() + 1);
@@ -67,8 +68,12 @@ impl<'t> State<'t, '_> {
             | Builtin::Html
             | Builtin::Js
             | Builtin::UrlQuery => {
-                let printed = print(builtin, &values);
-                self.session.charge(printed.len()).map(|()| Value::String(Text::from(printed)))
+                let left = self.session.remaining_memory();
+                let fits = values.iter().try_for_each(|value| value.value.check_text_size(left));
+                let printed = fits.map(|()| print(builtin, &values));
+                printed.and_then(|printed| {
+                    self.session.charge(printed.len()).map(|()| Value::String(Text::from(printed)))
+                })
             }
             Builtin::And | Builtin::Or => Ok(Value::Nil),
         };

@@ -380,7 +380,11 @@ impl<'t, 's> State<'t, 's> {
     fn print(&mut self, value: &Reflected) -> Result<(), Error> {
         let before = self.out.len();
         match printable(value) {
-            Some(value) => write_value(self.out, &value),
+            Some(value) => {
+                let left = self.session.remaining_memory();
+                value.check_text_size(left).map_err(|error| self.limit(error))?;
+                write_value(self.out, &value);
+            }
             None if value.interface => self.out.extend_from_slice(b"<nil>"),
             None => self.out.extend_from_slice(b"<no value>"),
         }

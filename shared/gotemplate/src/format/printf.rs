@@ -100,7 +100,7 @@ impl Scan<'_> {
         } else if !self.good_index {
             self.complain(printer, verb, "(BADINDEX)");
         } else if let Some(value) = self.arguments.get(self.argument) {
-            if verb == 'v' {
+            if matches!(verb, 'v' | 'w') {
                 printer.flags.sharp_v = std::mem::take(&mut printer.flags.sharp);
                 printer.flags.plus_v = std::mem::take(&mut printer.flags.plus);
             }

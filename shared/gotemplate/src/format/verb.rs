@@ -11,6 +11,8 @@ use crate::value::Value;
 
 /// Values nested deeper than this are cut: Go would overflow its stack on a map that contains itself.
 const MAX_DEPTH: usize = 10_000;
+/// Longer texts are cut. Templates are refused what is so large before; this bounds the texts of errors.
+const MAX_TEXT: usize = 256 << 20;
 
 /// The flags of the verb being printed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +56,7 @@ impl Printer {
 
     /// Prints an operand or a part of one.
     fn print(&mut self, value: &Value, verb: char, depth: usize) {
-        if depth > MAX_DEPTH {
+        if depth > MAX_DEPTH || self.out.len() > MAX_TEXT {
             self.out.extend_from_slice(b"...");
             return;
         }

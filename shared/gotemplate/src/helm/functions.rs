@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::include::{include, tpl};
-use super::toml::to_toml;
+use super::toml::{TomlError, to_toml};
 use super::toml_read::from_toml;
 use super::yaml::{from_yaml, from_yaml_list, to_yaml, to_yaml_pretty};
 use crate::error::Error;
 use crate::function::{Call, Function, Functions};
 use crate::session::Session;
-use crate::sprig::json::{from_json, from_json_leniently, json_kind, to_json};
+use crate::sprig::json::{from_json_leniently, json_kind, to_json};
 use crate::sprig::{item, text};
 use crate::types::{ANY_LIST, ANY_MAP, Type};
 use crate::value::Value;
@@ -63,12 +63,24 @@ pub fn functions() -> Functions {
     functions.insert("getHostByName", Function::new(&[STRING], |_, _| Ok(Value::from(""))));
     functions.insert(
         "toYaml",
-        Function::new(&[ANY], |call, a| counted(call, to_yaml(item(a, 0)).unwrap_or_default())),
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            counted(call, to_yaml(item(a, 0)).unwrap_or_default())
+        }),
     );
-    functions.insert("mustToYaml", Function::new(&[ANY], |call, a| counted(call, to_yaml(item(a, 0))?)));
+    functions.insert(
+        "mustToYaml",
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            counted(call, to_yaml(item(a, 0))?)
+        }),
+    );
     functions.insert(
         "toYamlPretty",
-        Function::new(&[ANY], |call, a| counted(call, to_yaml_pretty(item(a, 0)).unwrap_or_default())),
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            counted(call, to_yaml_pretty(item(a, 0)).unwrap_or_default())
+        }),
     );
     functions.insert(
         "fromYaml",
@@ -86,11 +98,17 @@ pub fn functions() -> Functions {
     );
     functions.insert(
         "toJson",
-        Function::new(&[ANY], |call, a| counted(call, to_json(item(a, 0), true, None).unwrap_or_default())),
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            counted(call, to_json(item(a, 0), true, None).unwrap_or_default())
+        }),
     );
     functions.insert(
         "mustToJson",
-        Function::new(&[ANY], |call, a| counted(call, to_json(item(a, 0), true, None)?)),
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            counted(call, to_json(item(a, 0), true, None)?)
+        }),
     );
     functions.insert(
         "fromJson",
@@ -116,32 +134,37 @@ pub fn functions() -> Functions {
         "fromJsonArray",
         Function::new(&[STRING], |call, a| {
             call.charge(text(a, 0).len().saturating_mul(8))?;
-            Ok(match from_json(text(a, 0)) {
-                Ok(list @ Value::List(_)) => list,
-                Ok(Value::Nil) => Value::List(List::nil(&ANY_LIST)),
-                Ok(other) => Value::from(vec![Value::from(format!(
+            Ok(match from_json_leniently(text(a, 0)) {
+                Ok((list @ Value::List(_), None)) => list,
+                Ok((Value::List(_), Some(error))) | Err(error) => {
+                    Value::from(vec![Value::from(error.to_string())])
+                }
+                Ok((Value::Nil, _)) => Value::List(List::nil(&ANY_LIST)),
+                Ok((other, _)) => Value::from(vec![Value::from(format!(
                     "json: cannot unmarshal {} into Go value of type []interface {{}}",
                     json_kind(&other)
                 ))]),
-                Err(error) => Value::from(vec![Value::from(error.to_string())]),
             })
         }),
     );
     functions.insert(
         "toToml",
-        Function::new(&[ANY], |call, a| match to_toml(item(a, 0)) {
-            Ok(text) => {
-                call.charge(text.len())?;
-                Ok(Value::string(text))
+        Function::new(&[ANY], |call, a| {
+            match call.check_text(a).map_err(TomlError::from).and_then(|()| to_toml(item(a, 0))) {
+                Ok(text) => {
+                    call.charge(text.len())?;
+                    Ok(Value::string(text))
+                }
+                // What the encoder panics on is an error of the call; its own errors are the text.
+                Err(error) if error.is_panic => Err(error.error),
+                Err(error) => Ok(Value::String(error.error.text().clone())),
             }
-            // What the encoder panics on is an error of the call; its own errors are the text.
-            Err(error) if error.is_panic => Err(error.error),
-            Err(error) => Ok(Value::String(error.error.text().clone())),
         }),
     );
     functions.insert(
         "mustToToml",
         Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
             let text = to_toml(item(a, 0)).map_err(|error| error.error)?;
             call.charge(text.len())?;
             Ok(Value::string(text))

@@ -1,5 +1,6 @@
 //! Go's `regexp` on top of the crate `regex`: Go's syntax and error texts, its splitting and its replacement templates.
 
+mod class;
 mod syntax;
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -183,6 +184,16 @@ fn is_inside_rune(text: &[u8], at: usize) -> bool {
         return false;
     }
     (1..=at.min(3)).any(|back| decode_rune(&text[at - back..]).1 > back)
+}
+
+/// What is wrong with a regular expression in Go's syntax, in Go's words; `None` when it is one.
+///
+/// ```
+/// let error = fluxide_gotemplate::regular_expression_error(b"(");
+/// assert_eq!(error.as_deref(), Some("error parsing regexp: missing closing ): `(`"));
+/// ```
+pub fn syntax_error(pattern: &[u8]) -> Option<String> {
+    Regexp::compile(pattern).err()
 }
 
 /// `regexp.QuoteMeta`.

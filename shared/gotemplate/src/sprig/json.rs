@@ -17,6 +17,7 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "toJson",
         Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
             let json = to_json(item(a, 0), true, None).unwrap_or_default();
             call.charge(json.len())?;
             Ok(Value::from(json))
@@ -29,6 +30,7 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "toPrettyJson",
         Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
             let json = to_json(item(a, 0), true, Some("  ")).unwrap_or_default();
             call.charge(json.len())?;
             Ok(Value::from(json))
@@ -36,11 +38,17 @@ pub(super) fn register(functions: &mut Functions) {
     );
     functions.insert(
         "mustToPrettyJson",
-        Function::new(&[ANY], |_, a| Ok(Value::from(to_json(item(a, 0), true, Some("  "))?))),
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            Ok(Value::from(to_json(item(a, 0), true, Some("  "))?))
+        }),
     );
     functions.insert(
         "toRawJson",
-        Function::new(&[ANY], |_, a| Ok(Value::from(to_json(item(a, 0), false, None)?))),
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            Ok(Value::from(to_json(item(a, 0), false, None)?))
+        }),
     );
     functions.alias("mustToRawJson", "toRawJson");
     functions.insert(

@@ -202,12 +202,15 @@ fn chunk(call: &mut Call<'_>, arguments: &[Value]) -> Result<Value, Error> {
     if chunks < 0.0 {
         return Err(Error::new("runtime error: makeslice: len out of range"));
     }
-    if chunks >= 1.0 && size < 0 {
+    // A single element survives a size below zero, as its only chunk has the length of the remainder.
+    let is_whole = chunks == 1.0 && items.len() == 1 && size < -1;
+    if chunks >= 1.0 && size < 0 && !is_whole {
         return Err(Error::new("runtime error: makeslice: len out of range"));
     }
     call.charge(items.len().saturating_mul(2 * size_of::<Value>()))?;
     let pieces = match usize::try_from(size) {
         Ok(size) if size > 0 => items.chunks(size).map(|piece| Value::from(piece.to_vec())).collect(),
+        _ if is_whole => vec![Value::from(items.to_vec())],
         _ => Vec::new(),
     };
     Ok(Value::List(List::with_type(&LISTS, pieces)))

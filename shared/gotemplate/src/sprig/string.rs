@@ -108,6 +108,7 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "quote",
         Function::variadic(&[], ANY, |call, a| {
+            call.check_text(a)?;
             let quoted: Vec<Vec<u8>> = present(a).map(|value| quote(&to_text(value))).collect();
             made(call, quoted.join(&b' '))
         }),
@@ -115,6 +116,7 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "squote",
         Function::variadic(&[], ANY, |call, a| {
+            call.check_text(a)?;
             let quoted: Vec<Vec<u8>> =
                 present(a).map(|value| [b"'", &*display(value), b"'"].concat()).collect();
             made(call, quoted.join(&b' '))
@@ -123,6 +125,7 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "cat",
         Function::variadic(&[], ANY, |call, a| {
+            call.check_text(a)?;
             let values: Vec<Value> = present(a).cloned().collect();
             let format = vec!["%v"; values.len()].join(" ");
             made(call, sprintf(format.as_bytes(), &values))
@@ -131,21 +134,35 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "toString",
         Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
             let text = to_text(item(a, 0));
             call.charge(text.len())?;
             Ok(Value::String(text))
         }),
     );
-    functions.insert("toStrings", Function::new(&[ANY], |_, a| Ok(Value::List(strings(item(a, 0))))));
+    functions.insert(
+        "toStrings",
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            Ok(Value::List(strings(item(a, 0))))
+        }),
+    );
     functions.insert(
         "join",
         Function::new(&[STRING, ANY], |call, a| {
+            call.check_text(a)?;
             let parts: Vec<Text> = strings(item(a, 1)).to_vec().iter().map(to_text).collect();
             let parts: Vec<&[u8]> = parts.iter().map(Text::as_bytes).collect();
             made(call, parts.join(text(a, 0)))
         }),
     );
-    functions.insert("sortAlpha", Function::new(&[ANY], |_, a| Ok(sort_alpha(item(a, 0)))));
+    functions.insert(
+        "sortAlpha",
+        Function::new(&[ANY], |call, a| {
+            call.check_text(a)?;
+            Ok(sort_alpha(item(a, 0)))
+        }),
+    );
     functions.insert(
         "split",
         Function::new(&[STRING, STRING], |call, a| Ok(numbered(&split(call, text(a, 1), text(a, 0), -1)?))),

@@ -1,9 +1,12 @@
 //! Character classes and case mappings as Go has them.
 
 #[rustfmt::skip]
+mod cases;
+#[rustfmt::skip]
 mod tables;
 
-use tables::{DIGIT, LETTER, LOWER, NUMBER, PRINT, PUNCTUATION, TITLE, TO_LOWER, TO_TITLE, TO_UPPER, UPPER};
+use cases::{TO_LOWER, TO_TITLE, TO_UPPER};
+use tables::{DIGIT, LETTER, LOWER, NUMBER, PRINT, PUNCTUATION, TITLE, UPPER};
 
 /// Go's `unicode.IsPrint`.
 pub(crate) fn is_print(rune: char) -> bool {

@@ -22,7 +22,40 @@ impl Value {
 
     /// Whether both have the same types and content, as `reflect.DeepEqual` finds.
     pub fn deep_equal(&self, other: &Value) -> bool {
-        deep_equal(self, other, 0)
+        deep_equal(self, other, &mut HashSet::new(), 0)
+    }
+
+    /// Refuses values whose text would be endless, or longer than about so many bytes: few maps that share each other
+    /// many times over are small in memory and huge in print.
+    pub(crate) fn check_text_size(&self, limit: u64) -> Result<(), Error> {
+        if !self.is_collection() {
+            return Ok(());
+        }
+        let mut left = limit.min(MAX_TEXT);
+        measure(self, &mut left, 0)
+    }
+}
+
+/// The longest text that is made of one value.
+const MAX_TEXT: u64 = 256 << 20;
+
+fn measure(value: &Value, left: &mut u64, depth: usize) -> Result<(), Error> {
+    // What one element adds at least: a character and what parts it from the next.
+    const ELEMENT: u64 = 2;
+    let size = match value {
+        Value::String(text) | Value::Bytes(text) => text.len() as u64,
+        _ => 0,
+    };
+    let used = left.checked_sub(size.saturating_add(ELEMENT));
+    *left = used.ok_or_else(|| Error::limit("value is too large to be printed"))?;
+    match value {
+        Value::List(list) => {
+            descend(depth, || list.to_vec().iter().try_for_each(|item| measure(item, left, depth + 1)))
+        }
+        Value::Map(map) => descend(depth, || {
+            map.entries().iter().try_for_each(|(_, element)| measure(element, left, depth + 1))
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -58,7 +91,8 @@ fn copy(value: &Value, left: &mut u64, depth: usize) -> Result<Value, Error> {
     })
 }
 
-fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
+/// Pairs that were compared before, or are being compared, are equal or settle the matter elsewhere, as in Go.
+fn deep_equal(a: &Value, b: &Value, seen: &mut HashSet<(usize, usize)>, depth: usize) -> bool {
     if depth > MAX_DEPTH {
         return true;
     }
@@ -74,8 +108,10 @@ fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
         (Value::String(a), Value::String(b)) | (Value::Bytes(a), Value::Bytes(b)) => a == b,
         (Value::List(a), Value::List(b)) => {
             a.list_type().name == b.list_type().name && a.is_nil() == b.is_nil() && a.len() == b.len() && {
-                let b = b.to_vec();
-                a.to_vec().iter().zip(&b).all(|(a, b)| deep_equal(a, b, depth + 1))
+                let (b_list, b) = (b, b.to_vec());
+                a.address() == b_list.address()
+                    || !seen.insert((a.address(), b_list.address()))
+                    || a.to_vec().iter().zip(&b).all(|(a, b)| deep_equal(a, b, seen, depth + 1))
             }
         }
         (Value::Map(a), Value::Map(b)) => {
@@ -83,9 +119,10 @@ fn deep_equal(a: &Value, b: &Value, depth: usize) -> bool {
                 && a.is_nil() == b.is_nil()
                 && (a.is_same(b)
                     || a.len() == b.len()
-                        && a.entries().iter().all(|(key, element)| {
-                            b.get(key).is_some_and(|other| deep_equal(element, &other, depth + 1))
-                        }))
+                        && (!seen.insert((a.address(), b.address()))
+                            || a.entries().iter().all(|(key, element)| {
+                                b.get(key).is_some_and(|other| deep_equal(element, &other, seen, depth + 1))
+                            })))
         }
         (Value::Object(a), Value::Object(b)) => a.type_name() == b.type_name() && a.equals(&**b),
         _ => false,

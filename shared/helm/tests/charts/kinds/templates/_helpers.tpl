@@ -1,0 +1,1 @@
+{{ define "kinds.name" }}{{ .Chart.Name }}-{{ .Release.Name }}{{ end }}

@@ -1,0 +1,1 @@
+{{ define "app.label" }}app{{ end }}{{ define "app.empty" }}kept{{ end }}

@@ -1,0 +1,1 @@
+{{ define "app.label" }}overridden by {{ .Chart.Name }}{{ end }}{{ define "app.empty" }}  {{/* nothing */}} {{ end }}
