@@ -9,9 +9,18 @@ use serde_json::Value as Json;
 
 #[test]
 fn templates_render_as_helm_renders_them() {
-    let corpus =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/gotemplate.jsonl"))
-            .expect("corpus");
+    check("gotemplate.jsonl");
+}
+
+/// Templates put together at random from the whole language and every function.
+#[test]
+fn random_templates_render_as_helm_renders_them() {
+    check("random.jsonl");
+}
+
+fn check(file: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(file);
+    let corpus = std::fs::read_to_string(path).expect("corpus");
     let functions = helm::functions();
     let mut failures = Vec::new();
     let mut count = 0;

@@ -7,10 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use fluxide_goyaml::number::format_float;
 use fluxide_goyaml::{EncodeOptions, Node, Style, Value as Yaml, sigs};
 
-use crate::collection::{List, Map};
+use crate::collection::Map;
 use crate::error::Error;
 use crate::text::Text;
-use crate::types::{ANY_LIST, ANY_MAP};
 use crate::unicode::{is_digit, is_letter};
 use crate::value::Value;
 use crate::value::walk::descend;
@@ -77,7 +76,7 @@ fn to_plain(value: &Value, depth: usize) -> Result<Yaml, Error> {
 /// A map from YAML, every number a float. The error is Go's text.
 pub(super) fn from_yaml(text: &[u8]) -> Result<Value, String> {
     match read(text)? {
-        Yaml::Null => Ok(Value::Map(Map::nil(&ANY_MAP))),
+        Yaml::Null => Ok(Value::Map(Map::new())),
         map @ Yaml::Object(_) => Ok(Value::from(map)),
         other => Err(mismatch(&other, "map[string]interface {}")),
     }
@@ -86,7 +85,7 @@ pub(super) fn from_yaml(text: &[u8]) -> Result<Value, String> {
 /// A list from YAML.
 pub(super) fn from_yaml_list(text: &[u8]) -> Result<Value, String> {
     match read(text)? {
-        Yaml::Null => Ok(Value::List(List::nil(&ANY_LIST))),
+        Yaml::Null => Ok(Value::from(Vec::<Value>::new())),
         list @ Yaml::Array(_) => Ok(Value::from(list)),
         other => Err(mismatch(&other, "[]interface {}")),
     }

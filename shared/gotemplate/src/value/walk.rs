@@ -40,8 +40,8 @@ impl Value {
 const MAX_TEXT: u64 = 256 << 20;
 
 fn measure(value: &Value, left: &mut u64, depth: usize) -> Result<(), Error> {
-    // What one element adds at least: a character and what parts it from the next.
-    const ELEMENT: u64 = 2;
+    // An element counts as what it takes in memory, which is more than it may add to the text: the count takes time, too.
+    const ELEMENT: u64 = 32;
     let size = match value {
         Value::String(text) | Value::Bytes(text) => text.len() as u64,
         _ => 0,
