@@ -36,7 +36,7 @@ enum Command {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         // Neither needs a cluster; what they need of threads they start themselves, which mostly is nothing.
-        Command::Helm(options) => helm::run(options),
+        Command::Helm(options) => Ok(helm::run(options)),
         Command::Kustomize(options) => Ok(kustomize::run(options)),
         Command::Dev(options) => block_on(dev::run(options)),
         Command::Apiserver(options) => block_on(apiserver::run(options)),

@@ -7,11 +7,18 @@ use clap::Parser;
 fn main() -> ExitCode {
     let arguments = match fluxide::Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) if error.use_stderr() && std::env::args().nth(1).as_deref() == Some("kustomize") => {
-            let last = std::env::args().next_back().unwrap_or_default();
-            eprintln!("{}", fluxide::kustomize::usage_error(&error, &last));
-            return ExitCode::FAILURE;
-        }
+        Err(error) if error.use_stderr() => match std::env::args().nth(1).as_deref() {
+            Some("kustomize") => {
+                let last = std::env::args().next_back().unwrap_or_default();
+                eprintln!("{}", fluxide::kustomize::usage_error(&error, &last));
+                return ExitCode::FAILURE;
+            }
+            Some("helm") => {
+                eprintln!("{}", fluxide::helm::usage_error(&error));
+                return ExitCode::FAILURE;
+            }
+            _ => error.exit(),
+        },
         Err(error) => error.exit(),
     };
     match fluxide::run(arguments) {

@@ -1,7 +1,6 @@
 //! `fluxide helm show`.
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use clap::ValueEnum;
 use fluxide_helm::Chart;
@@ -32,11 +31,11 @@ enum Part {
 }
 
 /// Prints a part of the chart.
-pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let chart = load_chart(&options.chart)?;
     let text = show(&chart, options.part)?;
     std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn show(chart: &Chart, part: Part) -> anyhow::Result<String> {

@@ -3,23 +3,24 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use fluxide_helm::manifest::split_manifests;
 use fluxide_helm::{
-    Capabilities, KubeVersion, ReleaseOptions, RenderOptions, Rendered, TemplateOutput, pattern, render,
+    Capabilities, KubeVersion, ReleaseOptions, RenderOptions, Rendered, TemplateOutput, name_from_template,
+    pattern, render,
 };
 
 use super::load_chart;
+use super::unavailable::Unavailable;
 use super::values::ValueOptions;
 
 /// What to render, and how.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// The name of the release, and the chart: a directory or an archive.
-    #[arg(value_name = "[NAME] CHART", num_args = 1..=2, required = true)]
+    #[arg(value_name = "[NAME] CHART", required = true)]
     arguments: Vec<String>,
     #[command(flatten)]
     values: ValueOptions,
@@ -59,12 +60,17 @@ pub struct Options {
     /// Make a name for the release.
     #[arg(short, long)]
     generate_name: bool,
+    /// Make the name of the release of a template.
+    #[arg(long, value_name = "TEMPLATE")]
+    name_template: Option<String>,
     /// Ask a cluster; without one only `false` is possible.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     validate: Option<bool>,
     /// Only `client` is possible without a cluster.
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: Option<String>,
+    #[command(flatten)]
+    unavailable: Unavailable,
     /// CRDs are printed with --include-crds alone; accepted as Helm does.
     #[arg(long, hide = true)]
     skip_crds: bool,
@@ -74,9 +80,15 @@ pub struct Options {
 }
 
 /// Renders the chart and prints it.
-pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub fn run(options: Options) -> anyhow::Result<()> {
+    options.unavailable.refuse()?;
     if options.validate == Some(true) || options.dry_run.as_deref() == Some("server") {
         bail!("charts are rendered without a cluster here; leave out --validate and --dry-run=server");
+    }
+    if let Some(how) = options.dry_run.as_deref()
+        && !matches!(how, "client" | "none" | "unset" | "true" | "false")
+    {
+        bail!("invalid dry-run value ({how:?}). Must be \"none\", \"server\", or \"client\"");
     }
     let mut capabilities = Capabilities::default();
     if let Some(version) = options.kube_version.as_deref().filter(|version| !version.is_empty()) {
@@ -86,10 +98,21 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     capabilities.api_versions.extend(options.api_versions.iter().cloned());
     let now = jiff::Timestamp::now();
     let (name, path) = match options.arguments.as_slice() {
-        [chart] if options.generate_name => (generated_name(chart, now), chart),
-        [chart] => ("release-name".to_owned(), chart),
-        [_, _, ..] if options.generate_name => bail!("cannot set --generate-name and also specify a name"),
+        [_, _] if options.generate_name => bail!("cannot set --generate-name and also specify a name"),
+        [_, _] if options.name_template.is_some() => {
+            bail!("cannot set --name-template and also specify a name")
+        }
+        [_, _, more @ ..] if !more.is_empty() => {
+            bail!("expected at most two arguments, unexpected arguments: {}", more.join(", "))
+        }
         [name, chart, ..] => (name.clone(), chart),
+        [chart] => match &options.name_template {
+            Some(template) if !template.is_empty() => {
+                (name_from_template(template, now).map_err(|error| anyhow!(error))?, chart)
+            }
+            _ if options.generate_name => (generated_name(chart, now), chart),
+            _ => ("release-name".to_owned(), chart),
+        },
         [] => bail!("\"helm template\" requires at least 1 argument"),
     };
     let values = options.values.read()?;
@@ -125,10 +148,14 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
             let directory = Path::new(directory);
             let hooks_below = if options.release_name { directory.join(&name) } else { directory.to_owned() };
             write_files(&options, &rendered, directory, &hooks_below)?;
+            // Nothing is left to be shown then, which Helm calls an error.
+            if let Some(wanted) = options.show_only.first() {
+                bail!("could not find template {wanted} in chart");
+            }
         }
         None => print(&options, &rendered)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn generated_name(chart: &str, now: jiff::Timestamp) -> String {

@@ -46,7 +46,8 @@ pub fn package_file_name(chart: &Chart) -> String {
 
 /// Packages the chart with its subcharts. Files of unknown age get the time `now`.
 ///
-/// The archive has the entries and headers that Helm writes; compressed bytes differ, as they do between versions of Go.
+/// The archive has the entries and headers that Helm writes, to the byte, and subcharts in the order of their names, where
+/// Helm's order is random. Compressed bytes differ, as they do between versions of Go.
 pub fn package(chart: &Chart, now: Time) -> Result<Vec<u8>, PackageError> {
     chart.metadata.clone().validate()?;
     let gzip = GzBuilder::new().extra(EXTRA).comment("Helm").mtime(0).operating_system(255);
@@ -112,10 +113,28 @@ impl<W: Write> Writer<W> {
         let seconds = modified.as_second() + i64::from(modified.subsec_nanosecond() >= 500_000_000);
         let mut header = tar::Header::new_ustar();
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_size(data.len() as u64);
         header.set_mtime(u64::try_from(seconds).unwrap_or(0));
         header.set_entry_type(tar::EntryType::Regular);
-        let entry = self.tar.append_data(&mut header, &path, data);
+        let devices = header.set_device_major(0).and_then(|()| header.set_device_minor(0));
+        let entry = match devices.and_then(|()| header.set_path(&path)) {
+            Ok(()) if path.is_ascii() => {
+                set_checksum(&mut header);
+                self.tar.append(&header, data)
+            }
+            _ => self.tar.append_data(&mut header, &path, data),
+        };
         entry.map_err(|error| PackageError::Entry { path, reason: error.to_string() })
     }
+}
+
+/// The sum over the header in the form that Go gives it: six digits, NUL, space.
+fn set_checksum(header: &mut tar::Header) {
+    const FIELD: std::ops::Range<usize> = 148..156;
+    let bytes = header.as_mut_bytes();
+    bytes[FIELD].fill(b' ');
+    let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+    bytes[FIELD].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }

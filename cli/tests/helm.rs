@@ -1,0 +1,149 @@
+//! `fluxide helm` against what the real Helm printed, failed with and ended in, for every case beside `shared/helm`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/helm/tests").canonicalize().unwrap()
+}
+
+fn fluxide(arguments: &[String]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fluxide"));
+    command.arg("helm").args(arguments).current_dir(tests()).env_remove("HELM_NAMESPACE");
+    command.output().unwrap()
+}
+
+#[test]
+fn commands_print_fail_and_end_as_with_helm() {
+    let mut failures = Vec::new();
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(tests().join("cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 300, "{}", paths.len());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (command, rest) = text.split_once('\n').unwrap();
+        let (exit, rest) = rest.split_once('\n').unwrap();
+        let output = fluxide(&words(command.strip_prefix("$ helm ").unwrap()));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr =
+            String::from_utf8(output.stderr).unwrap().replace(&tests().display().to_string(), "TESTS");
+        let wanted_stdout = section(rest, "stdout");
+        let wanted_error = section(rest, "ours").or_else(|| section(rest, "stderr")).unwrap_or_default();
+        let code = output.status.code().unwrap();
+        let error = stderr.find("Error: ").map_or("", |at| &stderr[at..]);
+        let same_error = sorted(error) == sorted(wanted_error);
+        if exit != format!("exit {code}") || stdout != wanted_stdout.unwrap_or_default() || !same_error {
+            failures.push(format!(
+                "{}: exit {code}\n{stdout}{stderr}\n--- helm: {exit}\n{rest}",
+                path.file_stem().unwrap().to_string_lossy()
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{} cases differ:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// The text of a section of a case.
+fn section<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let header = format!("--- {name}\n");
+    let start = text.find(&header)? + header.len();
+    let text = &text[start..];
+    let end = ["--- stderr\n", "--- ours\n"].iter().filter_map(|next| text.find(next)).min();
+    Some(&text[..end.unwrap_or(text.len())])
+}
+
+/// Helm tells what is wrong with values in no order.
+fn sorted(error: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = error.trim_end().lines().collect();
+    if lines.first().is_some_and(|line| line.contains("values don't meet the specifications")) {
+        lines.sort_unstable();
+    }
+    lines
+}
+
+/// The words of a command line; apostrophes hold a word together.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for character in line.chars() {
+        match character {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            other => words.last_mut().unwrap().push(other),
+        }
+    }
+    words
+}
+
+fn run(line: &str) -> (i32, String, String) {
+    let output = fluxide(&words(line));
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn files_are_written_below_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let (code, stdout, stderr) = run(&format!("template r charts/about --output-dir {path}"));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for file in ["about", "values", "files"] {
+        let written = format!("{path}/about/templates/{file}.yaml");
+        assert!(stdout.contains(&format!("wrote {written}\n")), "{stdout}");
+        let text = std::fs::read_to_string(written).unwrap();
+        assert!(text.starts_with(&format!("---\n# Source: about/templates/{file}.yaml\n")), "{text}");
+    }
+    let both = run(&format!("template r charts/about --output-dir {path} -s templates/about.yaml"));
+    assert_eq!(both.0, 1);
+    assert!(both.2.ends_with("Error: could not find template templates/about.yaml in chart\n"), "{}", both.2);
+    let (_, stdout, _) = run(&format!("template r charts/about --output-dir {path} --release-name"));
+    assert!(stdout.contains(&format!("wrote {path}/r/about/templates/about.yaml\n")), "{stdout}");
+}
+
+#[test]
+fn what_needs_a_network_a_cluster_or_a_plugin_is_refused_with_a_remedy() {
+    for (flags, expected) in [
+        ("--repo https://example.com", "give its directory or archive"),
+        ("--version 1.0.0", "give its directory or archive"),
+        ("--dependency-update", "run `helm dependency update`"),
+        ("--post-renderer x", "pipe the output"),
+        ("--verify", "helm verify"),
+        ("--validate", "without a cluster"),
+        ("--dry-run=server", "without a cluster"),
+        ("--dry-run=maybe", "invalid dry-run value (\"maybe\"). Must be \"none\", \"server\", or \"client\""),
+        ("-f https://example.com/values.yaml", "download it first"),
+    ] {
+        let (code, stdout, stderr) = run(&format!("template r charts/about {flags}"));
+        assert_eq!((code, stdout.as_str()), (1, ""), "{flags}: {stderr}");
+        assert!(stderr.starts_with("Error: ") && stderr.contains(expected), "{flags}: {stderr}");
+    }
+    let (code, _, stderr) =
+        run("template r charts/about --debug --wait --timeout 5m --labels a=b --create-namespace");
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn names_are_generated() {
+    let (code, stdout, _) = run("template charts/about --generate-name -s templates/about.yaml");
+    assert_eq!(code, 0);
+    assert!(stdout.contains("\"Name\":\"about-"), "{stdout}");
+}
+
+#[test]
+fn packages_hold_what_is_in_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let (code, stdout, stderr) =
+        run(&format!("package charts/about charts/umbrella -d {path} --app-version 7"));
+    assert_eq!(code, 0, "{stderr}");
+    let archive = format!("{path}/about-0.1.2+build.5.tgz");
+    assert!(
+        stdout.contains(&format!("Successfully packaged chart and saved it to: {archive}\n")),
+        "{stdout}"
+    );
+    let (_, from_archive, stderr) = run(&format!("template r {archive} -s templates/values.yaml"));
+    let (_, from_directory, _) = run("template r charts/about -s templates/values.yaml");
+    assert_eq!(from_archive, from_directory, "{stderr}");
+    let (_, shown, _) = run(&format!("show chart {archive}"));
+    assert!(shown.contains("appVersion: \"7\"\n"), "{shown}");
+}
