@@ -212,7 +212,12 @@ fn replace(target: Option<&mut Node>, patch: Patch<'_>) -> Outcome {
 
 fn set(target: &mut Node, key: &str, outcome: Outcome) -> Result<(), NodeError> {
     match outcome {
-        Outcome::InPlace | Outcome::Null => {}
+        Outcome::InPlace => {
+            if let Some(field) = target.get_mut(key) {
+                node::quote_untagged(field);
+            }
+        }
+        Outcome::Null => {}
         Outcome::Replaced(node) => node::set_field(target, key, node)?,
         Outcome::Nothing => {
             target.remove(key);

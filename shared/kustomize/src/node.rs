@@ -101,17 +101,25 @@ pub(crate) fn set_field(map: &mut Node, name: &str, mut value: Node) -> Result<(
             *field = value;
         }
         None => {
-            if is_string(&value)
-                && value.style.is_plain()
-                && crate::yaml::is_not_string_in_yaml_1_1(&value.value)
-            {
-                value.style = Style::DOUBLE_QUOTED;
-            }
+            quote_if_string(&mut value);
             map.content.push(Node::string(name));
             map.content.push(value);
         }
     }
     Ok(())
+}
+
+/// Puts a plain text of no type into quotes, if it would be something else than a string without them.
+pub(crate) fn quote_untagged(node: &mut Node) {
+    if node.tag.is_empty() {
+        quote_if_string(node);
+    }
+}
+
+fn quote_if_string(node: &mut Node) {
+    if is_string(node) && node.style.is_plain() && crate::yaml::is_not_string_in_yaml_1_1(&node.value) {
+        node.style = Style::DOUBLE_QUOTED;
+    }
 }
 
 /// Turns null into an empty collection (or scalar) of a kind, so that it can be written to.
