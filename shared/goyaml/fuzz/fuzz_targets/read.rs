@@ -24,7 +24,8 @@ fuzz_target!(|bytes: &[u8]| {
         let text = encode(&resource, EncodeOptions::KYAML);
         let slow = parse_one(text.as_bytes()).and_then(|document| decode(&document));
         assert_eq!(format!("{:?}", resource::to_value(&resource)), format!("{slow:?}"));
-        let _ = resource::to_yaml(&resource);
+        let long = resource::to_value(&resource).and_then(|value| sigs::to_yaml(&value));
+        assert_eq!(resource::to_yaml(&resource).ok(), long.ok());
     }
     if let Ok(documents) = kio::parse_all_preserving_indent(bytes) {
         let _ = kio::string_all(&documents);
