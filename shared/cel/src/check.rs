@@ -286,8 +286,7 @@ impl Checker {
         for argument in &call.args {
             arguments.push(self.check(argument)?);
         }
-        // After parsing, `string` has another name.
-        let known = if name == "@string" { "string" } else { &*name };
+        let known = name.as_str();
         if matches!(known, "_<_" | "_<=_" | "_>_" | "_>=_") {
             return ordering(known, &arguments);
         }

@@ -1,6 +1,7 @@
 //! Expressions in the Common Expression Language, with the library that Flux offers: optional
 //! values, strings, encoders, sets, and comparison of numbers of different types.
 
+mod budget;
 mod check;
 mod library;
 mod limits;
@@ -64,12 +65,7 @@ pub struct Expression {
 impl Expression {
     /// Parses an expression. Names and types are not checked.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
-        limits::check_text(text).map_err(failed)?;
-        let mut parsed = environment().parser().parse(text).map_err(|error| failed(error.to_string()))?;
-        limits::check(&parsed).map_err(failed)?;
-        library::redirect(&mut parsed);
-        Ok(Self { text: text.to_owned(), parsed })
+        Ok(Self::prepared(text, parse(text)?))
     }
 
     /// Parses an expression about `names`, which are maps of anything, and makes sure that it can
@@ -94,8 +90,8 @@ impl Expression {
         names: &[&str],
         expected: Option<(&'static str, check::Type)>,
     ) -> Result<Self, Error> {
-        let expression = Self::parse(text)?;
-        let checked = check::type_of(&expression.parsed, names);
+        let parsed = parse(text)?;
+        let checked = check::type_of(&parsed, names);
         let found = checked.map_err(|reason| Error::Parse {
             expression: text.to_owned(),
             reason: format!("ERROR: {reason}"),
@@ -104,8 +100,14 @@ impl Expression {
             Some((expected, kind)) if found != kind => {
                 Err(Error::Type { expected, found: found.to_string() })
             }
-            _ => Ok(expression),
+            _ => Ok(Self::prepared(text, parsed)),
         }
+    }
+
+    fn prepared(text: &str, mut parsed: IdedExpr) -> Self {
+        library::redirect(&mut parsed);
+        budget::meter(&mut parsed);
+        Self { text: text.to_owned(), parsed }
     }
 
     /// The text it was parsed from.
@@ -157,10 +159,19 @@ impl Expression {
         for (name, value) in variables {
             context.add_variable_from_value(name.as_str(), to_cel(value, numbers));
         }
-        context
-            .resolve(&self.parsed)
-            .map_err(|error| Error::Evaluate { expression: self.text.clone(), reason: error.to_string() })
+        let failed = |reason: String| Error::Evaluate { expression: self.text.clone(), reason };
+        budget::limited(|| context.resolve(&self.parsed))
+            .ok_or_else(|| failed(budget::EXCEEDED.to_owned()))?
+            .map_err(|error| failed(error.to_string()))
     }
+}
+
+fn parse(text: &str) -> Result<IdedExpr, Error> {
+    let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
+    limits::check_text(text).map_err(failed)?;
+    let parsed = environment().parser().parse(text).map_err(|error| failed(error.to_string()))?;
+    limits::check(&parsed).map_err(failed)?;
+    Ok(parsed)
 }
 
 /// What JSON numbers become.

@@ -19,6 +19,7 @@ pub(super) fn environment() -> Env {
     let mut env = Env::stdlib().with_optional_support(true);
     env.set_error_on_duplicate_map_keys(false);
     let added = [
+        crate::budget::declare(&mut env),
         env.add_extension(extensions::strings),
         env.add_extension(extensions::encoders),
         env.add_overload(STRING, "any_to_string", vec![DYN_TYPE], to_string),
@@ -164,7 +165,7 @@ fn truth<'b, 'v>(value: bool) -> Result<'b, 'v> {
     Ok(CowVal::owned(CelBool::from(value)))
 }
 
-fn elements<'a, 'v>(
+pub(super) fn elements<'a, 'v>(
     list: &'a (dyn Val + 'v),
 ) -> std::result::Result<Vec<&'a (dyn Val + 'v)>, ExecutionError> {
     let iterable = list
@@ -178,7 +179,7 @@ fn elements<'a, 'v>(
     Ok(elements)
 }
 
-fn take<'b, 'v, const N: usize>(
+pub(super) fn take<'b, 'v, const N: usize>(
     arguments: Arguments<'b, 'v>,
 ) -> std::result::Result<[CowVal<'b, 'v>; N], ExecutionError> {
     arguments
