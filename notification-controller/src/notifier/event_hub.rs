@@ -70,10 +70,10 @@ pub async fn publish(
     } else {
         let url = messages(&qualified(&settings.channel), &settings.address)?;
         let token = if settings.token.is_empty() {
-            let token = identity::azure(connections, http, settings, SCOPE).await;
+            let token = identity::azure(connections, settings, SCOPE).await;
             token.map_err(|error| Error::Send {
                 message: format!("failed to send msg: {error}"),
-                transient: true,
+                transient: error.is_transient(),
             })?
         } else {
             tracing::info!(

@@ -34,7 +34,7 @@ pub async fn publish(
     let context = format!("error publishing to GCP Pub/Sub topic {topic}");
     let token = identity::google(connections, http, settings).await.map_err(|error| Error::Send {
         message: format!("{context}: {error}"),
-        transient: transient(&error),
+        transient: error.is_transient(),
     })?;
     let request = request(settings, message)?;
     let request =
@@ -54,8 +54,4 @@ pub(super) fn request(settings: &Settings, message: &Message<'_>) -> Result<Requ
         entry["attributes"] = json!(settings.headers);
     }
     Request::post_json(url, &json!({"messages": [entry]})).map_err(|error| Error::Settings(error.to_string()))
-}
-
-fn transient(error: &identity::Error) -> bool {
-    matches!(error, identity::Error::Request(error) if error.is_transient())
 }

@@ -1,8 +1,8 @@
 //! Identities at clouds and Git hosts.
 //!
 //! A controller that has no password for a service proves who it is in another way and gets a token that is good for a
-//! while: as a GitHub App ([`github_app`]), or as a workload at [`azure`] or [`aws`], with its own identity or with that
-//! of a ServiceAccount ([`service_account`]). [`TokenCache`] keeps tokens for most of their life.
+//! while: as a GitHub App ([`github_app`]), or as a workload at [`azure`], [`aws`] or [`gcp`], with its own identity or with
+//! that of a ServiceAccount ([`service_account`]). [`TokenCache`] keeps tokens for most of their life.
 //!
 //! No program is ever started, and no token, key or assertion appears in an error or in `Debug`.
 
@@ -11,6 +11,7 @@ pub mod azure;
 mod cache;
 mod environment;
 mod error;
+pub mod gcp;
 pub mod github_app;
 mod http;
 pub mod service_account;
