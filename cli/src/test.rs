@@ -50,6 +50,10 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         metadata: options.metadata.into_iter().collect(),
     };
     let report = trial::run(&client, &alert, &trial).await?;
+    for exchange in &report.exchanges {
+        let body = exchange.body.lines().next().unwrap_or_default();
+        println!("► {} {} answered {} {body}", exchange.method, exchange.server, exchange.status);
+    }
     let (provider, kind, elapsed) = (&report.provider, &report.provider_type, report.elapsed);
     match report.result {
         Ok(()) => {

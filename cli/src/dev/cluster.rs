@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::controllers::{self, Controllers};
 
 /// The namespace of the controllers, and the name of the objects that start everything.
-const FLUX_SYSTEM: &str = "flux-system";
+pub(super) const FLUX_SYSTEM: &str = "flux-system";
 
 /// Who applies what `fluxide dev` applies itself.
 const FIELD_MANAGER: &str = "fluxide";
@@ -41,6 +41,7 @@ pub struct Cluster {
     kubeconfig: PathBuf,
     client: Client,
     controllers: Controllers,
+    webhooks: String,
 }
 
 impl Cluster {
@@ -58,8 +59,8 @@ impl Cluster {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": FLUX_SYSTEM}});
         apply(&client, "", "v1", "Namespace", &namespace).await?;
         let mut controllers = Controllers::new();
-        controllers::start(&mut controllers, home, None, &client, &shutdown)?;
-        Ok(Self { server, kubeconfig, client, controllers })
+        let webhooks = controllers::start(&mut controllers, home, None, &client, &shutdown)?;
+        Ok(Self { server, kubeconfig, client, controllers, webhooks })
     }
 
     /// Where the kubeconfig of the administrator is.
@@ -70,6 +71,11 @@ impl Cluster {
     /// A client with the administrator's rights.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// The address that webhooks call.
+    pub fn webhooks(&self) -> &str {
+        &self.webhooks
     }
 
     /// Points the cluster at a repository: the GitRepository and the Kustomization that bootstrapping creates.
@@ -150,7 +156,7 @@ pub async fn install_definitions(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Server-side applies one object.
-async fn apply(
+pub(super) async fn apply(
     client: &Client,
     group: &str,
     version: &str,

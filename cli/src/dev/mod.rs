@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod controllers;
 pub mod git_server;
+pub mod notifications;
 mod progress;
 pub mod repository;
 mod view;
@@ -13,14 +14,16 @@ mod view;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use cluster::{Cluster, Sync};
 use git_server::GitServer;
+use notifications::{Messages, Webhook};
 use progress::Progress;
 use repository::Snapshot;
 use view::View;
@@ -73,7 +76,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if tempfile::env::override_temp_dir(home.path()).is_err() {
         bail!("temporary files have a directory of their own already");
     }
-    let view = View::new(std::io::stdout().is_terminal() && !options.once);
+    let view = Arc::new(View::new(std::io::stdout().is_terminal() && !options.once));
     let shutdown = CancellationToken::new();
     let interrupted = tokio::spawn(interruption());
 
@@ -117,12 +120,25 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         },
         path: options.path.clone().unwrap_or_else(|| default_path.into()),
     };
+    let mut messages = Messages::start().await?;
+    let webhook = match &source {
+        Source::Example { .. } => {
+            let webhook = Webhook::new(cluster.webhooks())?;
+            notifications::create_secrets(&cluster.client(), &messages, &webhook).await?;
+            Some(webhook)
+        }
+        Source::Directory(_) | Source::Remote(_) => None,
+    };
     cluster.sync(&sync).await?;
 
-    let followed = tokio::spawn(follow(cluster.client(), snapshot, server.pushes()));
+    let client = cluster.client();
+    let pushes = server.pushes();
+    // The example was pushed before there was anybody to tell.
+    let _ = pushes.notified().now_or_never();
+    let followed = tokio::spawn(follow(client, snapshot, webhook, pushes, view.clone()));
     let deadline = options.once.then(|| Duration::from_secs(options.timeout));
     let verdict = tokio::select! {
-        verdict = observe(&mut cluster, &view, deadline) => verdict,
+        verdict = observe(&mut cluster, &mut messages, &view, deadline) => verdict,
         _ = interrupted => Ok(ExitCode::SUCCESS),
     };
     followed.abort();
@@ -164,13 +180,16 @@ async fn interruption() {
     }
 }
 
-/// Asks for a reconcile when something was pushed, or when the user's directory has changed.
+/// Asks for a reconcile when something was pushed, or when the user's directory has changed. A push is told to the
+/// Receiver if there is one.
 async fn follow(
     client: kube::Client,
     snapshot: Option<Snapshot>,
-    pushes: std::sync::Arc<tokio::sync::Notify>,
+    webhook: Option<Webhook>,
+    pushes: Arc<tokio::sync::Notify>,
+    view: Arc<View>,
 ) {
-    let request = |client: kube::Client| async move {
+    let request = async || {
         if let Err(error) = cluster::request_reconcile(&client).await {
             tracing::warn!(%error, "cannot ask for a reconcile");
         }
@@ -178,13 +197,24 @@ async fn follow(
     let Some(mut snapshot) = snapshot else {
         loop {
             pushes.notified().await;
-            request(client.clone()).await;
+            match &webhook {
+                Some(webhook) => match webhook.call(repository::BRANCH).await {
+                    Ok(elapsed) => {
+                        view.line(&format!("► push, told to the Receiver in {} ms", elapsed.as_millis()))
+                    }
+                    Err(error) => {
+                        view.line(&format!("► push, without webhook: {error}"));
+                        request().await;
+                    }
+                },
+                None => request().await,
+            }
         }
     };
     loop {
         tokio::time::sleep(SNAPSHOT_INTERVAL).await;
         match snapshot.take().await {
-            Ok(Some(_)) => request(client.clone()).await,
+            Ok(Some(_)) => request().await,
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "cannot read the directory"),
         }
@@ -192,7 +222,12 @@ async fn follow(
 }
 
 /// Prints what happens. With a deadline, returns the verdict; otherwise never returns.
-async fn observe(cluster: &mut Cluster, view: &View, deadline: Option<Duration>) -> anyhow::Result<ExitCode> {
+async fn observe(
+    cluster: &mut Cluster,
+    messages: &mut Messages,
+    view: &View,
+    deadline: Option<Duration>,
+) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::default();
     let mut changes = progress::watch(&cluster.client());
     let until = deadline.map(|after| tokio::time::Instant::now() + after);
@@ -206,6 +241,7 @@ async fn observe(cluster: &mut Cluster, view: &View, deadline: Option<Duration>)
                     ready_since = None;
                 }
             }
+            message = messages.next() => view.message(&message),
             () = tick => {}
             failed = cluster.failed() => return Err(failed),
         }

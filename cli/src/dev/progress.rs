@@ -18,6 +18,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("source.toolkit.fluxcd.io", "v1", "HelmChart"),
     ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization"),
     ("helm.toolkit.fluxcd.io", "v2", "HelmRelease"),
+    ("notification.toolkit.fluxcd.io", "v1", "Receiver"),
 ];
 
 /// A failure that stays this long is final for `--once`: retries had their chance.

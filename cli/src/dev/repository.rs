@@ -14,6 +14,7 @@ const EXAMPLE: &[(&str, &str)] = &[
     ("README.md", include_str!("../../example/README.md")),
     ("clusters/dev/infrastructure.yaml", include_str!("../../example/clusters/dev/infrastructure.yaml")),
     ("clusters/dev/apps.yaml", include_str!("../../example/clusters/dev/apps.yaml")),
+    ("clusters/dev/notifications.yaml", include_str!("../../example/clusters/dev/notifications.yaml")),
     ("infrastructure/kustomization.yaml", include_str!("../../example/infrastructure/kustomization.yaml")),
     ("infrastructure/namespace.yaml", include_str!("../../example/infrastructure/namespace.yaml")),
     ("infrastructure/quota.yaml", include_str!("../../example/infrastructure/quota.yaml")),

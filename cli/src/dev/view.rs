@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::notifications::Message;
 use super::progress::{Change, Progress, State};
 
 const GREEN: &str = "\x1b[32m";
@@ -49,6 +50,17 @@ impl View {
                 table.draw(format!("{erased}{text}\n"), rows);
             }
             None => write(&format!("{text}\n")),
+        }
+    }
+
+    /// Prints a message that a provider was sent.
+    pub fn message(&self, message: &Message) {
+        let (about, text) = (&message.about, cut(&message.text, WIDTH));
+        if self.table.is_some() {
+            let colour = if message.is_bad { RED } else { GREEN };
+            self.line(&format!("{colour}✉{RESET} {about}: {text}"));
+        } else {
+            self.line(&format!("✉ {about:<44} {text} (alert)"));
         }
     }
 
