@@ -30,6 +30,7 @@ const ACCEPTED: &[Accepted] = &[
     ("Role/leader-election-flux-system", "", LEASES),
     ("RoleBinding/leader-election-flux-system", "", LEASES),
     ("Deployment/image-*", "*/args/5", "one binary is both image controllers"),
+    ("Deployment/notification-controller", "*/env/2", "notifications survive a restart of their container"),
 ];
 
 const ALONE: &[(&str, &[&str])] = &[
@@ -135,6 +136,31 @@ fn one_pod_can_do_for_all_image_kinds() {
     let pod = &objects["Deployment/image-automation-controller"]["spec"]["template"]["spec"];
     assert_eq!(pod["volumes"][1]["name"], "data");
     assert_eq!(pod["containers"][0]["volumeMounts"][1]["mountPath"], "/data");
+}
+
+#[test]
+fn notifications_can_wait_in_a_volume() {
+    let objects = build_overlay("queue");
+    let deployment = &objects["Deployment/notification-controller"]["spec"];
+    // Two pods cannot write to one queue, and the volume may be mounted only once.
+    assert_eq!(deployment["strategy"], json!({"type": "Recreate"}));
+    let pod = &deployment["template"]["spec"];
+    let claim = json!({"claimName": "notification-controller"});
+    let volumes = pod["volumes"].as_array().unwrap();
+    assert!(volumes.contains(&json!({"name": "data", "persistentVolumeClaim": claim})));
+    let container = &pod["containers"][0];
+    assert!(
+        container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"name": "data", "mountPath": "/data"}))
+    );
+    let path = json!({"name": "DELIVERY_QUEUE_PATH", "value": "/data/delivery-queue"});
+    assert!(container["env"].as_array().unwrap().contains(&path));
+    assert_eq!(
+        objects["PersistentVolumeClaim/notification-controller"]["metadata"]["namespace"],
+        "flux-system"
+    );
 }
 
 #[test]
