@@ -26,6 +26,11 @@ impl Lab {
         Ok(Self { cluster, git, home })
     }
 
+    /// A directory that goes away with the benchmark.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
     /// A new repository on the Git server.
     pub async fn repository(&self, name: &str) -> anyhow::Result<Repository> {
         let home = self.home.path();

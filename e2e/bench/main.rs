@@ -3,11 +3,13 @@
 //! ```sh
 //! cargo run --release -p fluxide-e2e --bin bench -- kustomizations --count 1000 [--kubeconfig FILE]
 //! cargo run --release -p fluxide-e2e --bin bench -- idle
+//! cargo run --release -p fluxide-e2e --bin bench -- notifications [--kill]
 //! ```
 
 mod idle;
 mod kustomizations;
 mod lab;
+mod notifications;
 
 use clap::{Parser, Subcommand};
 
@@ -22,6 +24,8 @@ struct Arguments {
 enum Scenario {
     /// Kustomizations of four objects each from one GitRepository: first pass, unchanged, everything changed.
     Kustomizations(kustomizations::Options),
+    /// A storm of events with a dead provider, and a storm of webhooks.
+    Notifications(notifications::Options),
     /// Every controller with nothing to do.
     Idle(idle::Options),
 }
@@ -30,6 +34,7 @@ enum Scenario {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().scenario {
         Scenario::Kustomizations(options) => kustomizations::run(options).await,
+        Scenario::Notifications(options) => notifications::run(options).await,
         Scenario::Idle(options) => idle::run(options).await,
     }
 }

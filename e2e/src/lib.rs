@@ -6,9 +6,11 @@
 pub mod cluster;
 pub mod process;
 pub mod repository;
+pub mod sink;
 pub mod wait;
 pub mod world;
 
 pub use cluster::Cluster;
 pub use repository::Repository;
+pub use sink::Sink;
 pub use world::{Setup, World};

@@ -111,6 +111,15 @@ impl Launcher {
         })
     }
 
+    /// The value of a flag that the controller `name` is started with.
+    pub fn flag(&self, name: &str, flag: &str) -> anyhow::Result<&str> {
+        let index = NAMES.iter().position(|known| *known == name).with_context(|| format!("no {name}"))?;
+        let values = self.flags[index]
+            .iter()
+            .filter_map(|given| given.to_str()?.strip_prefix(flag)?.strip_prefix('='));
+        values.last().with_context(|| format!("{name} is started without {flag}"))
+    }
+
     /// Makes writes fail in processes started from now on once a file would exceed this many KiB, like a full disk does.
     pub fn limit_files(&mut self, kibibytes: Option<u64>) {
         self.largest_file = kibibytes;
