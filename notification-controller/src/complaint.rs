@@ -22,7 +22,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    fn as_str(self) -> &'static str {
+    /// The reason as events have it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotificationDispatchFailed => "NotificationDispatchFailed",
             Self::InvalidConfig => "InvalidConfig",

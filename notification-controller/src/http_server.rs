@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use prometheus::{HistogramOpts, HistogramVec, IntGaugeVec, Opts, Registry};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// The largest head.
 const HEAD_LIMIT: usize = 256 * 1024;
+/// How many headers a head may have.
+const HEADERS: usize = 256;
 /// How long a head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole request may take to arrive.
@@ -33,8 +35,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(5);
 /// How many connections are open at the same time.
 const CONNECTIONS: usize = 4096;
-/// How many requests are in memory at the same time.
+/// How many requests are handled at the same time.
 const REQUESTS: usize = 256;
+/// Bodies up to this size are read at once.
+const SMALL_BODY: usize = 64 * 1024;
+/// How many larger ones are in memory at the same time.
+const LARGE_BODIES: usize = 32;
 
 /// An answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -63,6 +69,8 @@ pub struct Server {
     pub export_path: bool,
     /// Answers that need neither body nor handler.
     pub route: fn(&Uri) -> Option<Answer>,
+    /// Whether the handler wants the body of a call. A body that nobody wants takes no memory.
+    pub wants_body: Box<dyn Fn(&Uri) -> bool + Send + Sync>,
 }
 
 /// The series of a server.
@@ -137,7 +145,12 @@ where
 {
     let address = listener.local_addr()?;
     tracing::info!(logger = "setup", addr = %address, "starting {}", server.name);
-    let shared = Arc::new(Shared { server, handler, requests: Semaphore::new(REQUESTS) });
+    let shared = Arc::new(Shared {
+        server,
+        handler,
+        requests: Semaphore::new(REQUESTS),
+        large_bodies: Semaphore::new(LARGE_BODIES),
+    });
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
@@ -161,6 +174,7 @@ where
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
+            .max_headers(HEADERS)
             .max_buf_size(HEAD_LIMIT)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
@@ -193,6 +207,7 @@ struct Shared<H> {
     server: Server,
     handler: H,
     requests: Semaphore,
+    large_bodies: Semaphore,
 }
 
 impl<H, F> Shared<H>
@@ -221,12 +236,13 @@ where
         if let Some(answer) = (self.server.route)(request.uri()) {
             return answer;
         }
-        let Ok(_permit) = self.requests.acquire().await else {
-            return empty(StatusCode::SERVICE_UNAVAILABLE);
-        };
         let (head, body) = request.into_parts();
-        let body = match timeout(READ_TIMEOUT, read(body)).await {
-            Ok(Ok(body)) => body,
+        if head_size(&head.uri, &head.headers) > HEAD_LIMIT {
+            return empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        let wanted = (self.server.wants_body)(&head.uri);
+        let (body, _large) = match timeout(READ_TIMEOUT, self.read(body, wanted)).await {
+            Ok(Ok(read)) => read,
             Ok(Err(status)) => {
                 tracing::error!(
                     logger = self.server.name,
@@ -241,27 +257,46 @@ where
             }
             Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
         };
+        let Ok(_permit) = self.requests.acquire().await else {
+            return empty(StatusCode::SERVICE_UNAVAILABLE);
+        };
         (self.handler)(Call { method: head.method, uri: head.uri, headers: head.headers, body }).await
+    }
+
+    /// The body, unless it is too large. A little more is read then, so that the caller sees the answer. Those who send
+    /// slowly hold up nobody: only large bodies wait for one another.
+    async fn read(
+        &self,
+        mut body: Incoming,
+        wanted: bool,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), StatusCode> {
+        let (mut collected, mut permit, mut received) = (Vec::new(), None, 0);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+            received += data.len();
+            if received > BODY_LIMIT {
+                collected = Vec::new();
+                if received > 2 * BODY_LIMIT {
+                    break;
+                }
+            } else if wanted {
+                if received > SMALL_BODY && permit.is_none() {
+                    permit = self.large_bodies.acquire().await.ok();
+                }
+                collected.extend_from_slice(&data);
+            }
+        }
+        if received > BODY_LIMIT {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Ok((collected.into(), permit))
     }
 }
 
-/// The body, unless it is too large. A little more is read then, so that the caller sees the answer.
-async fn read(mut body: Incoming) -> Result<Bytes, StatusCode> {
-    let mut collected = Vec::new();
-    let mut too_much = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
-        if too_much > 0 || collected.len() + data.len() > BODY_LIMIT {
-            collected = Vec::new();
-            too_much += data.len();
-            if too_much > BODY_LIMIT {
-                break;
-            }
-        } else {
-            collected.extend_from_slice(&data);
-        }
-    }
-    if too_much > 0 { Err(StatusCode::PAYLOAD_TOO_LARGE) } else { Ok(collected.into()) }
+/// What a head takes: buffers are larger than the limit.
+fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
+    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    sizes.sum::<usize>() + uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// Methods are free text, which must not become a label.

@@ -35,7 +35,7 @@ use hooks::{Google, Issuers, RateLimit, ReceiverServer, Verifier};
 use http_server::{HttpMetrics, Server};
 use notifier::http::Clients;
 use notifier::policy::AddressPolicy;
-use notifier::{Connections, TokenCache};
+use notifier::{Connections, Identities, Posted, TokenCache};
 use receiver::ReceiverReconciler;
 use static_kind::{AlertReconciler, ProviderReconciler};
 
@@ -70,13 +70,15 @@ pub async fn run_with(
     let policy =
         AddressPolicy::new(options.provider_address_policy, options.provider_address_exceptions.clone());
     let connections = Connections {
-        clients: Clients::new(policy),
+        clients: Clients::new(policy.clone()),
         tokens: TokenCache::new(
             options.common.token_cache_max_size,
             options.common.token_cache_max_duration.0,
             Some(Arc::clone(&metrics)),
         ),
         cluster: Some(client.clone()),
+        posted: Posted::default(),
+        identities: Identities::of_process(options.common.default_service_account.clone()),
     };
     let deliverer = Deliverer::open(
         options.delivery(),
@@ -113,8 +115,9 @@ pub async fn run_with(
         receivers,
         client,
         no_cross_namespace_refs: options.common.no_cross_namespace_refs,
-        verifier: Verifier { oidc: Issuers::default(), google: Google::default() },
+        verifier: Verifier { oidc: Issuers::new(policy), google: Google::default() },
         rate_limit: RateLimit::new(options.receiver_rate_limit),
+        evaluations: tokio::sync::Semaphore::new(hooks::EVALUATIONS),
     });
 
     let event_listener = fluxide_runtime::server::listen(&options.common.events_addr).await?;
@@ -128,21 +131,24 @@ pub async fn run_with(
             handler: "/",
             export_path: options.export_http_path_metrics,
             route: |_| None,
+            wants_body: Box::new(|_| true),
         };
         manager = manager.service("event server", move |stop| {
             http_server::serve(listener, server, move |call| Arc::clone(&event_server).answer(call), stop)
         });
     }
     if let Some(listener) = webhook_listener {
+        let handler = Arc::clone(&receiver_server);
         let server = Server {
             name: "webhook receiver server",
             metrics: HttpMetrics::new(metrics.registry(), "gotk_receiver")?,
             handler: receiver::HOOKS,
             export_path: options.export_http_path_metrics,
             route: hooks::route,
+            wants_body: Box::new(move |uri| receiver_server.knows(uri)),
         };
         manager = manager.service("webhook receiver server", move |stop| {
-            http_server::serve(listener, server, move |call| Arc::clone(&receiver_server).answer(call), stop)
+            http_server::serve(listener, server, move |call| Arc::clone(&handler).answer(call), stop)
         });
     }
     manager = manager.service("delivery", move |stop| deliverer.run(stop));

@@ -45,7 +45,8 @@ pub struct Options {
     /// How long the delivery of a notification is tried again.
     #[arg(long, default_value = "6h")]
     pub delivery_max_age: GoDuration,
-    /// Which addresses providers may have: 'any', or 'external' to refuse those inside of the cluster and its network.
+    /// Which addresses providers, and the issuers of receivers, may have: 'any', or 'external' to refuse those inside of the
+    /// cluster and its network.
     #[arg(long, value_enum, default_value_t)]
     pub provider_address_policy: Policy,
     /// Networks, addresses and host names (with a dot in front, all below it) that providers may have in spite of the policy.

@@ -1,14 +1,18 @@
 //! Kinds without a status: they exist, and that is all there is to say about them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use fluxide_meta::Condition;
+use fluxide_notification_api::reference::ANY_NAME;
 use fluxide_notification_api::{Alert, Provider};
-use fluxide_runtime::{FINALIZER, Failure, Object, Outcome, Pass, Reconciler};
+use fluxide_runtime::{FINALIZER, Failure, Object, Outcome, Pass, Reconciler, Severity};
 use kube::Resource;
 use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
+
+use crate::complaint::Reason;
 
 /// An object without a status, with the room for conditions that the manager asks for. Nothing of it is
 /// written.
@@ -119,7 +123,18 @@ pub struct AlertReconciler;
 impl Reconciler for AlertReconciler {
     type Kind = Static<Alert>;
 
-    async fn reconcile(&self, _: &mut Static<Alert>, _: &Pass) -> Result<Outcome, Failure> {
+    async fn reconcile(&self, alert: &mut Static<Alert>, pass: &Pass) -> Result<Outcome, Failure> {
+        let sources = alert.object.spec.event_sources.iter().enumerate();
+        let unmatched = sources.filter(|(_, source)| source.namespace.as_deref() == Some(ANY_NAME));
+        let places: Vec<String> =
+            unmatched.map(|(index, _)| format!("spec.eventSources[{index}].namespace")).collect();
+        if !places.is_empty() {
+            let message = format!(
+                "{} is '*', which is the name of no namespace and selects nothing: name each namespace in an entry of its own",
+                places.join(", ")
+            );
+            pass.event(alert, Severity::Error, Reason::InvalidConfig.as_str(), message, BTreeMap::new());
+        }
         Ok(Outcome::Done)
     }
 

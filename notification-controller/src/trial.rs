@@ -1,6 +1,7 @@
 //! One event through an alert, to see what its provider says to it.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use fluxide_notification_api::{Alert, Provider};
@@ -12,9 +13,9 @@ use kube::{Api, Client, ResourceExt};
 use crate::complaint::Complaints;
 use crate::delivery::Sender;
 use crate::events::dispatch::{Dispatched, Dispatcher, not_found};
-use crate::notifier::http::Clients;
+use crate::notifier::http::{Clients, Exchange, Transcript};
 use crate::notifier::policy::AddressPolicy;
-use crate::notifier::{Connections, TokenCache};
+use crate::notifier::{Connections, Identities, Posted, TokenCache};
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Report {
     pub provider: Key,
     /// Its type.
     pub provider_type: String,
+    /// What was asked and answered on the way, without credentials.
+    pub exchanges: Vec<Exchange>,
     /// Whether the provider has the message, or why not.
     pub result: Result<(), String>,
     /// How long it took.
@@ -131,14 +134,18 @@ pub async fn run(client: &Client, alert: &Key, trial: &Trial) -> Result<Report, 
         Dispatched::NoChangeRequest => return Err(Error::Metadata { provider: name, key: "change_request" }),
         Dispatched::Skipped => return Err(Error::ProviderSuspended(name)),
     };
+    let transcript = Transcript::default();
     let connections = Connections {
-        clients: Clients::new(AddressPolicy::default()),
+        clients: Clients::new(AddressPolicy::default()).with_transcript(transcript.clone()),
         tokens: TokenCache::new(0, Duration::ZERO, None),
         cluster: Some(client.clone()),
+        posted: Posted::default(),
+        identities: Identities::of_process(String::new()),
     };
     let started = Instant::now();
     let outcome = Sender::new(providers, connections).send(&delivery).await;
     let result = outcome.failure.map_or(Ok(()), |failure| Err(failure.message().to_owned()));
     tracing::debug!(alert = %Key::of(&object), provider = %name, uid = object.uid(), "sent a test");
-    Ok(Report { provider: name, provider_type, result, elapsed: started.elapsed() })
+    let exchanges = std::mem::take(&mut *transcript.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Report { provider: name, provider_type, exchanges, result, elapsed: started.elapsed() })
 }

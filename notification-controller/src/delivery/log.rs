@@ -65,7 +65,22 @@ pub struct Log {
     directory: PathBuf,
     file: File,
     written: u64,
+    synced: u64,
     _lock: File,
+}
+
+/// What was appended and may not be on the disk yet.
+pub struct Written {
+    file: File,
+    path: PathBuf,
+}
+
+impl Written {
+    /// Makes sure that it survives the machine as well.
+    pub fn sync(self) -> Result<(), Error> {
+        let Self { file, path } = self;
+        file.sync_data().map_err(|error| Error::Io { action: "cannot write", path, error })
+    }
 }
 
 /// A log with what was in it.
@@ -104,7 +119,7 @@ impl Log {
         drop(bytes);
         let (file, written) =
             write_anew(directory, deliveries.values()).map_err(failed("cannot write", &path))?;
-        let log = Self { directory: directory.to_path_buf(), file, written, _lock: lock };
+        let log = Self { directory: directory.to_path_buf(), file, written, synced: written, _lock: lock };
         Ok(Opened { log, deliveries: deliveries.into_values().collect(), damaged })
     }
 
@@ -119,9 +134,14 @@ impl Log {
         Ok(())
     }
 
-    /// Makes sure that what was appended survives the machine as well.
-    pub fn sync(&self) -> Result<(), Error> {
-        self.file.sync_data().map_err(|error| self.failed(error))
+    /// What was appended since the last time, if anything was.
+    pub fn written_since(&mut self) -> Result<Option<Written>, Error> {
+        if self.synced == self.written {
+            return Ok(None);
+        }
+        let file = self.file.try_clone().map_err(|error| self.failed(error))?;
+        self.synced = self.written;
+        Ok(Some(Written { file, path: self.directory.join(FILE) }))
     }
 
     /// Whether most of the file is about deliveries that are done, `live` being the bytes of the others.
@@ -135,6 +155,7 @@ impl Log {
         let (file, written) = written.map_err(|error| self.failed(error))?;
         self.file = file;
         self.written = written;
+        self.synced = written;
         Ok(())
     }
 

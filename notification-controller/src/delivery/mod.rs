@@ -386,15 +386,19 @@ impl Inner {
     async fn look_after_log(self: &Arc<Self>) {
         let inner = Arc::clone(self);
         let looked_after = tokio::task::spawn_blocking(move || {
-            let mut state = inner.lock();
-            let State { queue, log, .. } = &mut *state;
-            let Some(log) = log else { return Ok(()) };
-            if log.is_wasteful(queue.bytes()) {
-                let mut live: Vec<_> = queue.iter().collect();
-                live.sort_by_key(|delivery| delivery.id);
-                return log.compact(live.into_iter().map(AsRef::as_ref));
-            }
-            log.sync()
+            let written = {
+                let mut state = inner.lock();
+                let State { queue, log, .. } = &mut *state;
+                let Some(log) = log else { return Ok(()) };
+                if log.is_wasteful(queue.bytes()) {
+                    let mut live: Vec<_> = queue.iter().collect();
+                    live.sort_by_key(|delivery| delivery.id);
+                    return log.compact(live.into_iter().map(AsRef::as_ref));
+                }
+                log.written_since()?
+            };
+            // The disk may take its time; nobody waits for it.
+            written.map_or(Ok(()), |written| written.sync())
         });
         if let Ok(Err(error)) = looked_after.await {
             self.metrics.log_failed();

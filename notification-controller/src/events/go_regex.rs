@@ -5,18 +5,38 @@
 
 use regex::{Regex, RegexBuilder};
 
-/// Memory for one compiled expression.
-const SIZE_LIMIT: usize = 4 * 1024 * 1024;
+/// Memory for one compiled expression: most take the first, and what takes more than the last is refused.
+const SIZES: [usize; 3] = [16 * 1024, 64 * 1024, 256 * 1024];
+/// Memory that matching may use to be fast.
+const CACHE_SIZE: usize = 256 * 1024;
+/// The longest expression.
+const LENGTH_LIMIT: usize = 16 * 1024;
 /// The highest count of a repetition.
 const REPEAT_LIMIT: u32 = 1000;
 
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The expression.
+    pub regex: Regex,
+    /// How much memory it may take.
+    pub size: usize,
+}
+
 /// Compiles an expression as Go would.
-pub fn compile(pattern: &str) -> Result<Regex, String> {
+pub fn compile(pattern: &str) -> Result<Compiled, String> {
+    if pattern.len() > LENGTH_LIMIT {
+        return Err(format!("it is longer than {LENGTH_LIMIT} bytes"));
+    }
     let translated = translate(pattern)?;
-    RegexBuilder::new(&translated)
-        .size_limit(SIZE_LIMIT)
-        .build()
-        .map_err(|_| format!("error parsing regexp: `{pattern}` is no valid expression"))
+    for size in SIZES {
+        match RegexBuilder::new(&translated).size_limit(size).dfa_size_limit(CACHE_SIZE).build() {
+            Ok(regex) => return Ok(Compiled { regex, size }),
+            Err(regex::Error::CompiledTooBig(_)) => {}
+            Err(_) => return Err(format!("error parsing regexp: `{pattern}` is no valid expression")),
+        }
+    }
+    Err("error parsing regexp: expression too large".to_owned())
 }
 
 fn translate(pattern: &str) -> Result<String, String> {
@@ -198,7 +218,7 @@ mod tests {
             (r"[^\s]", " ", false),
             (r"waiting.*", "waiting for x", true),
         ] {
-            assert_eq!(compile(pattern).unwrap().is_match(text), expected, "{pattern}");
+            assert_eq!(compile(pattern).unwrap().regex.is_match(text), expected, "{pattern}");
         }
     }
 
@@ -208,5 +228,23 @@ mod tests {
         {
             assert!(compile(pattern).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn bombs_are_refused_or_harmless() {
+        let started = std::time::Instant::now();
+        for pattern in [
+            "((a{100}){100}){100}".to_owned(),
+            "\\pL{1000}".to_owned(),
+            "a".repeat(20_000),
+            "(".repeat(10_000),
+        ] {
+            assert!(compile(&pattern).is_err(), "{}", &pattern[..20]);
+        }
+        let text = "a".repeat(39_000);
+        for pattern in ["(a?){300}a{300}b", "(a*)*b", "(x+x+)+y", "a{0,900}b", "^(a|aa)+$b"] {
+            assert!(!compile(pattern).unwrap().regex.is_match(&text), "{pattern}");
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::issuer_keys::Documents;
 use super::jwt::{self, Keys, Token};
 use super::signature;
+use crate::notifier::policy::AddressPolicy;
 
 const RSA_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
 const EC_KEYS: &str = "https://www.gstatic.com/iap/verify/public_key-jwk";
@@ -61,7 +62,7 @@ impl Default for Google {
 impl Google {
     /// With the keys at other addresses.
     pub fn at(rsa: &str, ec: &str) -> Self {
-        Self { keys: Documents::new(), rsa: rsa.to_owned(), ec: ec.to_owned() }
+        Self { keys: Documents::new(AddressPolicy::default()), rsa: rsa.to_owned(), ec: ec.to_owned() }
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::Client;
+use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 
 use super::jwt::Keys;
+use crate::notifier::policy::{AddressPolicy, Resolver};
 
 /// How long keys are kept when the answer does not say.
 const DEFAULT_AGE: Duration = Duration::from_secs(300);
@@ -36,12 +37,13 @@ pub enum Error {
 /// Fetches documents and keeps what came of them. Cloning shares it.
 pub struct Documents<T> {
     client: Client,
+    policy: AddressPolicy,
     kept: Arc<Mutex<HashMap<String, Kept<T>>>>,
 }
 
 impl<T> Clone for Documents<T> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), kept: Arc::clone(&self.kept) }
+        Self { client: self.client.clone(), policy: self.policy.clone(), kept: Arc::clone(&self.kept) }
     }
 }
 
@@ -60,13 +62,19 @@ pub struct Fetched<T> {
 }
 
 impl<T> Documents<T> {
-    /// Nothing kept yet.
-    pub fn new() -> Self {
+    /// Nothing kept yet; addresses are those that a policy allows.
+    pub fn new(policy: AddressPolicy) -> Self {
         fluxide_runtime::tls::install_provider();
+        let mut builder = Client::builder().timeout(TIMEOUT);
+        // Issuers do not redirect in earnest; where addresses are restricted they must not.
+        builder = match policy.restricts() {
+            true => builder
+                .redirect(reqwest::redirect::Policy::none())
+                .dns_resolver(Arc::new(Resolver(policy.clone()))),
+            false => builder.redirect(reqwest::redirect::Policy::limited(3)),
+        };
         // The builder has nothing that could fail but the certificates of the system.
-        let client =
-            Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::limited(3)).build();
-        Self { client: client.unwrap_or_default(), kept: Arc::default() }
+        Self { client: builder.build().unwrap_or_default(), policy, kept: Arc::default() }
     }
 
     /// What is kept under a name, unless it is too old.
@@ -99,7 +107,9 @@ impl<T> Documents<T> {
     /// Fetches JSON.
     pub async fn fetch<D: DeserializeOwned>(&self, address: &str) -> Result<Fetched<D>, Error> {
         let transport = |error: reqwest::Error| Error::Transport(error.without_url().to_string());
-        let mut response = self.client.get(address).send().await.map_err(transport)?;
+        let url = Url::parse(address).map_err(|_| Error::Answer("its address is no URL".to_owned()))?;
+        self.policy.check_url(&url).map_err(|error| Error::Answer(error.to_string()))?;
+        let mut response = self.client.get(url).send().await.map_err(transport)?;
         if !response.status().is_success() {
             return Err(Error::Answer(format!("the issuer answered {}", response.status())));
         }

@@ -23,6 +23,7 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use gcr::Google;
@@ -40,6 +41,8 @@ use validate::Validated;
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many objects of an entry are asked for at the same time.
 const CONCURRENCY: usize = 16;
+/// How many expressions are evaluated at the same time.
+pub const EVALUATIONS: usize = 4;
 
 /// Receives webhooks and asks for the reconciliation of what they are about.
 pub struct ReceiverServer {
@@ -53,6 +56,8 @@ pub struct ReceiverServer {
     pub verifier: Verifier,
     /// How many calls of one receiver are accepted.
     pub rate_limit: RateLimit,
+    /// Lets expressions wait for one another.
+    pub evaluations: Semaphore,
 }
 
 /// Why objects cannot be asked for their reconciliation.
@@ -74,6 +79,8 @@ enum Error {
     Filter(#[from] fluxide_cel::Error),
     #[error("the object cannot be given to an expression: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("the evaluation of an expression was cut off")]
+    CutOff,
 }
 
 /// Answers that depend on nothing but the path.
@@ -91,6 +98,11 @@ pub fn route(uri: &Uri) -> Option<Answer> {
 }
 
 impl ReceiverServer {
+    /// Whether there is a receiver for a call: nobody else's body is kept.
+    pub fn knows(&self, uri: &Uri) -> bool {
+        self.find(target_of(uri)).is_some()
+    }
+
     /// Answers a call. Callers learn nothing but the status.
     pub async fn answer(self: Arc<Self>, call: Call) -> Answer {
         // A caller that hangs up does not stop half way.
@@ -102,7 +114,7 @@ impl ReceiverServer {
     }
 
     async fn handle(&self, call: Call) -> StatusCode {
-        let target = call.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let target = target_of(&call.uri);
         tracing::info!(logger = "receiver-server", "handling request: {}", shortened(target));
         let Some(receiver) = self.find(target) else {
             return StatusCode::NOT_FOUND;
@@ -126,7 +138,7 @@ impl ReceiverServer {
         };
         let body = validated.body.as_deref().unwrap_or(&call.body);
         let filters = match Filters::new(&receiver, &call.headers, body, validated.claims) {
-            Ok(filters) => filters,
+            Ok(filters) => Arc::new(filters),
             Err(error) => {
                 tracing::error!(logger = "receiver-server", receiver = %key, error = %error, "unable to create resource filters");
                 return StatusCode::INTERNAL_SERVER_ERROR;
@@ -149,7 +161,7 @@ impl ReceiverServer {
         receiver: &Receiver,
         entry: usize,
         resource: &ReceiverResource,
-        filters: &Filters,
+        filters: &Arc<Filters>,
     ) -> bool {
         let Err(error) = self.try_request(receiver, entry, resource, filters).await else { return true };
         tracing::error!(
@@ -183,7 +195,7 @@ impl ReceiverServer {
         receiver: &Receiver,
         entry: usize,
         resource: &ReceiverResource,
-        filters: &Filters,
+        filters: &Arc<Filters>,
     ) -> Result<(), Error> {
         let reference = &resource.reference;
         let own = receiver.namespace().unwrap_or_default();
@@ -197,7 +209,7 @@ impl ReceiverServer {
             None => default_api_version(kind).ok_or_else(|| Error::NoApiVersion(kind.to_owned()))?,
         };
         let api = target::api(&self.client, api_version, kind, namespace).map_err(Error::Target)?;
-        let asked = Asked { api, entry, kind, namespace, filters };
+        let asked = Asked { api, entry, kind, namespace, filters, evaluations: &self.evaluations };
         if reference.name != ANY_NAME {
             return asked.one(&reference.name).await;
         }
@@ -239,7 +251,8 @@ struct Asked<'a> {
     entry: usize,
     kind: &'a str,
     namespace: &'a str,
-    filters: &'a Filters,
+    filters: &'a Arc<Filters>,
+    evaluations: &'a Semaphore,
 }
 
 impl Asked<'_> {
@@ -259,7 +272,7 @@ impl Asked<'_> {
 
     async fn found(&self, object: &PartialObjectMeta<DynamicObject>) -> Result<(), Error> {
         let name = object.name_any();
-        if self.filters.asks(self.entry) && !self.filters.selects(self.entry, self.shown(object)?)? {
+        if self.filters.asks(self.entry) && !self.selects(object).await? {
             tracing::debug!(
                 logger = "receiver-server",
                 "resource '{}/{name}.{}' NOT annotated because CEL expression returned false",
@@ -269,6 +282,14 @@ impl Asked<'_> {
             return Ok(());
         }
         self.annotate(&name).await
+    }
+
+    /// Asks the expressions, where they hold up nothing else.
+    async fn selects(&self, object: &PartialObjectMeta<DynamicObject>) -> Result<bool, Error> {
+        let (filters, entry, shown) = (Arc::clone(self.filters), self.entry, self.shown(object)?);
+        let _permit = self.evaluations.acquire().await.map_err(|_| Error::CutOff)?;
+        let selected = tokio::task::spawn_blocking(move || filters.selects(entry, shown));
+        Ok(selected.await.map_err(|_| Error::CutOff)??)
     }
 
     /// What expressions see of an object: its type and its metadata.
@@ -290,6 +311,11 @@ impl Asked<'_> {
         tracing::info!(logger = "receiver-server", "resource {what} annotated");
         Ok(())
     }
+}
+
+/// What a call is for, as Flux compares it: with the query.
+fn target_of(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str)
 }
 
 fn default_api_version(kind: &str) -> Option<&'static str> {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::issuer_keys::{self, Documents};
 use super::jwt::{self, Keys, Token};
+use crate::notifier::policy::AddressPolicy;
 
 const DEFAULT_AUDIENCE: &str = "notification-controller";
 const DEFAULT_ALGORITHM: &str = "RS256";
@@ -80,9 +81,10 @@ pub struct Issuers {
     keys: Documents<Keys>,
 }
 
-impl Default for Issuers {
-    fn default() -> Self {
-        Self { discoveries: Documents::new(), keys: Documents::new() }
+impl Issuers {
+    /// Asks issuers at addresses that a policy allows.
+    pub fn new(policy: AddressPolicy) -> Self {
+        Self { discoveries: Documents::new(policy.clone()), keys: Documents::new(policy) }
     }
 }
 

@@ -37,6 +37,9 @@ pub enum Error {
     /// It cannot be made at all.
     #[error("failed to create a new request: {0}")]
     Invalid(String),
+    /// The certificates or the proxy cannot be used.
+    #[error("{0}")]
+    Client(String),
     /// The address is refused.
     #[error(transparent)]
     Policy(#[from] policy::Error),
@@ -75,7 +78,7 @@ impl Error {
     /// Whether it may work later without any change.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::Answer(_) => false,
+            Self::Invalid(_) | Self::Client(_) | Self::Answer(_) => false,
             Self::Policy(error) => matches!(error, policy::Error::Resolve { .. }),
             Self::Transport(_) | Self::Deadline => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429) || *status >= 500,
@@ -175,9 +178,26 @@ impl Answer {
 pub struct Clients {
     policy: AddressPolicy,
     kept: Arc<Mutex<HashMap<[u8; 32], Client>>>,
+    transcript: Option<Transcript>,
     #[cfg(test)]
     script: Option<Script>,
 }
+
+/// A request and what came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The method.
+    pub method: String,
+    /// The server; the path may be secret.
+    pub server: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The beginning of the answer.
+    pub body: String,
+}
+
+/// Keeps what was exchanged.
+pub type Transcript = Arc<Mutex<Vec<Exchange>>>;
 
 /// Answers requests in place of a server.
 #[cfg(test)]
@@ -190,9 +210,15 @@ impl Clients {
         Self {
             policy,
             kept: Arc::default(),
+            transcript: None,
             #[cfg(test)]
             script: None,
         }
+    }
+
+    /// Keeps what is exchanged from now on.
+    pub fn with_transcript(self, transcript: Transcript) -> Self {
+        Self { transcript: Some(transcript), ..self }
     }
 
     /// Clients that send nothing and take their answers from a function.
@@ -217,12 +243,14 @@ impl Clients {
             client,
             policy: self.policy.clone(),
             deadline,
+            transcript: self.transcript.clone(),
             #[cfg(test)]
             script: self.script.clone(),
         })
     }
 
-    fn client(&self, settings: &Settings) -> Result<Client, Error> {
+    /// The client for a provider's certificates and proxy, for requests that [`Http`] is not made for.
+    pub(super) fn client(&self, settings: &Settings) -> Result<Client, Error> {
         let mut digest = Sha256::new();
         if let Some(tls) = &settings.tls {
             digest.update(tls.ca.as_deref().unwrap_or_default());
@@ -248,7 +276,7 @@ impl Clients {
     }
 
     fn build(&self, settings: &Settings) -> Result<Client, Error> {
-        let invalid = |error: &dyn std::fmt::Display| Error::Invalid(error.to_string());
+        let invalid = |error: &dyn std::fmt::Display| Error::Client(error.to_string());
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(60))
@@ -273,6 +301,7 @@ pub struct Http {
     client: Client,
     policy: AddressPolicy,
     deadline: Instant,
+    transcript: Option<Transcript>,
     #[cfg(test)]
     script: Option<Script>,
 }
@@ -316,6 +345,14 @@ impl Http {
         self.deadline
     }
 
+    fn note(&self, request: &Request, status: StatusCode, body: &[u8]) {
+        let Some(transcript) = &self.transcript else { return };
+        let server = request.url[..url::Position::BeforePath].to_owned();
+        let (method, status, body) = (request.method.to_string(), status.as_u16(), shown(body));
+        let exchange = Exchange { method, server, status, body };
+        transcript.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    }
+
     fn gave_up(&self, request: &Request, attempts: u32, last: Error) -> Error {
         let (method, url) = (request.method.clone(), request.url.to_string());
         Error::GaveUp { method, url, attempts, last: Box::new(last) }
@@ -328,7 +365,7 @@ impl Http {
             return Ok((script(&request), None));
         }
         for _ in 0..=REDIRECTS {
-            self.policy.check_url(&request.url)?;
+            self.policy.check_target(&request.url).await?;
             let sent = self
                 .client
                 .request(request.method.clone(), request.url.clone())
@@ -349,6 +386,7 @@ impl Http {
                 _ => {
                     let after = retry_after(response.headers(), status);
                     let body = read(response).await?;
+                    self.note(&request, status, &body);
                     return Ok((Answer { status, body }, after));
                 }
             }

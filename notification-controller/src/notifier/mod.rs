@@ -32,8 +32,10 @@ use kube::Client;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use git::commit_status::Posted;
 use git::{change_request, commit_status};
 use http::{Clients, Request};
+pub use identity::Identities;
 pub use settings::Settings;
 pub use token_cache::TokenCache;
 
@@ -101,6 +103,10 @@ pub struct Connections {
     pub tokens: TokenCache,
     /// The cluster, for tokens of ServiceAccounts; absent in tests of single types.
     pub cluster: Option<Client>,
+    /// Where clouds give tokens.
+    pub identities: Identities,
+    /// The commit statuses that were set last.
+    pub posted: Posted,
 }
 
 /// Says what is missing in the settings of a type.

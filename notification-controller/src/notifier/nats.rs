@@ -1,6 +1,10 @@
 //! NATS: the event, published to a subject.
 
 use async_nats::ConnectOptions;
+use fluxide_runtime::secrets::Tls;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use url::Url;
 
@@ -32,7 +36,14 @@ pub async fn publish(
     let payload = go_json::to_vec(message.event)
         .map_err(|error| Error::refused(format!("error json-marshaling event: {error}")))?;
     let servers = servers(policy, settings).await.map_err(|error| failed(&error, false))?;
-    let options = options(settings).map_err(Error::Settings)?;
+    let mut options = options(settings).map_err(Error::Settings)?;
+    if policy.restricts() {
+        // Others that the server knows of have not been judged.
+        options = options.ignore_discovered_servers();
+    }
+    if let Some(tls) = &settings.tls {
+        options = options.tls_client_config(client_config(tls).map_err(Error::Settings)?).require_tls(true);
+    }
     let sent = timeout(settings.timeout, async {
         let client = options
             .connect(servers)
@@ -74,7 +85,25 @@ fn options(settings: &Settings) -> Result<ConnectOptions, String> {
     Ok(options)
 }
 
-/// The servers, each allowed by the policy.
+/// The certificates of the Secret, which must say whom to trust.
+fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
+    let ca =
+        tls.ca.as_ref().ok_or("the secret of certSecretRef must have the key 'ca.crt' for a NATS server")?;
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(ca) {
+        let authority = authority.map_err(|_| "failed to parse CA certificate")?;
+        roots.add(authority).map_err(|_| "failed to parse CA certificate")?;
+    }
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let Some(identity) = &tls.identity else { return Ok(builder.with_no_client_auth()) };
+    let unusable = "failed to parse TLS certificate and key";
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&identity.certificate).collect();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.expose()).map_err(|_| unusable)?;
+    builder.with_client_auth_cert(chain.map_err(|_| unusable)?, key).map_err(|_| unusable.to_owned())
+}
+
+/// The servers, each allowed by the policy, and then by the address that was judged, so that the name cannot mean
+/// another one later. Behind TLS the name stays, because the server must prove that it has it.
 async fn servers(policy: &AddressPolicy, settings: &Settings) -> Result<Vec<async_nats::ServerAddr>, String> {
     let mut servers = Vec::new();
     for address in settings.address.split(',').map(str::trim).filter(|address| !address.is_empty()) {
@@ -86,11 +115,24 @@ async fn servers(policy: &AddressPolicy, settings: &Settings) -> Result<Vec<asyn
             policy.check_url(&url).map_err(|error| error.to_string())?;
             if let Some(url::Host::Domain(host)) = url.host() {
                 let resolved = policy.resolve(host, url.port().unwrap_or(4222)).await;
-                resolved.map_err(|error| error.to_string())?;
+                let resolved = resolved.map_err(|error| error.to_string())?;
+                if settings.tls.is_none() && url.scheme() == "nats" {
+                    for address in resolved {
+                        let mut pinned = url.clone();
+                        pinned
+                            .set_ip_host(address.ip())
+                            .map_err(|()| "the address has no host".to_owned())?;
+                        servers.push(server(pinned)?);
+                    }
+                    continue;
+                }
             }
         }
-        let server = async_nats::ServerAddr::from_url(url);
-        servers.push(server.map_err(|error| format!("the address cannot be used: {error}"))?);
+        servers.push(server(url)?);
     }
     Ok(servers)
+}
+
+fn server(url: Url) -> Result<async_nats::ServerAddr, String> {
+    async_nats::ServerAddr::from_url(url).map_err(|error| format!("the address cannot be used: {error}"))
 }

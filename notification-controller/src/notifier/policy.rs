@@ -109,6 +109,17 @@ impl AddressPolicy {
         }
     }
 
+    /// Checks a URL with what its host resolves to here. The connection may be made elsewhere, by a proxy; a name that only
+    /// that can resolve is left to it.
+    pub async fn check_target(&self, url: &Url) -> Result<(), Error> {
+        self.check_url(url)?;
+        let Some(Host::Domain(name)) = url.host().filter(|_| self.restricts()) else { return Ok(()) };
+        match self.resolve(name, url.port_or_known_default().unwrap_or(0)).await {
+            Err(error @ Error::Internal(_)) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Resolves a host and keeps the addresses that are allowed; an error when none is.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let failed = |error: io::Error| Error::Resolve { host: host.to_owned(), reason: error.to_string() };
@@ -118,6 +129,10 @@ impl AddressPolicy {
             return Ok(resolved);
         }
         self.check_name(host)?;
+        self.allowed(host, resolved)
+    }
+
+    fn allowed(&self, host: &str, resolved: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
         let allowed: Vec<SocketAddr> =
             resolved.into_iter().filter(|address| self.check_ip(address.ip(), host).is_ok()).collect();
         if allowed.is_empty() { Err(Error::Internal(host.to_owned())) } else { Ok(allowed) }
@@ -158,7 +173,7 @@ impl AddressPolicy {
 
 /// Resolves names for HTTP clients by the policy.
 #[derive(Clone)]
-pub(super) struct Resolver(pub(super) AddressPolicy);
+pub(crate) struct Resolver(pub(crate) AddressPolicy);
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
@@ -294,6 +309,17 @@ mod tests {
         }
         assert!("10.0.0.0/33".parse::<Exception>().is_err());
         assert!("a b".parse::<Exception>().is_err());
+    }
+
+    #[test]
+    fn of_the_addresses_of_a_name_only_external_ones_are_used() {
+        let policy = policy(&["10.1.0.0/16"]);
+        let addresses =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let mixed = addresses(&["127.0.0.1:80", "8.8.8.8:80", "[::ffff:169.254.169.254]:80", "10.1.2.3:80"]);
+        assert_eq!(policy.allowed("rebound.test", mixed).unwrap(), addresses(&["8.8.8.8:80", "10.1.2.3:80"]));
+        assert!(policy.allowed("rebound.test", addresses(&["[fd00::1]:80", "0.0.0.0:80"])).is_err());
+        assert!(policy.allowed("rebound.test", Vec::new()).is_err());
     }
 
     #[tokio::test]

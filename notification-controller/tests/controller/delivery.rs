@@ -113,6 +113,10 @@ async fn redirects_are_followed_but_credentials_stay() {
         ("POST", &"Bearer hunter2-token".parse().unwrap())
     );
     assert!(same.json()["attachments"].is_array());
+    until("the request at the other server", || async { !other.at("/cross").is_empty() }).await;
+    let cross = other.at("/cross").remove(0);
+    assert!(cross.json()["attachments"].is_array());
+    assert!(!cross.headers.contains_key("authorization") && !cross.headers.contains_key("x-api-key"));
 }
 
 /// The binary, as it runs in a pod.

@@ -2,6 +2,10 @@
 
 mod delivery;
 mod events;
+mod hostile;
+mod observed;
+mod proxy;
 mod queues;
+mod tls;
 mod webhooks;
 mod world;

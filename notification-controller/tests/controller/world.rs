@@ -34,7 +34,7 @@ impl Received {
 }
 
 /// A service that answers 200, but below `/fail` 500, below `/refuse` 400, below `/hang` never, and
-/// below `/redirect` with a redirect to the rest of the path.
+/// below `/redirect` with a redirect to the rest of the path, which may be a whole address.
 #[derive(Clone, Default)]
 pub struct Sink {
     received: Arc<Mutex<Vec<Received>>>,
@@ -49,6 +49,16 @@ impl Sink {
         let router = axum::Router::new().fallback(receive).with_state(sink.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         sink
+    }
+
+    /// The place where another server at this address keeps what it receives.
+    pub fn of(address: String) -> Self {
+        Self { address, ..Self::default() }
+    }
+
+    /// Keeps what another server received.
+    pub fn keep(&self, received: Received) {
+        self.received.lock().unwrap().push(received);
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -85,7 +95,9 @@ async fn receive(
         "refuse" => (StatusCode::BAD_REQUEST, headers, r#"{"error":"test failure"}"#.to_owned()),
         "hang" => std::future::pending().await,
         "redirect" => {
-            headers.insert("location", target["/redirect".len()..].parse().unwrap());
+            let rest = &target["/redirect".len()..];
+            let rest = if rest.starts_with("/http:") { &rest[1..] } else { rest };
+            headers.insert("location", rest.parse().unwrap());
             (StatusCode::TEMPORARY_REDIRECT, headers, String::new())
         }
         _ => (StatusCode::OK, headers, "ok".to_owned()),
@@ -145,7 +157,12 @@ impl World {
             "--events-addr=127.0.0.1:0",
             "--receiverAddr=127.0.0.1:0",
         ];
-        let arguments = fixed.iter().chain(arguments).map(|&argument| argument.to_owned());
+        let is_given = |flag: &str| {
+            let name = flag.split('=').next().unwrap();
+            arguments.iter().any(|given| given.split('=').next() == Some(name))
+        };
+        let kept = fixed.iter().filter(|flag| !is_given(flag));
+        let arguments = kept.chain(arguments).map(|&argument| argument.to_owned());
         let options: Options = fluxide_runtime::options::parse_from(&PROFILE, arguments).unwrap();
         let client = client(&self.server, "notification-controller").await;
         self.shutdown = CancellationToken::new();
@@ -232,6 +249,11 @@ impl World {
             })
             .collect()
     }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until something holds.

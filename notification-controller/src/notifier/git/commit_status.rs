@@ -6,6 +6,12 @@ pub mod gitea;
 pub mod github;
 pub mod gitlab;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
 use super::commit;
 use crate::notifier::http::{self, Http};
 use crate::notifier::settings::Settings;
@@ -13,6 +19,11 @@ use crate::notifier::{Connections, Error, Message, reason_in_words};
 
 /// Events about work under way.
 const PROGRESSING: &str = "Progressing";
+
+/// For how long a status that was set is taken to be there still.
+const POSTED_AGE: Duration = Duration::from_secs(600);
+/// How many statuses are remembered.
+const POSTED: usize = 10_000;
 
 /// A hosting service that shows commit statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +48,54 @@ enum State {
     Success,
     Failure,
     Pending,
+}
+
+/// The statuses that were set last: setting one again is a request or two that count against the service's limits.
+/// Cloning shares them.
+#[derive(Clone, Default)]
+pub struct Posted {
+    known: Arc<Mutex<HashMap<[u8; 32], Set>>>,
+}
+
+/// What a status was set to, and when.
+struct Set {
+    state: State,
+    description: String,
+    at: Instant,
+}
+
+impl Posted {
+    fn holds(&self, name: &[u8; 32], status: &Status<'_>) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).is_some_and(|set| {
+            set.at.elapsed() < POSTED_AGE
+                && set.state == status.state
+                && set.description == status.description
+        })
+    }
+
+    fn keep(&self, name: [u8; 32], status: &Status<'_>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= POSTED {
+            known.retain(|_, set| set.at.elapsed() < POSTED_AGE);
+        }
+        if known.len() >= POSTED {
+            known.clear();
+        }
+        let set = Set { state: status.state, description: status.description.clone(), at: Instant::now() };
+        known.insert(name, set);
+    }
+}
+
+/// What tells a status from others.
+fn name_of(settings: &Settings, message: &Message<'_>, status: &Status<'_>) -> [u8; 32] {
+    let summary = message.event.metadata.get("summary").map_or("", String::as_str);
+    let mut digest = Sha256::new();
+    for part in [&settings.uid, &settings.address, &status.commit, status.id, summary] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
 }
 
 /// A status to set.
@@ -66,6 +125,10 @@ pub async fn post(
         state: state(&event.severity, in_progress).ok_or_else(|| Error::refused(no_state(forge)))?,
         description: reason_in_words(&event.reason),
     };
+    let name = name_of(settings, message, &status);
+    if connections.posted.holds(&name, &status) {
+        return Ok(());
+    }
     match forge {
         Forge::Github => github::post(connections, http, settings, &status).await,
         Forge::Gitlab => gitlab::post(http, settings, &status).await,
@@ -73,7 +136,9 @@ pub async fn post(
         Forge::Bitbucket => bitbucket::post(http, settings, message, &status).await,
         Forge::BitbucketServer => bitbucket::post_to_server(http, settings, message, &status).await,
         Forge::AzureDevOps => azure_devops::post(connections, http, settings, message, &status).await,
-    }
+    }?;
+    connections.posted.keep(name, &status);
+    Ok(())
 }
 
 fn state(severity: &str, in_progress: bool) -> Option<State> {

@@ -1,6 +1,10 @@
 //! Requests as Flux sends them: every recorded request must be made again, byte for byte but for the
 //! order of metadata, which Flux leaves to chance.
 
+mod behaviour;
+mod forges;
+mod retries;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -132,6 +136,8 @@ async fn sent(corpus: &Corpus, body: &Value) -> Vec<(String, Request)> {
             clients: Clients::scripted(Arc::new(script)),
             tokens: TokenCache::new(0, Duration::ZERO, None),
             cluster: None,
+            posted: Posted::default(),
+            identities: Identities::of_process(String::new()),
         };
         let message =
             Message { event: &delivery.event, alert: &delivery.alert, status_id: &delivery.status_id };

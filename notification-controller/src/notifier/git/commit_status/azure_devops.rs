@@ -69,10 +69,10 @@ pub(super) async fn post(
     }
     let url = statuses(settings, &status.commit).map_err(Error::Settings)?;
     let token = if settings.token.is_empty() {
-        let token = identity::azure(connections, http, settings, SCOPE).await;
+        let token = identity::azure(connections, settings, SCOPE).await;
         token.map_err(|error| Error::Send {
             message: format!("failed to acquire azure devops token: {error}"),
-            transient: true,
+            transient: error.is_transient(),
         })?
     } else {
         settings.header_token().to_owned()
