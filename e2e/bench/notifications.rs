@@ -127,7 +127,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     print_usage(&processes[0])?;
     anyhow::ensure!(told() >= expected, "{} are lost", expected - told());
 
-    webhooks(&lab, &options, &launcher, &client, &processes).await?;
+    if options.webhooks > 0 {
+        webhooks(&lab, &options, &launcher, &client, &processes).await?;
+    }
     drop(processes);
     lab.stop().await
 }

@@ -199,7 +199,8 @@ mod tests {
 
     use super::*;
     use crate::notifier::http::{Answer, Clients as HttpClients};
-    use crate::notifier::{AlertIdentity, Message, Posted, TokenCache, send};
+    use crate::notifier::tests::alert;
+    use crate::notifier::{Message, Posted, TokenCache, send};
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -322,12 +323,7 @@ mod tests {
                 "metadata": {"revision": format!("main@sha1:{COMMIT}")}, "reportingController": "k",
             }))
             .unwrap();
-            let alert = AlertIdentity {
-                namespace: "default".to_owned(),
-                name: "a".to_owned(),
-                uid: "u".to_owned(),
-                resource_version: String::new(),
-            };
+            let alert = alert();
             let message = Message { event: &event, alert: &alert, status_id: "status" };
             let settings = Settings::of_spec(&provider);
             let result =

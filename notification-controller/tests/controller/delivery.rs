@@ -24,10 +24,9 @@ async fn a_dead_provider_delays_nobody() {
 async fn a_failed_delivery_is_tried_again_and_keeps_its_order() {
     let world = World::start().await;
     world.sink.set_broken(true);
-    world.alert("a", "/a", json!({})).await;
     let provider =
         json!({"type": "generic", "address": format!("{}/a", world.sink.address), "timeout": "1s"});
-    world.provider("a", provider).await;
+    world.alert_with("a", provider, json!({})).await;
     for number in 0..3 {
         assert_eq!(world.post(&event("app", &format!("message {number}"))).await, 202);
     }
@@ -96,14 +95,18 @@ async fn redirects_are_followed_but_credentials_stay() {
     let world = World::start().await;
     let other = crate::world::Sink::start().await;
     world
-        .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "notify"},
-            "stringData": {"token": "hunter2-token", "headers": "X-Api-Key: key-in-header\n"}}))
+        .secret("notify", "s", json!({"token": "hunter2-token", "headers": "X-Api-Key: key-in-header\n"}))
         .await;
     for (name, target) in [("same", "/same".to_owned()), ("cross", format!("/{}/cross", other.address))] {
-        world.alert(name, "/", json!({})).await;
         // The sink redirects to what follows; another server is named by its whole address.
         let address = format!("{}/redirect{}", world.sink.address, target);
-        world.provider(name, json!({"type": "slack", "address": address, "secretRef": {"name": "s"}})).await;
+        world
+            .alert_with(
+                name,
+                json!({"type": "slack", "address": address, "secretRef": {"name": "s"}}),
+                json!({}),
+            )
+            .await;
     }
     assert_eq!(world.post(&event("app", "m")).await, 202);
     until("the redirected request", || async { !world.sink.at("/same").is_empty() }).await;

@@ -79,9 +79,10 @@ async fn alerts_select_by_name_severity_message_labels_and_namespace() {
         world.alert(name, &format!("/{name}"), spec).await;
     }
     world
-        .provider(
-            "yes-suspended-provider",
+        .alert_with(
+            "no-suspended-provider",
             json!({"type": "generic", "address": world.sink.address, "suspend": true}),
+            any,
         )
         .await;
     assert_eq!(world.post(&event("webapp", "configured\nService created")).await, 202);
@@ -217,11 +218,13 @@ async fn secrets_are_used_and_not_shown() {
     let world = World::start().await;
     let address = format!("{}/refuse/services/T0SECRET\n", world.sink.address);
     world
-        .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "notify"},
-            "stringData": {"address": address, "token": "hunter2-token", "headers": "X-Api-Key: key-in-header\n"}}))
+        .secret(
+            "notify",
+            "s",
+            json!({"address": address, "token": "hunter2-token", "headers": "X-Api-Key: key-in-header\n"}),
+        )
         .await;
-    world.alert("secret", "/", json!({})).await;
-    world.provider("secret", json!({"type": "slack", "secretRef": {"name": "s"}})).await;
+    world.alert_with("secret", json!({"type": "slack", "secretRef": {"name": "s"}}), json!({})).await;
     assert_eq!(world.post(&event("app", "m")).await, 202);
     until("a refusal", || async {
         let events = world.events_about("Alert", "secret").await;

@@ -15,12 +15,7 @@ async fn metrics_have_the_names_that_dashboards_know() {
     let world = World::start_with(&[&format!("--metrics-addr=127.0.0.1:{port}")]).await;
     world.alert("good", "/good", json!({})).await;
     world.alert("refused", "/refuse", json!({})).await;
-    world
-        .apply(
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "hooks"},
-            "stringData": {"token": "t"}}),
-        )
-        .await;
+    world.secret("hooks", "token", json!({"token": "t"})).await;
     world
         .apply(json!({"apiVersion": "notification.toolkit.fluxcd.io/v1", "kind": "Receiver",
             "metadata": {"name": "r", "namespace": "hooks"},
@@ -87,12 +82,7 @@ async fn objects_of_the_old_version_work_as_those_of_today() {
     )
     .await;
     old("Alert", "notify", "a", json!({"providerRef": {"name": "p"}, "summary": "s", "eventSources": [{"kind": "Kustomization", "name": "*"}]})).await;
-    world
-        .apply(
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "hooks"},
-            "stringData": {"token": "t"}}),
-        )
-        .await;
+    world.secret("hooks", "token", json!({"token": "t"})).await;
     old("Receiver", "hooks", "r", json!({"type": "generic", "secretRef": {"name": "token"}, "resources": [{"kind": "Bucket", "name": "b"}]})).await;
     assert_eq!(world.post(&event("app", "m")).await, 202);
     until("the message", || async { world.sink.at("/old").len() == 1 }).await;
@@ -107,11 +97,11 @@ async fn objects_of_the_old_version_work_as_those_of_today() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_needs_the_gate_and_a_wildcard_is_no_namespace() {
     let world = World::start().await;
-    world.alert("account", "/", json!({})).await;
     world
-        .provider(
+        .alert_with(
             "account",
             json!({"type": "azureeventhub", "address": "hub", "channel": "n", "serviceAccountName": "robot"}),
+            json!({}),
         )
         .await;
     let wildcard = json!({"eventSources": [

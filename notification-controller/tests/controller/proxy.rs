@@ -63,12 +63,7 @@ async fn a_provider_is_reached_through_its_proxy() {
     let proxy = Proxy::start(&world.sink.address).await;
     let unused = "http://127.0.0.1:1";
     let url = format!("http://{}", proxy.address);
-    let secret = |name: &str, data: serde_json::Value| {
-        world.apply(
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "notify"},
-            "stringData": data}),
-        )
-    };
+    let secret = |name: &'static str, data: serde_json::Value| world.secret("notify", name, data);
     secret("proxy", json!({"address": url, "username": "u", "password": "proxy-password"})).await;
     secret("deprecated", json!({"proxy": format!(" {url}\n")})).await;
     secret("deprecated-unused", json!({"proxy": unused})).await;
@@ -86,26 +81,27 @@ async fn a_provider_is_reached_through_its_proxy() {
         ("empty", json!({"proxySecretRef": {"name": "empty"}})),
         ("down", json!({"proxy": unused, "timeout": "1s"})),
     ] {
-        world.alert(name, "/", json!({})).await;
         let mut provider = json!({"type": "generic", "address": format!("http://{name}.test/{name}")});
         provider.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        world.provider(name, provider).await;
+        world.alert_with(name, provider, json!({})).await;
     }
     // Types that Flux sends without the proxy go through it as well.
     for kind in ["lark", "matrix", "sentry"] {
-        world.alert(kind, "/", json!({})).await;
         let address = match kind {
             "sentry" => "http://key@sentry.test/1".to_owned(),
             kind => format!("http://{kind}.test/"),
         };
         world
-            .provider(kind, json!({"type": kind, "address": address, "proxySecretRef": {"name": "proxy"}}))
+            .alert_with(
+                kind,
+                json!({"type": kind, "address": address, "proxySecretRef": {"name": "proxy"}}),
+                json!({}),
+            )
             .await;
     }
     // What is behind TLS is reached through a tunnel.
-    world.alert("tunnel", "/", json!({})).await;
     let tunnel = json!({"type": "generic", "address": "https://tunnel.test/x", "timeout": "1s", "proxySecretRef": {"name": "proxy"}});
-    world.provider("tunnel", tunnel).await;
+    world.alert_with("tunnel", tunnel, json!({})).await;
 
     assert_eq!(world.post(&event("app", "m")).await, 202);
     for name in ["ref", "secret", "spec", "wins"] {

@@ -56,12 +56,8 @@ async fn a_nats_server_has_the_event() {
 
     let world = World::start().await;
     for (name, password) in [("good", "test-password"), ("bad", "other-password")] {
-        world
-            .apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "notify"},
-                "stringData": {"username": "flux", "password": password}}))
-            .await;
-        world.alert(name, "/", json!({})).await;
-        world.provider(name, json!({"type": "nats", "address": address, "channel": "flux.events", "secretRef": {"name": name}})).await;
+        world.secret("notify", name, json!({"username": "flux", "password": password})).await;
+        world.alert_with(name, json!({"type": "nats", "address": address, "channel": "flux.events", "secretRef": {"name": name}}), json!({})).await;
     }
     assert_eq!(world.post(&event("app", "to the queue")).await, 202);
     let message = tokio::time::timeout(Duration::from_secs(30), subscription.next()).await.unwrap().unwrap();

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_rustls::TlsAcceptor;
 
 use crate::world::{Received, Sink, World, event, until};
@@ -93,15 +93,6 @@ async fn service(server: &Pair, clients: Option<&Authority>) -> Sink {
     sink
 }
 
-async fn secret(world: &World, name: &str, data: Value) {
-    world
-        .apply(
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "notify"},
-            "stringData": data}),
-        )
-        .await;
-}
-
 /// Waits for a complaint about an alert and returns it.
 async fn complaint(world: &World, alert: &str) -> String {
     let mut found = None;
@@ -126,12 +117,12 @@ async fn certificates_of_a_secret_are_all_that_is_trusted() {
     let world = World::start().await;
     let (authority, other) = (Authority::new(), Authority::new());
     let sink = service(&authority.issue("localhost"), None).await;
-    secret(&world, "ca", json!({"ca.crt": authority.pem()})).await;
-    secret(&world, "legacy", json!({"caFile": authority.pem()})).await;
-    secret(&world, "other", json!({"ca.crt": other.pem()})).await;
-    secret(&world, "half", json!({"tls.crt": authority.pem()})).await;
-    secret(&world, "nothing", json!({"x": "y"})).await;
-    secret(&world, "broken", json!({"ca.crt": "no certificate"})).await;
+    world.secret("notify", "ca", json!({"ca.crt": authority.pem()})).await;
+    world.secret("notify", "legacy", json!({"caFile": authority.pem()})).await;
+    world.secret("notify", "other", json!({"ca.crt": other.pem()})).await;
+    world.secret("notify", "half", json!({"tls.crt": authority.pem()})).await;
+    world.secret("notify", "nothing", json!({"x": "y"})).await;
+    world.secret("notify", "broken", json!({"ca.crt": "no certificate"})).await;
     for (name, reference) in [
         ("ca", json!({"certSecretRef": {"name": "ca"}})),
         ("legacy", json!({"certSecretRef": {"name": "legacy"}})),
@@ -143,17 +134,19 @@ async fn certificates_of_a_secret_are_all_that_is_trusted() {
         ("system", json!({})),
         ("in-secret-ref", json!({"secretRef": {"name": "ca"}})),
     ] {
-        world.alert(name, "/", json!({})).await;
         let mut spec =
             json!({"type": "generic", "timeout": "2s", "address": format!("{}/{name}", sink.address)});
         spec.as_object_mut().unwrap().extend(reference.as_object().unwrap().clone());
-        world.provider(name, spec).await;
+        world.alert_with(name, spec, json!({})).await;
     }
     // A discord provider ignored the certificates before; here it does not.
-    world.alert("discord", "/", json!({})).await;
     let address = format!("{}/discord", sink.address);
     world
-        .provider("discord", json!({"type": "discord", "address": address, "certSecretRef": {"name": "ca"}}))
+        .alert_with(
+            "discord",
+            json!({"type": "discord", "address": address, "certSecretRef": {"name": "ca"}}),
+            json!({}),
+        )
         .await;
     assert_eq!(world.post(&event("app", "m")).await, 202);
     for target in ["/ca", "/legacy", "/discord/slack"] {
@@ -211,29 +204,32 @@ async fn a_client_certificate_is_shown_to_who_asks() {
     let stranger = Authority::new().issue("notification-controller");
     let pair =
         |pair: &Pair| json!({"ca.crt": authority.pem(), "tls.crt": pair.certificate, "tls.key": pair.key});
-    secret(&world, "client", pair(&client)).await;
-    secret(&world, "stranger", pair(&stranger)).await;
-    secret(
-        &world,
-        "mixed",
-        pair(&Pair { certificate: client.certificate.clone(), key: stranger.key.clone() }),
-    )
-    .await;
+    world.secret("notify", "client", pair(&client)).await;
+    world.secret("notify", "stranger", pair(&stranger)).await;
+    world
+        .secret(
+            "notify",
+            "mixed",
+            pair(&Pair { certificate: client.certificate.clone(), key: stranger.key.clone() }),
+        )
+        .await;
     let mut hook = pair(&client);
     hook["token"] = "t".into();
-    secret(&world, "gitea", hook).await;
+    world.secret("notify", "gitea", hook).await;
     for name in ["client", "stranger", "mixed"] {
-        world.alert(name, "/", json!({})).await;
         let address = format!("{}/{name}", sink.address);
         let spec =
             json!({"type": "generic", "timeout": "2s", "address": address, "certSecretRef": {"name": name}});
-        world.provider(name, spec).await;
+        world.alert_with(name, spec, json!({})).await;
     }
     // Types that set commit statuses find certificates in the Secret with the token as well.
-    world.alert("gitea", "/", json!({})).await;
     let address = format!("{}/org/repo", sink.address);
     world
-        .provider("gitea", json!({"type": "gitea", "address": address, "secretRef": {"name": "gitea"}}))
+        .alert_with(
+            "gitea",
+            json!({"type": "gitea", "address": address, "secretRef": {"name": "gitea"}}),
+            json!({}),
+        )
         .await;
     let mut event = event("app", "m");
     event["severity"] = "error".into();

@@ -166,7 +166,7 @@ async fn a_rotated_token_moves_the_webhook_and_a_lost_one_closes_it() {
 async fn a_stalled_receiver_is_mended_by_its_spec() {
     let world = World::start().await;
     repository(&world, "app").await;
-    world.apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "hooks"}, "stringData": {"token": "t"}})).await;
+    world.secret("hooks", "token", json!({"token": "t"})).await;
     let spec = |filter: &str| json!({"type": "generic", "secretRef": {"name": "token"}, "resourceFilter": filter, "resources": [{"kind": "GitRepository", "name": "app"}]});
     receiver(&world, "r", spec("req.ready")).await;
     until("it is stalled", || async {
@@ -321,7 +321,7 @@ async fn tokens_of_listed_issuers_open_a_webhook() {
 async fn other_namespaces_and_floods_can_be_shut_out() {
     let world = World::start_with(&["--no-cross-namespace-refs=true", "--receiver-rate-limit=2"]).await;
     repository(&world, "app").await;
-    world.apply(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "hooks"}, "stringData": {"token": "t"}})).await;
+    world.secret("hooks", "token", json!({"token": "t"})).await;
     receiver(&world, "own", json!({"type": "generic", "secretRef": {"name": "token"}, "resources": [{"kind": "GitRepository", "name": "app"}]})).await;
     receiver(&world, "other", json!({"type": "generic", "secretRef": {"name": "token"}, "resources": [{"kind": "GitRepository", "name": "app", "namespace": "other"}]})).await;
     let (own, other) = (ready_path(&world, "own").await, ready_path(&world, "other").await);

@@ -202,9 +202,28 @@ impl World {
         }
     }
 
+    /// A Secret with these keys.
+    pub async fn secret(&self, namespace: &str, name: &str, data: Value) {
+        self.apply(
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+            "stringData": data}),
+        )
+        .await;
+    }
+
     /// A provider that sends to a path of the sink, and an alert that selects all Kustomizations for it.
     pub async fn alert(&self, name: &str, path: &str, spec: Value) {
-        let provider = json!({"type": "generic", "address": format!("{}{path}", self.sink.address)});
+        self.alert_with(
+            name,
+            json!({"type": "generic", "address": format!("{}{path}", self.sink.address)}),
+            spec,
+        )
+        .await;
+    }
+
+    /// A provider, and an alert that selects all Kustomizations for it. Both are new, so the controller cannot have seen
+    /// older ones.
+    pub async fn alert_with(&self, name: &str, provider: Value, spec: Value) {
         self.provider(name, provider).await;
         let mut alert = json!({
             "providerRef": {"name": name}, "eventSources": [{"kind": "Kustomization", "name": "*"}],

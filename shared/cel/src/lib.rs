@@ -60,12 +60,14 @@ pub enum Error {
 pub struct Expression {
     text: String,
     parsed: IdedExpr,
+    depth: usize,
 }
 
 impl Expression {
     /// Parses an expression. Names and types are not checked.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Ok(Self::prepared(text, parse(text)?))
+        let (parsed, depth) = parse(text)?;
+        Ok(Self::prepared(text, parsed, depth))
     }
 
     /// Parses an expression about `names`, which are maps of anything, and makes sure that it can
@@ -90,8 +92,9 @@ impl Expression {
         names: &[&str],
         expected: Option<(&'static str, check::Type)>,
     ) -> Result<Self, Error> {
-        let parsed = parse(text)?;
-        let checked = check::type_of(&parsed, names);
+        let (parsed, depth) = parse(text)?;
+        let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
+        let checked = limits::evaluating(depth, || check::type_of(&parsed, names)).map_err(failed)?;
         let found = checked.map_err(|reason| Error::Parse {
             expression: text.to_owned(),
             reason: format!("ERROR: {reason}"),
@@ -100,14 +103,14 @@ impl Expression {
             Some((expected, kind)) if found != kind => {
                 Err(Error::Type { expected, found: found.to_string() })
             }
-            _ => Ok(Self::prepared(text, parsed)),
+            _ => Ok(Self::prepared(text, parsed, depth)),
         }
     }
 
-    fn prepared(text: &str, mut parsed: IdedExpr) -> Self {
+    fn prepared(text: &str, mut parsed: IdedExpr, depth: usize) -> Self {
         library::redirect(&mut parsed);
         budget::meter(&mut parsed);
-        Self { text: text.to_owned(), parsed }
+        Self { text: text.to_owned(), parsed, depth }
     }
 
     /// The text it was parsed from.
@@ -160,18 +163,21 @@ impl Expression {
             context.add_variable_from_value(name.as_str(), to_cel(value, numbers));
         }
         let failed = |reason: String| Error::Evaluate { expression: self.text.clone(), reason };
-        budget::limited(|| context.resolve(&self.parsed))
+        limits::evaluating(self.depth, || budget::limited(|| context.resolve(&self.parsed)))
+            .map_err(failed)?
             .ok_or_else(|| failed(budget::EXCEEDED.to_owned()))?
             .map_err(|error| failed(error.to_string()))
     }
 }
 
-fn parse(text: &str) -> Result<IdedExpr, Error> {
+/// The tree of an expression, and how deep it is.
+fn parse(text: &str) -> Result<(IdedExpr, usize), Error> {
     let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
     limits::check_text(text).map_err(failed)?;
-    let parsed = environment().parser().parse(text).map_err(|error| failed(error.to_string()))?;
-    limits::check(&parsed).map_err(failed)?;
-    Ok(parsed)
+    let parsed = || environment().parser().parse(text).map_err(|error| error.to_string());
+    let parsed = limits::parsing(text, parsed).map_err(failed)?.map_err(failed)?;
+    let depth = limits::check(&parsed).map_err(failed)?;
+    Ok((parsed, depth))
 }
 
 /// What JSON numbers become.

@@ -8,6 +8,14 @@ use cel::objects::Key;
 const MAX_LENGTH: usize = 16 * 1024;
 /// The deepest nesting of an expression.
 const MAX_DEPTH: usize = 100;
+/// The deepest tree of an expression, which long chains make as well.
+const MAX_TREE: usize = 250;
+/// Trees up to this depth need no room of their own.
+const SHALLOW: usize = 20;
+/// Texts up to this length cannot be deep.
+const SHORT: usize = 100;
+/// Room for the deepest: only what is used of it is taken.
+const STACK: usize = 256 * 1024 * 1024;
 /// How many loops may be inside of each other: their costs multiply.
 const MAX_LOOPS: usize = 3;
 /// How often the loops of one evaluation may go round altogether.
@@ -32,14 +40,38 @@ pub(super) fn check_text(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a parsed expression.
-pub(super) fn check(expression: &IdedExpr) -> Result<(), String> {
-    let mut pending = vec![(expression, 0)];
-    while let Some((expression, loops)) = pending.pop() {
+/// Parses a text with room for what it may be nested.
+pub(super) fn parsing<T: Send>(text: &str, parse: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if text.len() <= SHORT { Ok(parse()) } else { with_room(parse) }
+}
+
+/// Evaluates a tree of a depth with room for it.
+pub(super) fn evaluating<T: Send>(depth: usize, evaluate: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if depth <= SHALLOW { Ok(evaluate()) } else { with_room(evaluate) }
+}
+
+fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("cel".to_owned()).stack_size(STACK);
+        let started =
+            thread.spawn_scoped(scope, work).map_err(|error| format!("no thread for it: {error}"))?;
+        started.join().map_err(|_| "it could not be worked on".to_owned())
+    })
+}
+
+/// Checks a parsed expression. Returns how deep it is.
+pub(super) fn check(expression: &IdedExpr) -> Result<usize, String> {
+    let mut pending = vec![(expression, 0, 1)];
+    let mut deepest = 0;
+    while let Some((expression, loops, depth)) = pending.pop() {
+        deepest = deepest.max(depth);
+        if depth > MAX_TREE {
+            return Err(format!("the expression is nested deeper than {MAX_TREE} levels"));
+        }
         if loops > MAX_LOOPS {
             return Err(format!("more than {MAX_LOOPS} loops are inside of each other"));
         }
-        let mut add = |inner, loops| pending.push((inner, loops));
+        let mut add = |inner, loops| pending.push((inner, loops, depth + 1));
         match &expression.expr {
             Expr::Call(call) => {
                 call.target.iter().for_each(|target| add(target, loops));
@@ -61,7 +93,7 @@ pub(super) fn check(expression: &IdedExpr) -> Result<(), String> {
             Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
         }
     }
-    Ok(())
+    Ok(deepest)
 }
 
 fn add_entry<'a>(entry: &'a EntryExpr, loops: usize, add: &mut impl FnMut(&'a IdedExpr, usize)) {

@@ -5,18 +5,9 @@ use prost::Message as _;
 use ring::hmac;
 use serde_json::{Value, json};
 
-use super::{event, settings};
+use super::{alert, event, settings};
 use crate::notifier::http::{Answer, Clients, Request};
 use crate::notifier::*;
-
-fn alert() -> AlertIdentity {
-    AlertIdentity {
-        namespace: "n".to_owned(),
-        name: "a".to_owned(),
-        uid: "u".to_owned(),
-        resource_version: String::new(),
-    }
-}
 
 /// The requests of a type that only posts.
 fn made(settings: &Settings, event: &Event) -> Vec<Request> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::settings;
+use super::{alert, settings};
 use crate::notifier::http::{Answer, Clients, Request};
 use crate::notifier::*;
 
@@ -52,12 +52,7 @@ impl Service {
             "reportingController": "k",
         }))
         .unwrap();
-        let alert = AlertIdentity {
-            namespace: "n".to_owned(),
-            name: "a".to_owned(),
-            uid: "u".to_owned(),
-            resource_version: String::new(),
-        };
+        let alert = alert();
         let message = Message { event: &event, alert: &alert, status_id: "kustomization/app/1" };
         send(&self.connections, settings, &message).await.unwrap();
         std::mem::take(&mut *self.written.lock().unwrap())

@@ -398,6 +398,16 @@ fn settings(spec: Value, data: &[(&str, &str)]) -> Settings {
     settings
 }
 
+/// An alert that selects whatever a test sends.
+pub(super) fn alert() -> AlertIdentity {
+    AlertIdentity {
+        namespace: "n".to_owned(),
+        name: "a".to_owned(),
+        uid: "u".to_owned(),
+        resource_version: String::new(),
+    }
+}
+
 fn event() -> Event {
     serde_json::from_value(json!({
         "involvedObject": {"kind": "Kustomization", "namespace": "ns", "name": "app", "uid": "u"},
@@ -410,12 +420,7 @@ fn event() -> Event {
 fn made(settings: &Settings) -> Result<Vec<Request>, String> {
     let kind = Kind::of(&settings.provider_type);
     (kind.check)(settings)?;
-    let alert = AlertIdentity {
-        namespace: "n".to_owned(),
-        name: "a".to_owned(),
-        uid: "u".to_owned(),
-        resource_version: String::new(),
-    };
+    let alert = alert();
     let event = event();
     match kind.transport {
         Transport::Requests(requests) => {

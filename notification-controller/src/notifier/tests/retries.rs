@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{event, settings};
+use super::{alert, event, settings};
 use crate::notifier::http::Clients;
 use crate::notifier::policy::AddressPolicy;
 use crate::notifier::*;
@@ -57,12 +57,7 @@ async fn sent(address: String, timeout: &str) -> Result<(), String> {
         posted: Posted::default(),
         identities: Identities::of_process(String::new()),
     };
-    let alert = AlertIdentity {
-        namespace: "n".to_owned(),
-        name: "a".to_owned(),
-        uid: "u".to_owned(),
-        resource_version: String::new(),
-    };
+    let alert = alert();
     let event = event();
     let message = Message { event: &event, alert: &alert, status_id: "" };
     let settings = settings(json!({"type": "generic", "address": address, "timeout": timeout}), &[]);
