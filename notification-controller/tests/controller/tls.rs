@@ -100,7 +100,7 @@ async fn complaint(world: &World, alert: &str) -> String {
         let events = world.events_about("Alert", alert);
         async {
             let events = events.await;
-            events.into_iter().find(|(_, reason, ..)| reason == "NotificationDispatchFailed").is_some()
+            events.into_iter().any(|(_, reason, ..)| reason == "NotificationDispatchFailed")
         }
     })
     .await;

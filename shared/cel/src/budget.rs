@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr};
 use cel::common::types::{CelBool, CelBytes, CelInt, CelString, DYN_TYPE, INT_TYPE, LIST_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
@@ -131,9 +131,8 @@ fn meter_entry(entry: &mut EntryExpr) {
 /// Charges for each turn. The parts that belong to the loop itself stay as they are: it is known by its shape. A loop
 /// that goes on after an error does so as long as its condition allows, so that is charged for as well.
 fn meter_turns(comprehension: &mut ComprehensionExpr) {
-    match &comprehension.loop_cond.expr {
-        Expr::Literal(LiteralValue::Boolean(_)) | Expr::Literal(_) => {}
-        _ => charge_for(&mut comprehension.loop_cond, None),
+    if !matches!(comprehension.loop_cond.expr, Expr::Literal(_)) {
+        charge_for(&mut comprehension.loop_cond, None);
     }
     let item = comprehension.iter_var.clone();
     let Expr::Call(step) = &mut comprehension.loop_step.expr else { return };
