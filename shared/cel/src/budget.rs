@@ -290,7 +290,7 @@ mod tests {
         let nested = format!("[1]{}.size() > 0", ".map(a, [a, a, a, a, a, a, a, a])".repeat(40));
         let members = format!("[{{'a': 1}}]{}.size() > 0", ".map(a, {'a': a, 'b': a, 'c': a})".repeat(60));
         let sum = format!("({}).size() > 0", vec!["req.long"; 100].join(" + "));
-        let copies = format!("[{}].size() > 0", vec!["req.long"; 2000].join(", "));
+        let copies = format!("[{}].size() > 0", vec!["req.long"; 1200].join(", "));
         for text in [
             "req.many.all(a, req.many.all(b, req.many.all(c, true)))",
             "req.many.all(a, req.many.all(b, b >= 0.0))",
