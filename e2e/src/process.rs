@@ -114,10 +114,10 @@ impl Launcher {
     /// The value of a flag that the controller `name` is started with.
     pub fn flag(&self, name: &str, flag: &str) -> anyhow::Result<&str> {
         let index = NAMES.iter().position(|known| *known == name).with_context(|| format!("no {name}"))?;
-        let values = self.flags[index]
+        let mut values = self.flags[index]
             .iter()
             .filter_map(|given| given.to_str()?.strip_prefix(flag)?.strip_prefix('='));
-        values.last().with_context(|| format!("{name} is started without {flag}"))
+        values.next_back().with_context(|| format!("{name} is started without {flag}"))
     }
 
     /// Makes writes fail in processes started from now on once a file would exceed this many KiB, like a full disk does.
