@@ -104,7 +104,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         phase.end()?;
     }
     sent.print("events");
-    let alive = |number: &usize| (number % options.alerts) % options.providers != 0;
+    let alive = |number: &usize| !(number % options.alerts).is_multiple_of(options.providers);
     let expected = sent.accepted.iter().filter(|number| alive(number)).count();
     let started = Instant::now();
     // Those of the process that was killed may be told twice.
