@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod apiserver;
+pub mod connection;
+pub mod decrypt;
 pub mod dev;
 pub mod helm;
+pub mod kustomization;
 pub mod kustomize;
 pub mod test;
 
@@ -26,6 +29,12 @@ enum Command {
     Apiserver(apiserver::Options),
     /// Render and inspect Helm charts.
     Helm(helm::Options),
+    /// Print what Flux would apply, from manifests on this machine.
+    Build(kustomization::BuildOptions),
+    /// Print what Flux would change, from manifests on this machine.
+    Diff(kustomization::DiffOptions),
+    /// Decrypt a SOPS file, as kustomize-controller would.
+    Decrypt(decrypt::Options),
     /// Try parts of a running setup, such as an Alert.
     Test(test::Options),
     /// Build kustomizations.
@@ -40,6 +49,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Kustomize(options) => Ok(kustomize::run(options)),
         Command::Dev(options) => block_on(dev::run(options)),
         Command::Apiserver(options) => block_on(apiserver::run(options)),
+        Command::Build(options) => block_on(kustomization::run_build(options)),
+        Command::Diff(options) => block_on(kustomization::run_diff(options)),
+        Command::Decrypt(options) => block_on(decrypt::run(options)),
         Command::Test(options) => block_on(test::run(options)),
     }
 }

@@ -69,7 +69,10 @@ impl FileSystem for ArtifactFs {
             }
             return Ok(content.clone());
         }
-        self.disk.read(&self.disk_path(path), limit).map_err(|error| self.hide_root(error))
+        self.disk.read(&self.disk_path(path), limit).map_err(|error| match self.hide_root(error) {
+            FsError::Resolve { path, reason, .. } => FsError::Io { operation: "open", path, reason },
+            other => other,
+        })
     }
 
     fn resolve(&self, path: &str) -> Result<Resolved, FsError> {

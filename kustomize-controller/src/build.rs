@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use fluxide_apply::Object;
 use fluxide_artifact::UnpackedDir;
+use fluxide_artifact::ignore::IgnoreRules;
 use fluxide_goyaml::sigs;
+use fluxide_kms::{AccountReference, Services, VaultLogins};
 use fluxide_kustomize::{FileSystem as _, FsError, RemoteLoader};
 use fluxide_kustomize_api::{Kustomization, KustomizationSpec};
 use fluxide_meta::condition::reasons;
-use fluxide_sops::Keyring;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::artifact_fs::{ArtifactFs, clean};
-use crate::decrypt::{self, Decryptor, ResourceError, SourceError};
+use crate::decrypt::{self, Decryptor, Found, Keys, ResourceError, SourceError};
 use crate::reconciler::KustomizationReconciler;
 use crate::remote_bases::{NoRemoteBases, RemoteBases};
 use crate::stop::Stop;
@@ -114,7 +115,9 @@ pub(crate) async fn build(
     let remote = RemoteBases::new(tokio::runtime::Handle::current(), reconciler.http.clone());
     let task = tokio::task::spawn_blocking(move || {
         let remote: &dyn RemoteLoader = if no_remote_bases { &NoRemoteBases } else { &remote };
-        build_with(directory.path(), &spec, variables, strict, decryptor, Some(remote))
+        let inputs =
+            Inputs { variables, strict, decryptor, remote: Some(remote), ignored: IgnoreRules::default() };
+        build_with(directory.path(), &spec, inputs)
     });
     let built = match task.await {
         Ok(built) => built,
@@ -140,53 +143,74 @@ async fn decryptor(
 ) -> Result<Option<Decryptor>, Stop> {
     let Some(decryption) = &object.spec.decryption else { return Ok(None) };
     let settings = &reconciler.settings;
-    let keys = match &decryption.secret_ref {
-        Some(reference) => {
-            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-            decrypt::load_keys(client, namespace, &reference.name, false).await
-        }
-        None if settings.sops_age_secret.is_empty() => Ok(Keyring::default()),
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let found = match &decryption.secret_ref {
+        Some(reference) => decrypt::load_keys(client, namespace, &reference.name, false).await,
+        None if settings.sops_age_secret.is_empty() => Ok(Found::default()),
         None => {
             decrypt::load_keys(client, &settings.runtime_namespace, &settings.sops_age_secret, true).await
         }
     };
-    let keys = keys.map_err(|error| Stop::failed(reasons::BUILD_FAILED, error))?;
-    Ok(Some(Decryptor::new(Box::new(keys))))
+    let found = found.map_err(|error| Stop::failed(reasons::BUILD_FAILED, error))?;
+    let account = decryption.service_account_name.as_deref().unwrap_or_default();
+    let account = if account.is_empty() { &settings.default_decryption_account } else { account };
+    let services = fluxide_kms::Settings {
+        credentials: found.credentials,
+        account: (!account.is_empty()).then(|| AccountReference {
+            client: client.clone(),
+            namespace: namespace.to_owned(),
+            name: account.to_owned(),
+        }),
+        vault_logins: (!settings.sops_vault_config_map.is_empty()).then(|| VaultLogins {
+            client: client.clone(),
+            namespace: settings.runtime_namespace.clone(),
+            name: settings.sops_vault_config_map.clone(),
+        }),
+        tokens: reconciler.tokens.clone(),
+        observer: Some(reconciler.observe_tokens(object)),
+        ..fluxide_kms::Settings::default()
+    };
+    let services = Services::new(tokio::runtime::Handle::current(), services);
+    Ok(Some(Decryptor::new(Box::new(Keys::new(found.keyring, services)))))
 }
 
-/// Builds the manifests of an unpacked artifact as a Kustomization's spec says, without remote
-/// bases. Without a decryptor, what is encrypted stays so.
-pub fn build_directory(
-    artifact: &std::path::Path,
-    spec: &KustomizationSpec,
-    variables: Option<Result<Variables, substitute::Error>>,
-    strict: bool,
-    decryptor: Option<Decryptor>,
-) -> Result<Built, Error> {
-    build_with(artifact, spec, variables, strict, decryptor, None)
+/// What a build takes besides the files and the spec.
+#[derive(Default)]
+pub struct Inputs<'a> {
+    /// Values for variables. That they could not be read is an error only if they are needed.
+    pub variables: Option<Result<Variables, substitute::Error>>,
+    /// Whether unknown variables are errors.
+    pub strict: bool,
+    /// What opens encrypted files; without it they stay as they are.
+    pub decryptor: Option<Decryptor>,
+    /// What fetches remote bases; without it there are none.
+    pub remote: Option<&'a dyn RemoteLoader>,
+    /// Manifests to leave out where there is no kustomization.yaml, by their paths below the directory.
+    pub ignored: IgnoreRules,
 }
 
-/// Builds as [`build_directory`] does. That the variables could not be read is an error only if they
-/// are needed.
+/// The directory that a spec means, as a path in the artifact.
+pub fn find(artifact: &std::path::Path, spec: &KustomizationSpec) -> Result<String, Error> {
+    let files = ArtifactFs::new(artifact)?;
+    let path = clean(spec.path.as_deref().unwrap_or_default());
+    match files.resolve(&path) {
+        Ok(resolved) if resolved.is_dir => Ok(path),
+        Ok(_) => Err(Error::Path { path, reason: "not a directory" }),
+        Err(FsError::Resolve { .. }) => Err(Error::Path { path, reason: "no such file or directory" }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Builds the manifests of an unpacked artifact as a Kustomization's spec says.
 pub fn build_with(
     artifact: &std::path::Path,
     spec: &KustomizationSpec,
-    mut variables: Option<Result<Variables, substitute::Error>>,
-    strict: bool,
-    mut decryptor: Option<Decryptor>,
-    remote: Option<&dyn RemoteLoader>,
+    inputs: Inputs<'_>,
 ) -> Result<Built, Error> {
+    let Inputs { mut variables, strict, mut decryptor, remote, ignored } = inputs;
+    let path = find(artifact, spec)?;
     let mut files = ArtifactFs::new(artifact)?;
-    let path = clean(spec.path.as_deref().unwrap_or_default());
-    match files.resolve(&path) {
-        Ok(resolved) if resolved.is_dir => {}
-        Ok(_) => return Err(Error::Path { path, reason: "not a directory" }),
-        Err(FsError::Resolve { .. }) => {
-            return Err(Error::Path { path, reason: "no such file or directory" });
-        }
-        Err(error) => return Err(error.into()),
-    }
-    let is_empty = generate::generate(&mut files, &path, spec)?;
+    let is_empty = generate::generate_without(&mut files, &path, spec, &ignored)?;
     let mut warnings = Vec::new();
     if is_empty {
         warnings.push(format!(

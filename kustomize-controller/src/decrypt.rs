@@ -10,7 +10,7 @@ use fluxide_sops::{
     Decrypted, Encrypted, Format, KeyService, MacError, MasterKey, RecoveryError, StoreError,
 };
 
-pub use keys::{KeysError, load as load_keys};
+pub use keys::{Found, Keys, KeysError, load as load_keys};
 pub use resource::{ANNOTATION, ResourceError, disables};
 pub use sources::SourceError;
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use fluxide_artifact::ignore::IgnoreRules;
 use fluxide_goyaml::sigs;
 use fluxide_kustomize::{FileSystem, FsError, KustomizationError, Limits, ReadError};
 use fluxide_kustomize_api::KustomizationSpec;
@@ -68,11 +69,22 @@ pub enum Error {
 ///
 /// Returns true when it was generated from nothing: the build will yield no objects.
 pub fn generate(artifact: &mut ArtifactFs, directory: &str, spec: &KustomizationSpec) -> Result<bool, Error> {
+    generate_without(artifact, directory, spec, &IgnoreRules::default())
+}
+
+/// Generates as [`generate`] does, leaving out manifests whose paths, relative to the directory, are
+/// ignored.
+pub fn generate_without(
+    artifact: &mut ArtifactFs,
+    directory: &str,
+    spec: &KustomizationSpec,
+    ignored: &IgnoreRules,
+) -> Result<bool, Error> {
     let directory = artifact.resolve(directory)?.path;
     let existing = FILE_NAMES.into_iter().find(|name| is_file(artifact, &join(&directory, name)));
     let (mut file, is_empty) = match existing {
         Some(name) => (read(artifact, &join(&directory, name))?, false),
-        None => from_manifests(artifact, &directory)?,
+        None => from_manifests(artifact, &directory, ignored)?,
     };
     merge(&mut file, artifact, &directory, spec)?;
     let text = sigs::to_yaml(&Value::Object(file).into())
@@ -124,9 +136,13 @@ fn type_fields() -> Map<String, Value> {
 }
 
 /// A kustomization of all manifests in and below a directory, and whether there are none.
-fn from_manifests(artifact: &ArtifactFs, directory: &str) -> Result<(Map<String, Value>, bool), Error> {
+fn from_manifests(
+    artifact: &ArtifactFs,
+    directory: &str,
+    ignored: &IgnoreRules,
+) -> Result<(Map<String, Value>, bool), Error> {
     let mut resources = Vec::new();
-    scan(artifact, directory, directory, &mut resources)?;
+    scan(artifact, ignored, directory, directory, &mut resources)?;
     let mut file = type_fields();
     let is_empty = resources.is_empty();
     if is_empty {
@@ -139,6 +155,7 @@ fn from_manifests(artifact: &ArtifactFs, directory: &str) -> Result<(Map<String,
 
 fn scan(
     artifact: &ArtifactFs,
+    ignored: &IgnoreRules,
     base: &str,
     directory: &str,
     resources: &mut Vec<String>,
@@ -156,6 +173,9 @@ fn scan(
             return Err(FsError::Outside { operation: "walk", path, root }.into());
         }
         let kind = entry.file_type().map_err(|source| failed(&path, source))?;
+        if ignored.is_ignored(relative(base, &path).trim_start_matches("./"), kind.is_dir()) {
+            continue;
+        }
         if !kind.is_dir() {
             if is_yaml(&name) {
                 check_manifest(artifact, &path)?;
@@ -164,7 +184,7 @@ fn scan(
         } else if FILE_NAMES.iter().any(|name| is_file(artifact, &join(&path, name))) {
             resources.push(relative(base, &path));
         } else {
-            scan(artifact, base, &path, resources)?;
+            scan(artifact, ignored, base, &path, resources)?;
         }
     }
     Ok(())

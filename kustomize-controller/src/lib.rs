@@ -21,10 +21,12 @@ mod watches;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use fluxide_apply::order::parse_group_kinds;
 use fluxide_artifact::fetch::FetchOptions;
 use fluxide_artifact::{ArtifactCache, CacheOptions, Fetcher};
+use fluxide_auth::TokenCache;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_kustomize_api::kustomization::VariablesKind;
 use fluxide_runtime::remote::RemotePolicy;
@@ -33,6 +35,7 @@ use fluxide_source_api::{Bucket, ExternalArtifact, GitRepository, OCIRepository}
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 pub use options::{Options, PROFILE};
+pub use prepare::{ignore_rules, owner};
 
 use crate::dependency::Waiting;
 use crate::drift::DriftWatch;
@@ -75,6 +78,8 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         no_remote_bases: options.no_remote_bases,
         runtime_namespace: options.common.runtime_namespace.clone(),
         sops_age_secret: options.sops_age_secret.clone(),
+        sops_vault_config_map: options.sops_vault_configmap.clone(),
+        default_decryption_account: options.default_decryption_service_account.clone(),
         gates,
     };
     let memories = Arc::new(Memories::new(&options.override_manager));
@@ -91,6 +96,11 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         waiting: waiting.clone(),
         live,
         http: http_client()?,
+        tokens: TokenCache::new(
+            options.common.token_cache_max_size,
+            options.common.token_cache_max_duration.0.min(MAX_TOKEN_LIFE),
+        ),
+        metrics: manager.metrics(),
     };
     let manager = manager.service("drift-watch", |stop| async {
         drift_watch.run(stop).await;
@@ -129,6 +139,9 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
         watches
     }))
 }
+
+/// The longest that a token is kept.
+const MAX_TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
 /// A client for remote bases: it has no credentials of any kind.
 fn http_client() -> Result<reqwest::Client, Error> {

@@ -26,7 +26,11 @@ pub(crate) struct Rules {
 impl Rules {
     /// Parses the rules of a spec.
     pub fn of(object: &Kustomization) -> Result<Self, Stop> {
-        Ok(Self { health: health_rules(object)?, ignore: ignore_rules(object)? })
+        let ignore = ignore_rules(object).map_err(|error| Stop::Terminal {
+            reason: reasons::RECONCILIATION_FAILED,
+            message: terminal(error),
+        })?;
+        Ok(Self { health: health_rules(object)?, ignore })
     }
 }
 
@@ -49,7 +53,8 @@ fn health_rules(object: &Kustomization) -> Result<health::Rules, Stop> {
         .map_err(|error| Stop::Terminal { reason: reasons::INVALID_CEL_EXPRESSION, message: terminal(error) })
 }
 
-fn ignore_rules(object: &Kustomization) -> Result<ignore::Rules, Stop> {
+/// The rules about fields that are left to others.
+pub fn ignore_rules(object: &Kustomization) -> Result<ignore::Rules, ignore::Error> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let selector = |target: &Selector| SelectorText {
         group: text(&target.group),
@@ -70,7 +75,6 @@ fn ignore_rules(object: &Kustomization) -> Result<ignore::Rules, Stop> {
         })
         .collect();
     ignore::Rules::parse(&texts)
-        .map_err(|error| Stop::Terminal { reason: reasons::RECONCILIATION_FAILED, message: terminal(error) })
 }
 
 pub(crate) fn terminal(error: impl std::fmt::Display) -> String {
@@ -78,7 +82,7 @@ pub(crate) fn terminal(error: impl std::fmt::Display) -> String {
 }
 
 /// Who applied objects belong to.
-pub(crate) fn owner(object: &Kustomization) -> Owner {
+pub fn owner(object: &Kustomization) -> Owner {
     Owner {
         group: GROUP.to_owned(),
         name: object.name_any(),

@@ -9,12 +9,14 @@ use fluxide_apply::managed_fields::TakeOver;
 use fluxide_apply::memory::{Marks, Memory};
 use fluxide_apply::order::GroupKind;
 use fluxide_artifact::{ArtifactCache, FetchError};
+use fluxide_auth::{CacheEvents, TokenCache};
 use fluxide_cel::Expression;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::condition::reasons;
 use fluxide_meta::{Artifact, DependencyReference};
 use fluxide_runtime::conditions::{self, HEALTHY, READY};
 use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
+use fluxide_runtime::metrics::Metrics;
 use fluxide_runtime::{Failure, FeatureGates, Key, Outcome, Pass, Reconciler, Store};
 use kube::{Api, ResourceExt as _};
 
@@ -53,6 +55,10 @@ pub struct Settings {
     pub runtime_namespace: String,
     /// The Secret with age keys for Kustomizations that name none, in the controller's namespace.
     pub sops_age_secret: String,
+    /// The ConfigMap that says how to log in to Vault servers, in the controller's namespace.
+    pub sops_vault_config_map: String,
+    /// Whose identity opens data keys for Kustomizations that name none.
+    pub default_decryption_account: String,
     /// The feature gates.
     pub gates: Arc<FeatureGates>,
 }
@@ -77,6 +83,10 @@ pub struct KustomizationReconciler {
     pub live: Live,
     /// Fetches the remote bases of builds.
     pub http: reqwest::Client,
+    /// Tokens for key management services.
+    pub tokens: TokenCache,
+    /// Counts how often a token was at hand.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What earlier passes found out about the objects of each Kustomization, at one generation of its
@@ -164,6 +174,35 @@ impl Memories {
     }
 }
 
+/// Counts what happens to the tokens of one Kustomization.
+struct TokenEvents {
+    metrics: Arc<Metrics>,
+    key: Key,
+    operation: &'static str,
+}
+
+impl CacheEvents for TokenEvents {
+    fn hit(&self) {
+        self.metrics.count_token_cache_event(true, "Kustomization", &self.key, self.operation);
+    }
+
+    fn miss(&self) {
+        self.metrics.count_token_cache_event(false, "Kustomization", &self.key, self.operation);
+    }
+
+    fn request(&self, success: bool) {
+        self.metrics.count_token_cache_request(success);
+    }
+
+    fn evicted(&self, count: usize) {
+        self.metrics.count_token_cache_evictions(count as u64);
+    }
+
+    fn size(&self, count: usize) {
+        self.metrics.set_cached_tokens(count);
+    }
+}
+
 /// Marks a Kustomization as being worked on.
 struct Running<'a>(&'a Memories, Key);
 
@@ -198,6 +237,25 @@ impl Reconciler for KustomizationReconciler {
 
     async fn finalize(&self, object: &mut Kustomization, pass: &Pass) -> Result<(), Failure> {
         finalize::finalize(self, object, pass).await
+    }
+
+    fn settles_suspended(&self) -> bool {
+        true
+    }
+
+    fn settle(
+        &self,
+        object: &mut Kustomization,
+        result: Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
+        if !object.spec.suspend {
+            return fluxide_runtime::settle::settle(object, result);
+        }
+        if conditions::is_ready(object) {
+            conditions::delete(object, conditions::RECONCILING);
+            status::status_mut(object).observed_generation = object.metadata.generation.unwrap_or(0);
+        }
+        Ok(Outcome::Done)
     }
 
     fn owned_conditions(&self) -> &'static [&'static str] {
@@ -242,6 +300,8 @@ impl KustomizationReconciler {
             () = pass.shutdown().cancelled() => return Err(Stop::failed(reasons::ARTIFACT_FAILED, "the controller is shutting down")),
         };
 
+        build::find(directory.path(), &object.spec)
+            .map_err(|error| Stop::failed(reasons::ARTIFACT_FAILED, error))?;
         status::status_mut(object).last_attempted_revision = Some(revision.clone());
         progress.step(object, pass, phase("Building manifests")).await;
         let cluster = self
@@ -464,6 +524,14 @@ impl KustomizationReconciler {
         let own = object.namespace().unwrap_or_default();
         let controller = self.settings.runtime_namespace.clone();
         [own, controller].into_iter().filter(|namespace| !namespace.is_empty()).collect()
+    }
+
+    /// Who is told about tokens that the builds of a Kustomization need.
+    pub(crate) fn observe_tokens(&self, object: &Kustomization) -> fluxide_kms::Observer {
+        let (metrics, key) = (self.metrics.clone(), Key::of(object));
+        Arc::new(move |operation| {
+            Box::new(TokenEvents { metrics: metrics.clone(), key: key.clone(), operation })
+        })
     }
 
     fn requeue(&self) -> String {

@@ -252,7 +252,11 @@ impl World {
     }
 
     pub async fn until_gone(&self, api: &Api<DynamicObject>, name: &str) {
-        let end = tokio::time::Instant::now() + DEADLINE;
+        self.until_gone_within(api, name, DEADLINE).await;
+    }
+
+    pub async fn until_gone_within(&self, api: &Api<DynamicObject>, name: &str, deadline: Duration) {
+        let end = tokio::time::Instant::now() + deadline;
         while tokio::time::Instant::now() < end {
             if api.get_opt(name).await.unwrap().is_none() {
                 return;
@@ -311,6 +315,11 @@ impl World {
             .filter(|event| event["involvedObject"]["name"] == name)
             .map(|event| (text(&event["reason"]), text(&event["message"])))
             .collect()
+    }
+
+    /// The events that were posted so far, as they were posted.
+    pub fn posts(&self) -> Vec<Value> {
+        self.files.events.lock().unwrap().clone()
     }
 
     /// Waits until an event with a reason and the start of a message was posted.

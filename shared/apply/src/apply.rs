@@ -200,6 +200,20 @@ pub enum Error {
     Wait(#[from] wait::Error),
 }
 
+impl Error {
+    /// Why the dry-run of an object failed.
+    pub(crate) fn of_dry_run(object: &Object, resource: &Resource, source: cluster::Error) -> Self {
+        let subject = object.subject();
+        if !source.is_not_found() {
+            Self::DryRun { subject, source }
+        } else if resource.namespaced && object.namespace().is_empty() {
+            Self::NamespaceMissing { subject, source }
+        } else {
+            Self::NotFound { subject, source }
+        }
+    }
+}
+
 fn reason(error: &cluster::Error) -> String {
     error.reason().map(|reason| format!(" ({reason})")).unwrap_or_default()
 }
@@ -335,7 +349,15 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
     let mut dry_run = None;
     let expected = options.expected.contains(&id) && sight != Some(Sight::Absent);
     if expected || options.owner.is_ignored(&object) {
-        live = attempt.read().await?;
+        live = match attempt.read().await {
+            Ok(found) => found,
+            Err(unreadable) => {
+                // An object that cannot be read is not written either: the dry-run only tells why.
+                let manager = &options.take_over.field_manager;
+                let tried = cluster.apply(&resource, &object, manager, true).await;
+                return Err(tried.err().map_or(unreadable, |error| attempt.dry_run_error(error)));
+            }
+        };
     } else {
         // Most likely it does not exist: try first, and read it only if it does.
         match cluster.apply(&resource, &object, &options.take_over.field_manager, true).await {
@@ -344,12 +366,11 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
                 live = attempt.read().await?;
                 dry_run = Some(tried);
             }
-            Err(error) => {
-                live = attempt.read().await?;
-                if live.is_none() {
-                    return Err(attempt.dry_run_error(error));
-                }
-            }
+            Err(error) => match attempt.read().await {
+                Ok(found @ Some(_)) => live = found,
+                // Whoever may not even read it learns more from what the server said first.
+                Ok(None) | Err(_) => return Err(attempt.dry_run_error(error)),
+            },
         }
     }
 
@@ -429,14 +450,14 @@ async fn plan(cluster: &Cluster, mut object: Object, options: &Options) -> Resul
     Ok(Plan { change, write: Some((object, resource)), payload })
 }
 
-fn differs(live: &Object, dry_run: &Object, ignored: &[Pointer]) -> bool {
+pub(crate) fn differs(live: &Object, dry_run: &Object, ignored: &[Pointer]) -> bool {
     if ignored.is_empty() {
         return drift::has_drifted(live, dry_run);
     }
     drift::has_drifted(&ignore::without(live, ignored), &ignore::without(dry_run, ignored))
 }
 
-fn is_skipped(desired: &Object, live: Option<&Object>, owner: &Owner) -> bool {
+pub(crate) fn is_skipped(desired: &Object, live: Option<&Object>, owner: &Owner) -> bool {
     owner.is_ignored(desired)
         || live.is_some_and(|live| owner.is_ignored(live) || owner.is_create_only(desired))
 }
@@ -447,7 +468,7 @@ fn may_recreate(desired: &Object, live: &Object, error: &cluster::Error, options
         && is_immutable(error)
 }
 
-fn is_immutable(error: &cluster::Error) -> bool {
+pub(crate) fn is_immutable(error: &cluster::Error) -> bool {
     let text = error.to_string();
     matches!(error.code(), Some(409 | 422))
         || text.contains("is immutable")
@@ -482,14 +503,7 @@ impl Attempt<'_> {
     }
 
     fn dry_run_error(&self, source: cluster::Error) -> Error {
-        let subject = self.subject.to_owned();
-        if !source.is_not_found() {
-            Error::DryRun { subject, source }
-        } else if self.resource.namespaced && self.object.namespace().is_empty() {
-            Error::NamespaceMissing { subject, source }
-        } else {
-            Error::NotFound { subject, source }
-        }
+        Error::of_dry_run(self.object, self.resource, source)
     }
 
     /// True when the object would be accepted if it did not exist: only then is it worth deleting

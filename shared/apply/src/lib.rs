@@ -4,7 +4,8 @@
 //!
 //! Deciding is kept apart from doing. The modules [`object`], [`order`], [`inventory`],
 //! [`metadata`], [`managed_fields`], [`drift`] and [`kstatus`] are plain functions on plain data;
-//! [`cluster`], [`apply`], [`prune`], [`wait`], [`follow`] and [`live`] talk to an API server.
+//! [`cluster`], [`apply`], [`preview`], [`prune`], [`wait`], [`follow`] and [`live`] talk to an API
+//! server.
 
 pub mod apply;
 pub mod cluster;
@@ -22,6 +23,7 @@ pub mod metadata;
 pub mod normalize;
 pub mod object;
 pub mod order;
+pub mod preview;
 pub mod prune;
 pub mod selector;
 pub mod wait;

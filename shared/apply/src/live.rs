@@ -291,11 +291,13 @@ mod tests {
         Kind { resource, known: Mutex::default(), task: Mutex::default() }
     }
 
-    fn seen(name: &str, generation: i64, version: &str) -> ((Box<str>, Box<str>), Seen) {
+    fn seen(name: &str, edits: i64, version: &str) -> ((Box<str>, Box<str>), Seen) {
         let object: PartialObjectMeta<DynamicObject> = serde_json::from_value(json!({
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-            "metadata": {"name": name, "namespace": "apps", "uid": name, "generation": generation,
-                "resourceVersion": version, "labels": {"g/name": "app", "g/namespace": "flux"}},
+            "metadata": {"name": name, "namespace": "apps", "uid": name, "generation": 1,
+                "resourceVersion": version, "labels": {"g/name": "app", "g/namespace": "flux"},
+                "managedFields": [{"manager": "m", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": {},
+                    "time": format!("2026-01-01T00:00:0{edits}Z")}]},
         }))
         .unwrap();
         read(&object, &marks())

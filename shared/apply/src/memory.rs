@@ -58,16 +58,14 @@ impl State {
     /// The state of an object with these metadata.
     ///
     /// Kinds that count generations show in their metadata whether anything that we applied has
-    /// changed: nobody changes the value of a field without becoming its manager in our place. Of
-    /// the others every change counts.
+    /// changed: nobody changes the value of a field without becoming its manager in our place. The
+    /// generation itself tells less: that of a Deployment counts the annotations that its own
+    /// controller writes. Of the others every change counts.
     pub fn of(metadata: &Map<String, Value>, marks: &Marks) -> Self {
         let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default();
         let mut hash = Sha256::new();
         match metadata.get("generation").and_then(Value::as_i64) {
-            Some(generation) if generation > 0 => {
-                hash.update(generation.to_be_bytes());
-                marks.hash(metadata, &mut hash);
-            }
+            Some(generation) if generation > 0 => marks.hash(metadata, &mut hash),
             _ => hash.update(text("resourceVersion")),
         }
         Self {
@@ -154,6 +152,10 @@ impl Marks {
                 for field in ["manager", "operation", "apiVersion", "fieldsV1"] {
                     let _ = serde_json::to_writer(&mut *hash, &entry.get(field));
                 }
+            }
+            if is_ours {
+                // Somebody may write under our name.
+                let _ = serde_json::to_writer(&mut *hash, &entry.get("time"));
             }
         }
     }
@@ -296,7 +298,7 @@ mod tests {
         let (id, payload) = (ObjectId::of(&live), fingerprint(&live));
         assert!(!memory.is_unchanged(&id, &live, &payload));
         memory.remember(id.clone(), &live, payload);
-        let mut later = deployment("9", 1, json!({"status": {"replicas": 1}}));
+        let mut later = deployment("9", 2, json!({"status": {"replicas": 1}}));
         later.set_annotation("deployment.kubernetes.io/revision", "1");
         later.metadata_mut().insert(
             "managedFields".into(),
@@ -310,13 +312,24 @@ mod tests {
     #[test]
     fn a_changed_spec_label_or_owner_is_noticed() {
         let memory = Memory::new(marks());
-        let live = deployment("5", 1, json!({}));
+        let applied = |time: &str, fields: Value| json!({"manager": "ours", "operation": "Apply", "time": time, "fieldsV1": fields});
+        let replicas = json!({"f:spec": {"f:replicas": {}}});
+        let owned_by = |mut object: Object, entries: Value| {
+            object.metadata_mut().insert("managedFields".into(), entries);
+            object
+        };
+        let live = owned_by(deployment("5", 1, json!({})), json!([applied("1", replicas.clone())]));
         let (id, payload) = (ObjectId::of(&live), fingerprint(&live));
         memory.remember(id.clone(), &live, payload);
+        let by_our_name = deployment("6", 2, json!({"spec": {"replicas": 2}}));
+        let by_our_name = owned_by(by_our_name, json!([applied("2", replicas.clone())]));
+        assert!(!memory.is_unchanged(&id, &by_our_name, &payload));
         let edited = deployment("6", 2, json!({"spec": {"replicas": 2}}));
+        let other = json!({"manager": "edit", "operation": "Update", "fieldsV1": replicas});
+        let edited = owned_by(edited, json!([applied("1", json!({})), other]));
         assert!(!memory.is_unchanged(&id, &edited, &payload));
         assert!(!memory.is_as_applied(&id, &state_of(&edited)));
-        let mut labelled = deployment("6", 1, json!({}));
+        let mut labelled = live.clone();
         labelled.set_annotation("g/reconcile", "disabled");
         assert!(!memory.is_unchanged(&id, &labelled, &payload));
         let mut owned = deployment("6", 1, json!({}));

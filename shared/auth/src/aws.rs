@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use reqwest::Client;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
-use ring::{digest, hmac};
+use ring::digest;
 use serde::Deserialize;
 use url::Url;
 
 use crate::service_account::Account;
+use crate::sigv4::{self, sign};
 use crate::{AuthError, Environment, http};
 
 /// Whom ServiceAccount tokens are for.
@@ -56,6 +57,11 @@ impl Aws {
     /// The same with other addresses of the metadata and the token service, for tests.
     pub fn with_endpoints(self, metadata: impl Into<String>, sts: impl Into<String>) -> Self {
         Aws { metadata: metadata.into(), sts: Some(sts.into()), ..self }
+    }
+
+    /// The same with another address of the token service.
+    pub fn with_sts(self, sts: impl Into<String>) -> Self {
+        Aws { sts: Some(sts.into()), ..self }
     }
 
     /// Credentials of the account or else of the process: its keys, its web identity, its container's or its machine's
@@ -131,6 +137,45 @@ impl Aws {
         http::json::<RoleAnswer>(SERVICE, get(format!("{roles}/{role}"))).await.map(Credentials::from)
     }
 
+    /// Credentials of a role that other credentials may assume.
+    pub async fn assume_role(
+        &self,
+        client: &Client,
+        credentials: &Credentials,
+        role: &str,
+        session: &str,
+        region: &str,
+    ) -> Result<Credentials, AuthError> {
+        if !is_role(role) {
+            return Err(AuthError::Settings(format!("'{role}' is not the ARN of a role")));
+        }
+        let form = [
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", role),
+            ("RoleSessionName", session),
+        ];
+        let request = client.post(self.sts(region)).header(ACCEPT, "application/json").form(&form);
+        let mut request = request.build().map_err(|error| AuthError::Settings(error.to_string()))?;
+        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().to_vec();
+        let url = request.url().clone();
+        let signed = sigv4::Request { method: "POST", url: &url, headers: &[], body: &body };
+        for (name, value) in sigv4::headers(credentials, "sts", region, Timestamp::now(), &signed) {
+            let value = value.parse().map_err(|_| {
+                AuthError::Settings("the AWS credentials have characters that are not allowed".to_owned())
+            })?;
+            request.headers_mut().insert(name, value);
+        }
+        let request = reqwest::RequestBuilder::from_parts(client.clone(), request);
+        let answer: RoleAssumedAnswer = http::json("AWS STS", request).await?;
+        Ok(answer.response.result.credentials.into())
+    }
+
+    fn sts(&self, region: &str) -> String {
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        self.sts.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com{suffix}/"))
+    }
+
     async fn assume(
         &self,
         client: &Client,
@@ -139,8 +184,7 @@ impl Aws {
         token: &str,
         region: &str,
     ) -> Result<Credentials, AuthError> {
-        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-        let url = self.sts.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com{suffix}/"));
+        let url = self.sts(region);
         // The longest name it may have.
         let session: String = session.chars().take(64).collect();
         let form = [
@@ -152,15 +196,7 @@ impl Aws {
         ];
         let request = client.post(url).header(ACCEPT, "application/json").form(&form);
         let answer: AssumeAnswer = http::json("AWS STS", request).await?;
-        let found = answer.response.result.credentials;
-        Ok(Credentials {
-            access_key_id: found.access_key_id,
-            secret_access_key: found.secret_access_key,
-            session_token: Some(found.session_token),
-            expires: Some(
-                SystemTime::UNIX_EPOCH + Duration::from_secs_f64(found.expiration.clamp(0.0, 1e11)),
-            ),
-        })
+        Ok(answer.response.result.credentials.into())
     }
 }
 
@@ -168,6 +204,18 @@ impl Aws {
 struct AssumeAnswer {
     #[serde(rename = "AssumeRoleWithWebIdentityResponse")]
     response: AssumeResponse,
+}
+
+#[derive(Deserialize)]
+struct RoleAssumedAnswer {
+    #[serde(rename = "AssumeRoleResponse")]
+    response: RoleAssumedResponse,
+}
+
+#[derive(Deserialize)]
+struct RoleAssumedResponse {
+    #[serde(rename = "AssumeRoleResult")]
+    result: AssumeResult,
 }
 
 #[derive(Deserialize)]
@@ -189,6 +237,19 @@ struct AssumedCredentials {
     secret_access_key: String,
     session_token: String,
     expiration: f64,
+}
+
+impl From<AssumedCredentials> for Credentials {
+    fn from(found: AssumedCredentials) -> Self {
+        Credentials {
+            access_key_id: found.access_key_id,
+            secret_access_key: found.secret_access_key,
+            session_token: Some(found.session_token),
+            expires: Some(
+                SystemTime::UNIX_EPOCH + Duration::from_secs_f64(found.expiration.clamp(0.0, 1e11)),
+            ),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -255,10 +316,6 @@ pub fn codecommit_password(
         None => credentials.access_key_id.clone(),
     };
     Ok((username, format!("{timestamp}Z{signature}")))
-}
-
-fn sign(key: &[u8], text: &str) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
 }
 
 /// `arn:aws*:iam::<account>:role/<name>`

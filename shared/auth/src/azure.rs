@@ -2,11 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use reqwest::Client;
+use ring::rand::SystemRandom;
+use ring::{digest, rand};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 use crate::service_account::Account;
-use crate::{AuthError, Environment, Token, http};
+use crate::{AuthError, Environment, Token, http, jwt};
 
 /// What Azure DevOps wants tokens for.
 pub const DEVOPS_SCOPE: &str = "499b84ac-1321-427f-aa17-267ca6975798/.default";
@@ -73,6 +80,31 @@ impl Azure {
         http::json::<TokenAnswer>("the Azure metadata service", request).await.map(Token::from)
     }
 
+    /// A token for a scope, of an application that proves itself with a certificate and its RSA key, both in PEM.
+    pub async fn token_by_certificate(
+        &self,
+        client: &Client,
+        tenant: &str,
+        id: &str,
+        pem: &[u8],
+        scope: &str,
+    ) -> Result<Token, AuthError> {
+        let unusable =
+            |reason: &str| AuthError::Settings(format!("cannot use the client certificate: {reason}"));
+        let certificate = CertificateDer::from_pem_slice(pem).map_err(|_| unusable("it is not PEM"))?;
+        let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate);
+        let chain = BASE64_STANDARD.encode(&certificate);
+        let header = json!({"x5t": URL_SAFE_NO_PAD.encode(thumbprint), "x5c": [chain]});
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let random: [u8; 16] =
+            rand::generate(&SystemRandom::new()).map_err(|_| unusable("there is no randomness"))?.expose();
+        let audience = self.token_url(tenant)?;
+        let claims = json!({"aud": audience, "iss": id, "sub": id, "jti": hex::encode(random),
+            "nbf": now.saturating_sub(30), "exp": now + 600});
+        let assertion = jwt::sign(pem, header, &claims).map_err(|reason| unusable(&reason))?;
+        self.by_assertion(client, tenant, id, &assertion, scope).await
+    }
+
     async fn by_assertion(
         &self,
         client: &Client,
@@ -92,12 +124,16 @@ impl Azure {
     }
 
     async fn ask(&self, client: &Client, tenant: &str, form: &[(&str, &str)]) -> Result<Token, AuthError> {
+        let url = self.token_url(tenant)?;
+        http::json::<TokenAnswer>("Entra ID", client.post(url).form(form)).await.map(Token::from)
+    }
+
+    fn token_url(&self, tenant: &str) -> Result<String, AuthError> {
         if !tenant.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')) {
             return Err(AuthError::Settings("the tenant id contains characters it cannot have".to_owned()));
         }
         let authority = self.environment.get("AZURE_AUTHORITY_HOST").unwrap_or_else(|| AUTHORITY.to_owned());
-        let url = format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/'));
-        http::json::<TokenAnswer>("Entra ID", client.post(url).form(form)).await.map(Token::from)
+        Ok(format!("{}/{tenant}/oauth2/v2.0/token", authority.trim_end_matches('/')))
     }
 }
 

@@ -2,18 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, RequestBuilder};
-use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{AuthError, Token, http};
+use crate::{AuthError, Token, http, jwt};
 
 /// The user name that goes with a token of an installation.
 pub const USERNAME: &str = "x-access-token";
@@ -79,25 +73,12 @@ impl GithubApp {
 
     /// The claim to be the app, good for two minutes. It begins a little in the past, for clocks that are late.
     fn claim(&self, now: SystemTime) -> Result<String, AuthError> {
-        let unusable = |reason: &str| {
-            AuthError::Settings(format!("cannot use the private key of the GitHub App: {reason}"))
-        };
-        let key = PrivateKeyDer::from_pem_slice(&self.private_key).map_err(|_| unusable("it is not PEM"))?;
-        let key = match &key {
-            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
-            _ => return Err(unusable("it is not an RSA key")),
-        };
-        let key = key.map_err(|error| unusable(&error.to_string()))?;
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let issued = seconds.saturating_sub(Duration::from_secs(30)).as_secs();
         let claims = json!({"iat": issued, "exp": issued + 120, "iss": self.app_id});
-        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let text = format!("{}.{}", encode(json!({"alg": "RS256", "typ": "JWT"})), encode(claims));
-        let mut signature = vec![0; key.public().modulus_len()];
-        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature)
-            .map_err(|_| unusable("it does not sign"))?;
-        Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        jwt::sign(&self.private_key, json!({}), &claims).map_err(|reason| {
+            AuthError::Settings(format!("cannot use the private key of the GitHub App: {reason}"))
+        })
     }
 
     fn url(&self, path: &str) -> Result<url::Url, AuthError> {

@@ -13,8 +13,11 @@ mod environment;
 mod error;
 pub mod gcp;
 pub mod github_app;
+pub mod google;
 mod http;
+mod jwt;
 pub mod service_account;
+pub mod sigv4;
 
 pub use cache::{CacheEvents, CacheKey, TokenCache};
 pub use environment::Environment;

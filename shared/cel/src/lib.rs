@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use cel::objects::Key;
-use cel::{Context, Env, IdedExpr};
+use cel::{Context, Env, ExecutionError, IdedExpr};
 use serde_json::Map;
 
 pub use cel::Value;
@@ -166,7 +166,43 @@ impl Expression {
         limits::evaluating(self.depth, || budget::limited(|| context.resolve(&self.parsed)))
             .map_err(failed)?
             .ok_or_else(|| failed(budget::EXCEEDED.to_owned()))?
-            .map_err(|error| failed(error.to_string()))
+            .map_err(|error| failed(self.reason(&error)))
+    }
+}
+
+impl Expression {
+    /// Why an evaluation failed, in cel-go's words.
+    fn reason(&self, error: &ExecutionError) -> String {
+        match error {
+            ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+            ExecutionError::UndeclaredReference(name) => {
+                format!("no such attribute(s): {}", self.attribute(name))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// A variable with the fields that the expression selects of it where it is mentioned first.
+    fn attribute(&self, variable: &str) -> String {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let mentions = self.text.match_indices(variable).find(|(start, _)| {
+            let (before, after) = (&self.text[..*start], &self.text[start + variable.len()..]);
+            !before.ends_with(|c| is_word(c) || c == '.') && !after.starts_with(is_word)
+        });
+        let mut attribute = variable.to_owned();
+        let Some((start, _)) = mentions else { return attribute };
+        let mut rest = &self.text[start + variable.len()..];
+        while let Some(after) = rest.strip_prefix(".?").or_else(|| rest.strip_prefix('.')) {
+            let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+            // Functions are no fields.
+            if end == 0 || after[end..].starts_with('(') {
+                break;
+            }
+            attribute.push('.');
+            attribute.push_str(&after[..end]);
+            rest = &after[end..];
+        }
+        attribute
     }
 }
 
@@ -252,6 +288,22 @@ mod tests {
     #[test]
     fn what_is_no_expression_is_reported_with_its_place() {
         let error = Expression::parse("this is not cel").map(|_| ()).unwrap_err().to_string();
-        assert!(error.starts_with("failed to parse the CEL expression 'this is not cel': "), "{error}");
+        assert_eq!(
+            error,
+            "failed to parse the CEL expression 'this is not cel': ERROR: <input>:1:6: Syntax error: mismatched input 'is' expecting <EOF>\n | this is not cel\n | .....^"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let reason = |text: &str| {
+            let expression = Expression::parse(text).unwrap();
+            let error = expression.evaluate_bool(&variables(json!({"dep": {}}))).unwrap_err().to_string();
+            error.rsplit_once("': ").unwrap().1.to_owned()
+        };
+        assert_eq!(reason("dep.nonsense.field == 1"), "no such key: nonsense");
+        assert_eq!(reason("status.?phase.orValue('') == 'x'"), "no such attribute(s): status.phase");
+        assert_eq!(reason("dep.status == status.a.b"), "no such key: status");
+        assert_eq!(reason("mystatus == status"), "no such attribute(s): mystatus");
     }
 }

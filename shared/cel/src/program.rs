@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cel::common::ast::{EntryExpr, Expr};
 use cel::common::value::Val;
 use cel::objects::{Key, OptionalValue};
-use cel::{Context, DeclarationError, Env, ExecutionError, IdedExpr, Value};
+use cel::{Context, DeclarationError, Env, ExecutionError, IdedExpr, ParseErrors, Value};
 
 use crate::check::{self, Overloads, Type};
 use crate::{library, limits};
@@ -32,14 +32,7 @@ impl Dialect {
     pub fn compile(&self, text: &str, variables: &[(&str, Type)]) -> Result<Program, String> {
         limits::check_text(text)?;
         let parsed = self.environment.parser().parse_with_source_info(text);
-        let (mut parsed, info) = parsed.map_err(|errors| {
-            let all: Vec<String> = errors
-                .errors
-                .iter()
-                .map(|e| marked(text, e.pos.0.max(1) as usize, e.pos.1.max(1) as usize, &e.msg))
-                .collect();
-            all.join("\n")
-        })?;
+        let (mut parsed, info) = parsed.map_err(|errors| parse_errors(text, &errors))?;
         limits::check(&parsed)?;
         let qualified: Vec<&str> =
             variables.iter().map(|(name, _)| *name).filter(|name| name.contains('.')).collect();
@@ -96,6 +89,20 @@ fn qualify(expression: &mut IdedExpr, names: &[&str]) {
         Expr::Select(select) => each(&mut select.operand),
         Expr::Struct(_) | Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => {}
     }
+}
+
+/// What is wrong with a text, in cel-go's words, with the places marked.
+pub(crate) fn parse_errors(text: &str, errors: &ParseErrors) -> String {
+    let all = errors.errors.iter().map(|error| {
+        let (line, column) = (error.pos.0.max(1) as usize, error.pos.1.max(1) as usize);
+        // Its parser names what it wants itself, ours all that could follow.
+        let why = match error.msg.split_once("expecting {<EOF>,") {
+            Some((before, _)) => format!("{before}expecting <EOF>"),
+            None => error.msg.clone(),
+        };
+        marked(text, line, column, &why)
+    });
+    all.collect::<Vec<_>>().join("\n")
 }
 
 fn marked(text: &str, line: usize, column: usize, why: &str) -> String {

@@ -11,7 +11,7 @@ mod patch;
 mod profile;
 mod reconciler;
 mod scratch;
-mod settle;
+pub mod settle;
 mod throttle;
 mod watch;
 

@@ -1,6 +1,7 @@
 //! Master keys: who opens the data key.
 
 mod age;
+mod hybrid;
 mod pgp;
 
 use crate::metadata::MasterKey;
@@ -32,6 +33,9 @@ pub enum KeyringError {
     /// There is no identity in the text.
     #[error("failed to parse age identities: no identities found")]
     NoIdentity,
+    /// The text is no SSH private key that can be used.
+    #[error("failed to parse SSH private key: {0}")]
+    Ssh(String),
     /// The text holds no OpenPGP secret key.
     #[error("failed to import armored OpenPGP key: {0}")]
     Pgp(String),
@@ -41,6 +45,12 @@ impl Keyring {
     /// Adds age identities, one on a line; lines that start with `#` are comments.
     pub fn add_age(&mut self, text: &str) -> Result<(), KeyringError> {
         self.age.add(text)
+    }
+
+    /// Adds an SSH private key in PEM, Ed25519 or RSA, that age files were encrypted for. It must not be protected by a
+    /// passphrase.
+    pub fn add_ssh(&mut self, pem: &str) -> Result<(), KeyringError> {
+        self.age.add_ssh(pem)
     }
 
     /// Adds armored OpenPGP secret keys. They must not be protected by a passphrase.
