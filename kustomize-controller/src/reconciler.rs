@@ -308,7 +308,7 @@ impl KustomizationReconciler {
             .targets
             .cluster(object, pass.client())
             .await
-            .map_err(|error| Stop::failed(reasons::RECONCILIATION_FAILED, error))?;
+            .map_err(|error| Stop::NoCluster { message: error.to_string() })?;
         let built = build::build(self, object, pass.client(), directory).await?;
 
         progress.step(object, pass, phase("Detecting drift")).await;

@@ -26,6 +26,8 @@ pub(crate) enum Stop {
     Unreadable { message: String },
     /// A step failed and will be tried again.
     Failed { reason: &'static str, message: String },
+    /// The cluster to work on cannot be reached.
+    NoCluster { message: String },
     /// A newer state is waiting to be applied.
     Superseded { by: String },
 }
@@ -120,6 +122,15 @@ impl KustomizationReconciler {
                     status::go_duration(retry)
                 );
                 self.event(object, pass, Severity::Error, reason, message.clone(), metadata);
+                Failure::wait(retry, message)
+            }
+            Stop::NoCluster { message } => {
+                conditions::mark_false(object, READY, reasons::RECONCILIATION_FAILED, message.clone());
+                progress.mark_retrying(object);
+                let event = format!("failed to build kube client: {message}");
+                tracing::error!("{event}");
+                let reason = reasons::RECONCILIATION_FAILED;
+                self.event(object, pass, Severity::Error, reason, event, metadata);
                 Failure::wait(retry, message)
             }
             Stop::Superseded { by } => {
