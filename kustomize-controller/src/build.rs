@@ -115,8 +115,13 @@ pub(crate) async fn build(
     let remote = RemoteBases::new(tokio::runtime::Handle::current(), reconciler.http.clone());
     let task = tokio::task::spawn_blocking(move || {
         let remote: &dyn RemoteLoader = if no_remote_bases { &NoRemoteBases } else { &remote };
-        let inputs =
-            Inputs { variables, strict, decryptor, remote: Some(remote), ignored: IgnoreRules::default() };
+        let inputs = Inputs {
+            variables,
+            strict,
+            decryptor,
+            remote: Some(remote),
+            ignored: IgnoreRules::for_bucket(None, None),
+        };
         build_with(directory.path(), &spec, inputs)
     });
     let built = match task.await {
@@ -175,7 +180,6 @@ async fn decryptor(
 }
 
 /// What a build takes besides the files and the spec.
-#[derive(Default)]
 pub struct Inputs<'a> {
     /// Values for variables. That they could not be read is an error only if they are needed.
     pub variables: Option<Result<Variables, substitute::Error>>,

@@ -69,7 +69,7 @@ pub enum Error {
 ///
 /// Returns true when it was generated from nothing: the build will yield no objects.
 pub fn generate(artifact: &mut ArtifactFs, directory: &str, spec: &KustomizationSpec) -> Result<bool, Error> {
-    generate_without(artifact, directory, spec, &IgnoreRules::default())
+    generate_without(artifact, directory, spec, &IgnoreRules::for_bucket(None, None))
 }
 
 /// Generates as [`generate`] does, leaving out manifests whose paths, relative to the directory, are

@@ -66,8 +66,8 @@ fn local_source(text: &str) -> anyhow::Result<(String, PathBuf)> {
 pub struct Builder {
     /// The cluster; without it nothing is asked.
     pub client: Option<Client>,
-    /// Manifests to leave out.
-    ignored: IgnoreRules,
+    /// Manifests to leave out, in .gitignore format.
+    ignored: String,
     strict: bool,
     sources: BTreeMap<String, PathBuf>,
     http: reqwest::Client,
@@ -87,7 +87,7 @@ impl Builder {
         fluxide_runtime::tls::install_provider();
         Ok(Self {
             client,
-            ignored: IgnoreRules::for_bucket(None, Some(&options.ignore_paths.join("\n"))),
+            ignored: options.ignore_paths.join("\n"),
             strict: options.strict_substitute,
             sources: options.local_sources.iter().cloned().collect(),
             http: reqwest::Client::builder().user_agent("fluxide").build()?,
@@ -168,7 +168,7 @@ impl Builder {
         let below = local.path.strip_prefix(&root).unwrap_or(&local.path);
         spec.path = Some(below.to_str().context("the path is not text")?.to_owned());
         let remote = RemoteBases::new(tokio::runtime::Handle::current(), self.http.clone());
-        let (strict, ignored) = (self.strict, self.ignored.clone());
+        let (strict, ignored) = (self.strict, IgnoreRules::for_bucket(None, Some(&self.ignored)));
         let built = tokio::task::spawn_blocking(move || {
             let inputs = Inputs { variables, strict, remote: Some(&remote), ignored, decryptor: None };
             build::build_with(&root, &spec, inputs)
