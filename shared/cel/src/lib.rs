@@ -210,7 +210,7 @@ impl Expression {
 fn parse(text: &str) -> Result<(IdedExpr, usize), Error> {
     let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
     limits::check_text(text).map_err(failed)?;
-    let parsed = || environment().parser().parse(text).map_err(|error| error.to_string());
+    let parsed = || environment().parser().parse(text).map_err(|errors| program::parse_errors(text, &errors));
     let parsed = limits::parsing(text, parsed).map_err(failed)?.map_err(failed)?;
     let depth = limits::check(&parsed).map_err(failed)?;
     Ok((parsed, depth))
