@@ -160,12 +160,14 @@ fn azure_credentials(value: &[u8]) -> Result<AzureCredentials, CredentialsError>
 
 /// Text with the byte order mark of UTF-16, which Azure's tools write on Windows, as UTF-8.
 fn decode_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (rest, unit): (&[u8], fn([u8; 2]) -> u16) = match bytes {
-        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
+    let pairs = |rest: &[u8], unit: fn([u8; 2]) -> u16| -> Vec<u16> {
+        rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect()
+    };
+    let units = match bytes {
+        [0xff, 0xfe, rest @ ..] => pairs(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => pairs(rest, u16::from_be_bytes),
         _ => return None,
     };
-    let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
     Some(String::from_utf16_lossy(&units).into_bytes())
 }
 
