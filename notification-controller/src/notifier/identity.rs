@@ -34,7 +34,7 @@ impl Identities {
     /// As the environment of this process says.
     pub fn of_process(default_account: String) -> Self {
         let environment = Environment::process();
-        Self { gcp: Gcp::new(&environment), azure: Azure::new(environment), default_account }
+        Self { gcp: Gcp::new(environment.clone()), azure: Azure::new(environment), default_account }
     }
 }
 
@@ -303,7 +303,7 @@ mod tests {
                 posted: Posted::default(),
                 identities: Identities {
                     azure: Azure::new(Environment::of(&[("AZURE_AUTHORITY_HOST", &address)])),
-                    gcp: Gcp::with_endpoints(&address, &address, &address),
+                    gcp: Gcp::new(Environment::of(&[])).with_endpoint(&address),
                     default_account: default_account.to_owned(),
                 },
             };

@@ -1,4 +1,6 @@
-//! Google Cloud: access tokens for a workload.
+//! Google Cloud: access tokens for a workload, or of a key.
+
+mod key;
 
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +11,11 @@ use serde_json::json;
 
 use crate::service_account::Account;
 use crate::{AuthError, Environment, Token, http};
+
+pub use key::Key;
+
+/// What most services want tokens for.
+pub const CLOUD_PLATFORM_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 const METADATA: &str = "http://metadata.google.internal";
 const STS: &str = "https://sts.googleapis.com";
@@ -24,33 +31,40 @@ const METADATA_SERVICE: &str = "the GKE metadata service";
 /// Where Google's services are.
 #[derive(Clone, Debug)]
 pub struct Gcp {
+    environment: Environment,
     metadata: String,
     sts: String,
     iam: String,
+    /// Where keys get tokens, whatever they say themselves.
+    tokens: Option<String>,
 }
 
 impl Gcp {
     /// As the environment says.
-    pub fn new(environment: &Environment) -> Self {
+    pub fn new(environment: Environment) -> Self {
         let metadata = environment.get("GCE_METADATA_HOST").map(|host| format!("http://{host}"));
         Gcp {
+            environment,
             metadata: metadata.unwrap_or_else(|| METADATA.to_owned()),
             sts: STS.to_owned(),
             iam: IAM.to_owned(),
+            tokens: None,
         }
     }
 
-    /// The same with other services, for tests.
-    pub fn with_endpoints(
-        metadata: impl Into<String>,
-        sts: impl Into<String>,
-        iam: impl Into<String>,
-    ) -> Self {
-        Gcp { metadata: metadata.into(), sts: sts.into(), iam: iam.into() }
+    /// The same with all services below one address, for tests.
+    pub fn with_endpoint(self, address: &str) -> Self {
+        Gcp {
+            environment: self.environment,
+            metadata: address.to_owned(),
+            sts: address.to_owned(),
+            iam: address.to_owned(),
+            tokens: Some(format!("{address}/token")),
+        }
     }
 
-    /// A token for a scope, of the account or else of the machine. The metadata service, which is on the machine, is
-    /// asked by `direct`, everything else by `client`.
+    /// A token for a scope, of the account or else of the process: of the key that its environment names, or of its machine.
+    /// The metadata service, which is on the machine, is asked by `direct`, everything else by `client`.
     pub async fn token(
         &self,
         client: &Client,
@@ -59,6 +73,9 @@ impl Gcp {
         scope: &str,
     ) -> Result<Token, AuthError> {
         let Some(account) = account else {
+            if let Some(json) = self.environment.file("GOOGLE_APPLICATION_CREDENTIALS")? {
+                return self.of_key(client, &Key::parse(json.as_bytes())?, scope).await;
+            }
             let path = "instance/service-accounts/default/token";
             let request = self.metadata_request(direct, path).query(&[("scopes", scope)]);
             return http::json::<TokenAnswer>(METADATA_SERVICE, request).await.map(Token::from);
@@ -73,8 +90,7 @@ impl Gcp {
         };
         let subject = account.token(&pool).await?;
         // To act as another, a token must be good for everything until it has become one.
-        let own_scope =
-            if email.is_some() { "https://www.googleapis.com/auth/cloud-platform" } else { scope };
+        let own_scope = if email.is_some() { CLOUD_PLATFORM_SCOPE } else { scope };
         let form = [
             ("audience", audience.as_str()),
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -173,6 +189,7 @@ fn provider(account: &Account) -> Result<Option<&str>, AuthError> {
 #[derive(Deserialize)]
 struct TokenAnswer {
     access_token: String,
+    #[serde(default)]
     expires_in: u64,
 }
 

@@ -13,7 +13,6 @@ mod environment;
 mod error;
 pub mod gcp;
 pub mod github_app;
-pub mod google;
 mod http;
 mod jwt;
 pub mod service_account;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fluxide_auth::{AuthError, aws, google};
+use fluxide_auth::{AuthError, aws, gcp};
 use fluxide_goyaml::sigs;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(Clone, Default)]
 pub struct Credentials {
     pub(crate) aws: Option<aws::Credentials>,
-    pub(crate) gcp: Option<google::Key>,
+    pub(crate) gcp: Option<gcp::Key>,
     pub(crate) azure: Option<AzureCredentials>,
     pub(crate) vault_token: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Credentials {
     pub fn add(&mut self, key: &str, value: &[u8]) -> Result<bool, CredentialsError> {
         match key {
             "sops.aws-kms" => self.aws = Some(aws_keys(value)?),
-            "sops.gcp-kms" => self.gcp = Some(google::Key::parse(value.trim_ascii())?),
+            "sops.gcp-kms" => self.gcp = Some(gcp::Key::parse(value.trim_ascii())?),
             "sops.azure-kv" => self.azure = Some(azure_credentials(value)?),
             "sops.vault-token" => {
                 let token = std::str::from_utf8(value).map_err(|_| CredentialsError::NotText)?.trim();

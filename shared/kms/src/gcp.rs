@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use fluxide_auth::google::{CLOUD_PLATFORM_SCOPE, Google};
+use fluxide_auth::gcp::{CLOUD_PLATFORM_SCOPE, Gcp};
 use serde_json::json;
 
 use crate::{KmsError, Services, http};
@@ -20,17 +20,17 @@ pub async fn decrypt(
     check(resource_id)?;
     let ciphertext = BASE64_STANDARD.decode(encrypted.trim()).map_err(|_| KmsError::Encoding("base64"))?;
     let client = services.client()?;
-    let mut google = Google::new(services.settings.environment.clone());
+    let mut gcp = Gcp::new(services.settings.environment.clone());
     let endpoint = services.settings.endpoints.google.clone();
     if let Some(endpoint) = &endpoint {
-        google = google.with_endpoint(endpoint);
+        gcp = gcp.with_endpoint(endpoint);
     }
     let token = match &services.settings.credentials.gcp {
-        Some(key) => google.of_key(&client, key, CLOUD_PLATFORM_SCOPE).await?,
+        Some(key) => gcp.of_key(&client, key, CLOUD_PLATFORM_SCOPE).await?,
         None => {
             let make = || async {
                 let account = services.account().await?;
-                google.token(&client, account.as_ref(), CLOUD_PLATFORM_SCOPE).await
+                gcp.token(&client, &client, account.as_ref(), CLOUD_PLATFORM_SCOPE).await
             };
             services.token(OPERATION, "", make).await?
         }
