@@ -177,6 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_for_slack_arrive() {
+        fluxide_runtime::tls::install_provider();
         let mut messages = Messages::start().await.unwrap();
         let body = json!({"channel": "", "attachments": [
             {"author_name": "kustomization/apps.flux-system", "text": "it broke", "color": "danger", "fields": []}]});
@@ -191,6 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_receiver_that_is_not_there_is_told() {
+        fluxide_runtime::tls::install_provider();
         let messages = Messages::start().await.unwrap();
         let webhook = Webhook::new(messages.url().trim_end_matches('/')).unwrap();
         let error = webhook.call("main").await.unwrap_err().to_string();
