@@ -245,21 +245,25 @@ impl World {
     }
 }
 
-/// Status and body of an answer, which must be text.
+/// Status and body of an answer; what is no text in it is replaced.
 pub async fn http_get(address: &str, path: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let end = tokio::time::Instant::now() + DEADLINE;
-    let mut stream = loop {
-        match tokio::net::TcpStream::connect(address).await {
-            Ok(stream) => break stream,
-            Err(error) => assert!(tokio::time::Instant::now() < end, "{address}: {error}"),
+    let exchange = async || -> std::io::Result<String> {
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    // A server that is just ending or starting answers nothing.
+    let answer = loop {
+        match exchange().await {
+            Ok(answer) if !answer.is_empty() => break answer,
+            other => assert!(tokio::time::Instant::now() < end, "{address}: {other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
