@@ -48,8 +48,8 @@ const MAX_ANSWER: usize = 1 << 20;
 /// The most characters of an answer that are told.
 const MAX_TOLD: usize = 300;
 
-/// Sends a request and reads the answer, whatever its status.
-pub(crate) async fn send(service: &str, request: RequestBuilder) -> Result<(u16, Vec<u8>), AuthError> {
+/// Sends a request and reads the answer, whatever its status: 1 MiB at most. Errors name `service`, and no URL.
+pub async fn send(service: &str, request: RequestBuilder) -> Result<(u16, Vec<u8>), AuthError> {
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
         let mut reason = error.to_string();

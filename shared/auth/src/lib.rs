@@ -21,7 +21,7 @@ pub mod sigv4;
 pub use cache::{CacheEvents, CacheKey, TokenCache};
 pub use environment::Environment;
 pub use error::AuthError;
-pub use http::ClientSettings;
+pub use http::{ClientSettings, send};
 
 use std::fmt;
 use std::time::SystemTime;

@@ -4,35 +4,13 @@ use fluxide_auth::AuthError;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-/// The most bytes of an answer.
-const MAX_ANSWER: usize = 1 << 20;
-
 /// The most characters of an answer that are told.
 const MAX_TOLD: usize = 300;
 
 /// Sends a request and reads the answer as JSON if it is a success. What a service says when it refuses is told; what
 /// it says otherwise can be secret.
 pub async fn send(service: &str, request: RequestBuilder) -> Result<Value, AuthError> {
-    let failed = |error: reqwest::Error| {
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            reason = inner.to_string();
-            cause = inner.source();
-        }
-        AuthError::Connection { service: service.to_owned(), reason }
-    };
-    let mut response = request.send().await.map_err(failed)?;
-    let status = response.status().as_u16();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER {
-            let reason = format!("it has more than {MAX_ANSWER} bytes");
-            return Err(AuthError::Answer { service: service.to_owned(), reason });
-        }
-    }
+    let (status, body) = fluxide_auth::send(service, request).await?;
     if !(200..300).contains(&status) {
         return Err(AuthError::Refused { service: service.to_owned(), status, reason: words(&body) });
     }
