@@ -1,7 +1,12 @@
 //! `fluxide helm` against what the real Helm printed, failed with and ended in, for every case beside `shared/helm`.
 
+#[path = "../../shared/helm/tests/command_line/mod.rs"]
+mod command_line;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use command_line::words;
 
 fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/helm/tests").canonicalize().unwrap()
@@ -59,20 +64,6 @@ fn sorted(error: &str) -> Vec<&str> {
         lines.sort_unstable();
     }
     lines
-}
-
-/// The words of a command line; apostrophes hold a word together.
-fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for character in line.chars() {
-        match character {
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            other => words.last_mut().unwrap().push(other),
-        }
-    }
-    words
 }
 
 fn run(line: &str) -> (i32, String, String) {

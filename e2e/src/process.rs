@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::Context;
+use clap::Parser;
 use fluxide::dev::controllers::{self, NAMES};
 
 /// The `main` of the controller with this name, or of the API server.
@@ -35,32 +36,18 @@ pub fn named(name: Option<&str>) -> Option<fn() -> ExitCode> {
 /// The name under which the program of the controllers is the embedded API server: `apiserver DIR PORT`.
 const API_SERVER: &str = "apiserver";
 
-/// The embedded API server, alone, with its state and its kubeconfig in a directory.
+/// `fluxide apiserver` with its state and its kubeconfig in a directory.
 fn api_server() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(2);
+    let mut arguments = std::env::args().skip(2);
     let directory = PathBuf::from(arguments.next().unwrap_or_default());
-    let port = arguments.next().and_then(|port| port.to_str()?.parse().ok()).unwrap_or(0);
-    let options = fluxide_apiserver::command::Options {
-        port,
-        kubeconfig: Some(directory.join("kubeconfig")),
-        state: Some(directory.join("state")),
-        simulate_workloads: true,
-    };
-    fluxide_runtime::tls::install_provider();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(fluxide_apiserver::command::run(options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let port = arguments.next().unwrap_or_default();
+    let (state, kubeconfig) = (directory.join("state"), directory.join("kubeconfig"));
+    let mut line: Vec<OsString> = ["fluxide", "apiserver", "--port", &port].map(OsString::from).into();
+    line.extend(["--state".into(), state.into(), "--kubeconfig".into(), kubeconfig.into()]);
+    fluxide::run(fluxide::Arguments::parse_from(line)).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Starts the embedded API server as a process that keeps its state and its kubeconfig in `directory`, and waits until

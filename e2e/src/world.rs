@@ -195,6 +195,15 @@ impl World {
             .await
     }
 
+    /// Waits until a Kustomization is Ready at a revision.
+    pub async fn applied(&self, name: &str, revision: &str) -> anyhow::Result<Value> {
+        let kustomizations = self.kustomizations();
+        crate::wait::until(&kustomizations, name, &format!("ready at {revision}"), |object| {
+            crate::wait::is_ready(object) && object["status"]["lastAppliedRevision"] == revision
+        })
+        .await
+    }
+
     /// Annotates an object as `flux reconcile` does. Returns the value that its status will repeat.
     pub async fn request_reconcile(&self, api: &Api<DynamicObject>, name: &str) -> anyhow::Result<String> {
         let now = jiff::Timestamp::now().to_string();

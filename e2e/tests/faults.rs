@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fluxide_e2e::{Repository, Setup, World, wait};
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 const CONTROLLER: &str = env!("CARGO_BIN_EXE_controller");
@@ -38,13 +38,6 @@ async fn world() -> anyhow::Result<(World, Repository, String)> {
     Ok((world, repository, revision))
 }
 
-async fn applied(kustomizations: &Api<DynamicObject>, revision: &str) -> anyhow::Result<Value> {
-    wait::until(kustomizations, "apps", &format!("ready at {revision}"), |object| {
-        wait::is_ready(object) && object["status"]["lastAppliedRevision"] == revision
-    })
-    .await
-}
-
 /// UID and value of each ConfigMap: an object that was pruned and made anew has another UID.
 async fn configs(world: &World) -> anyhow::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
@@ -61,11 +54,10 @@ async fn configs(world: &World) -> anyhow::Result<Vec<(String, String)>> {
 async fn controllers_killed_at_any_point_go_on_where_they_were() -> anyhow::Result<()> {
     let (world, repository, revision) = world().await?;
     let launcher = world.launcher(CONTROLLER)?;
-    let kustomizations = world.kustomizations();
     let start =
         || -> anyhow::Result<_> { Ok((launcher.start(SOURCE, &[])?, launcher.start(KUSTOMIZE, &[])?)) };
     let (mut source, mut kustomize) = start()?;
-    applied(&kustomizations, &revision).await?;
+    world.applied("apps", &revision).await?;
     let before = configs(&world).await?;
 
     // Each round ends them a little later in their work on a new commit.
@@ -77,7 +69,7 @@ async fn controllers_killed_at_any_point_go_on_where_they_were() -> anyhow::Resu
         kustomize.kill()?;
         (source, kustomize) = start()?;
         if round % 4 == 3 {
-            applied(&kustomizations, &revision).await?;
+            world.applied("apps", &revision).await?;
             let after = configs(&world).await?;
             assert!(after.iter().all(|(_, value)| *value == format!("round {round}")), "{after:?}");
             let uids =
@@ -113,7 +105,7 @@ async fn a_git_server_that_is_gone_changes_nothing_and_may_come_back() -> anyhow
     let launcher = world.launcher(CONTROLLER)?;
     let (source, kustomize) = (launcher.start(SOURCE, &[])?, launcher.start(KUSTOMIZE, &[])?);
     let (sources, kustomizations) = (world.git_repositories(), world.kustomizations());
-    applied(&kustomizations, &revision).await?;
+    world.applied("apps", &revision).await?;
     let before = configs(&world).await?;
 
     let address = world.stop_git()?;
@@ -124,13 +116,13 @@ async fn a_git_server_that_is_gone_changes_nothing_and_may_come_back() -> anyhow
     assert!(message.contains(&address.to_string()), "the message does not say where: {message}");
     assert_eq!(failed["status"]["artifact"]["revision"], revision.as_str(), "the artifact is kept");
     world.reconcile(&kustomizations, "apps").await?;
-    applied(&kustomizations, &revision).await?;
+    world.applied("apps", &revision).await?;
     assert_eq!(configs(&world).await?, before);
 
     write_configs(&repository, "second")?;
     let second = repository.push("Second").await?;
     world.restart_git(address).await?;
-    applied(&kustomizations, &second).await?;
+    world.applied("apps", &second).await?;
     wait::until(&sources, "fleet", "ready", wait::is_ready).await?;
     source.terminate()?;
     kustomize.terminate()?;
@@ -143,8 +135,8 @@ async fn a_full_disk_is_said_and_survived() -> anyhow::Result<()> {
     let mut launcher = world.launcher(CONTROLLER)?;
     launcher.limit_files(Some(64));
     let (source, kustomize) = (launcher.start(SOURCE, &[])?, launcher.start(KUSTOMIZE, &[])?);
-    let (sources, kustomizations) = (world.git_repositories(), world.kustomizations());
-    applied(&kustomizations, &revision).await?;
+    let sources = world.git_repositories();
+    world.applied("apps", &revision).await?;
     let before = configs(&world).await?;
 
     repository.write("noise.txt", &noise(256 << 10))?;
@@ -161,7 +153,7 @@ async fn a_full_disk_is_said_and_survived() -> anyhow::Result<()> {
     repository.remove("noise.txt")?;
     write_configs(&repository, "second")?;
     let second = repository.push("Less again").await?;
-    applied(&kustomizations, &second).await?;
+    world.applied("apps", &second).await?;
     source.terminate()?;
     kustomize.terminate()?;
     world.stop().await
@@ -190,7 +182,7 @@ async fn a_corrupt_artifact_is_refused_and_made_anew() -> anyhow::Result<()> {
         .await?;
     let (source, kustomize) = (launcher.start(SOURCE, &[])?, launcher.start(KUSTOMIZE, &[])?);
     let (sources, kustomizations) = (world.git_repositories(), world.kustomizations());
-    applied(&kustomizations, &revision).await?;
+    world.applied("apps", &revision).await?;
     let before = configs(&world).await?;
     kustomize.kill()?;
 
@@ -216,7 +208,7 @@ async fn a_corrupt_artifact_is_refused_and_made_anew() -> anyhow::Result<()> {
     assert_eq!(configs(&world).await?, before);
 
     world.reconcile(&sources, "fleet").await?;
-    applied(&kustomizations, &revision).await?;
+    world.applied("apps", &revision).await?;
     assert_eq!(configs(&world).await?, before);
     source.terminate()?;
     kustomize.terminate()?;

@@ -27,13 +27,6 @@ async fn world_with(setup: Setup, files: &[(&str, &str)]) -> anyhow::Result<(Wor
     Ok((world, repository, revision))
 }
 
-async fn applied(world: &World, name: &str, revision: &str) -> anyhow::Result<Value> {
-    wait::until(&world.kustomizations(), name, &format!("ready at {revision}"), |object| {
-        wait::is_ready(object) && object["status"]["lastAppliedRevision"] == revision
-    })
-    .await
-}
-
 async fn failed(world: &World, name: &str, reason: &str, revision: &str) -> anyhow::Result<String> {
     let what = format!("{reason} at {revision}");
     let object = wait::until(&world.kustomizations(), name, &what, |object| {
@@ -90,7 +83,7 @@ async fn a_service_account_limits_what_is_applied_and_pruned() -> anyhow::Result
     repository.remove("b.yaml")?;
     repository.write("c.yaml", &config("c", "1"))?;
     let second = push(&world, &repository, "What the tenant may do").await?;
-    applied(&world, "apps", &second).await?;
+    world.applied("apps", &second).await?;
 
     // It may not delete: what is stale stays known until it may.
     repository.remove("c.yaml")?;
@@ -103,7 +96,7 @@ async fn a_service_account_limits_what_is_applied_and_pruned() -> anyhow::Result
     let apps = serde_json::to_value(world.kustomizations().get("apps").await?)?;
     assert!(inventory(&apps).contains(&&*format!("{namespace}_c__ConfigMap")), "{apps}");
     world.apply(role(json!(["get", "list", "watch", "create", "patch", "delete"]))).await?;
-    applied(&world, "apps", &third).await?;
+    world.applied("apps", &third).await?;
     wait::until_gone(&maps, "c").await?;
     world.stop().await
 }
@@ -113,7 +106,7 @@ async fn nothing_is_pruned_for_a_failure() -> anyhow::Result<()> {
     let (world, repository, first) =
         world(&[("apps/a.yaml", &config("a", "1")), ("apps/b.yaml", &config("b", "1"))]).await?;
     world.kustomization("apps", "fleet", json!({"path": "./apps"})).await?;
-    applied(&world, "apps", &first).await?;
+    world.applied("apps", &first).await?;
     let maps = world.api("v1", "ConfigMap");
     let before = (uid(&maps, "a").await?, uid(&maps, "b").await?);
 
@@ -147,7 +140,7 @@ async fn nothing_is_pruned_for_a_failure() -> anyhow::Result<()> {
     repository.write("apps/README.md", "Nothing is deployed from here.\n")?;
     let empty = repository.push("Empty").await?;
     world.reconcile(&world.git_repositories(), "fleet").await?;
-    applied(&world, "apps", &empty).await?;
+    world.applied("apps", &empty).await?;
     wait::until_gone(&maps, "a").await?;
     wait::until_gone(&maps, "b").await?;
     world.stop().await
@@ -163,18 +156,18 @@ async fn what_another_kustomization_adopted_is_not_pruned() -> anyhow::Result<()
     .await?;
     world.kustomization("old", "fleet", json!({"path": "./old"})).await?;
     world.kustomization("new", "fleet", json!({"path": "./new"})).await?;
-    applied(&world, "old", &first).await?;
-    applied(&world, "new", &first).await?;
+    world.applied("old", &first).await?;
+    world.applied("new", &first).await?;
     let maps = world.api("v1", "ConfigMap");
     let before = uid(&maps, "a").await?;
     // The new owner takes it first, then the old one lets go.
     repository.write("new/a.yaml", &config("a", "2"))?;
     let moved = push(&world, &repository, "Moved").await?;
-    applied(&world, "new", &moved).await?;
+    world.applied("new", &moved).await?;
     repository.remove("old/a.yaml")?;
     let second = push(&world, &repository, "Removed").await?;
-    applied(&world, "old", &second).await?;
-    applied(&world, "new", &second).await?;
+    world.applied("old", &second).await?;
+    world.applied("new", &second).await?;
     let a = serde_json::to_value(maps.get("a").await?)?;
     assert_eq!(a["metadata"]["uid"], before.as_str());
     assert_eq!(a["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"], "new");
@@ -190,7 +183,7 @@ async fn what_another_kustomization_adopted_is_not_pruned() -> anyhow::Result<()
 async fn revisions_that_were_overtaken_are_never_applied() -> anyhow::Result<()> {
     let (world, repository, first) = world(&[("a.yaml", &config("a", "1"))]).await?;
     world.kustomization("apps", "fleet", json!({})).await?;
-    applied(&world, "apps", &first).await?;
+    world.applied("apps", &first).await?;
     let suspend = |suspend: bool| {
         let api = world.kustomizations();
         async move {
@@ -208,7 +201,7 @@ async fn revisions_that_were_overtaken_are_never_applied() -> anyhow::Result<()>
     let maps = world.api("v1", "ConfigMap");
     assert_eq!(serde_json::to_value(maps.get("a").await?)?["data"]["value"], "1");
     suspend(false).await?;
-    let apps = applied(&world, "apps", &third).await?;
+    let apps = world.applied("apps", &third).await?;
     let history = apps["status"]["history"].to_string();
     assert!(history.contains(&third) && !history.contains(&second), "{history}");
     assert!(maps.get_opt("stale").await?.is_none());
@@ -239,12 +232,12 @@ async fn a_new_revision_ends_the_wait_for_one_that_never_gets_healthy() -> anyho
     .await?;
     repository.write("w.yaml", &widget("yes"))?;
     let second = push(&world, &repository, "Fixed").await?;
-    applied(&world, "apps", &second).await?;
+    world.applied("apps", &second).await?;
     // A field that cannot be changed: refused without force, and the object is as it was.
     repository.write("job.yaml", &job("registry.test/one:1").replace("suspend: false", "suspend: true"))?;
     world.kustomization("apps", "fleet", json!({"wait": false})).await?;
     let third = push(&world, &repository, "A job").await?;
-    applied(&world, "apps", &third).await?;
+    world.applied("apps", &third).await?;
     let jobs = world.api("batch/v1", "Job");
     let before = uid(&jobs, "migrate").await?;
     repository.write(
@@ -261,7 +254,7 @@ async fn a_new_revision_ends_the_wait_for_one_that_never_gets_healthy() -> anyho
     );
     assert_eq!(uid(&jobs, "migrate").await?, before);
     world.kustomization("apps", "fleet", json!({"wait": false, "force": true})).await?;
-    applied(&world, "apps", &fourth).await?;
+    world.applied("apps", &fourth).await?;
     assert_ne!(uid(&jobs, "migrate").await?, before);
     world.stop().await
 }
@@ -317,7 +310,7 @@ async fn a_cluster_that_trusts_tokens_of_a_service_account() -> anyhow::Result<(
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
             "subjects": [{"kind": "ServiceAccount", "name": "remote", "namespace": namespace}]}))
         .await?;
-    applied(&world, "apps", &first).await?;
+    world.applied("apps", &first).await?;
     drop((source, kustomize));
     world.stop().await
 }

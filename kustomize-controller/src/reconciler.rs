@@ -9,14 +9,14 @@ use fluxide_apply::managed_fields::TakeOver;
 use fluxide_apply::memory::{Marks, Memory};
 use fluxide_apply::order::GroupKind;
 use fluxide_artifact::{ArtifactCache, FetchError};
-use fluxide_auth::{CacheEvents, TokenCache};
+use fluxide_auth::TokenCache;
 use fluxide_cel::Expression;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::condition::reasons;
 use fluxide_meta::{Artifact, DependencyReference};
 use fluxide_runtime::conditions::{self, HEALTHY, READY};
 use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
-use fluxide_runtime::metrics::Metrics;
+use fluxide_runtime::metrics::{Metrics, TokenEvents};
 use fluxide_runtime::{Failure, FeatureGates, Key, Outcome, Pass, Reconciler, Store};
 use kube::{Api, ResourceExt as _};
 
@@ -171,35 +171,6 @@ impl Memories {
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts what happens to the tokens of one Kustomization.
-struct TokenEvents {
-    metrics: Arc<Metrics>,
-    key: Key,
-    operation: &'static str,
-}
-
-impl CacheEvents for TokenEvents {
-    fn hit(&self) {
-        self.metrics.count_token_cache_event(true, "Kustomization", &self.key, self.operation);
-    }
-
-    fn miss(&self) {
-        self.metrics.count_token_cache_event(false, "Kustomization", &self.key, self.operation);
-    }
-
-    fn request(&self, success: bool) {
-        self.metrics.count_token_cache_request(success);
-    }
-
-    fn evicted(&self, count: usize) {
-        self.metrics.count_token_cache_evictions(count as u64);
-    }
-
-    fn size(&self, count: usize) {
-        self.metrics.set_cached_tokens(count);
     }
 }
 
@@ -530,7 +501,7 @@ impl KustomizationReconciler {
     pub(crate) fn observe_tokens(&self, object: &Kustomization) -> fluxide_kms::Observer {
         let (metrics, key) = (self.metrics.clone(), Key::of(object));
         Arc::new(move |operation| {
-            Box::new(TokenEvents { metrics: metrics.clone(), key: key.clone(), operation })
+            Box::new(TokenEvents::new(metrics.clone(), "Kustomization", key.clone(), operation))
         })
     }
 

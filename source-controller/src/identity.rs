@@ -7,11 +7,11 @@ use fluxide_auth::aws::{self, Aws};
 use fluxide_auth::azure::{self, Azure};
 use fluxide_auth::github_app::{self, GithubApp, Installation};
 use fluxide_auth::service_account::Account;
-use fluxide_auth::{AuthError, CacheEvents, CacheKey, ClientSettings, Environment, Token, TokenCache};
+use fluxide_auth::{AuthError, CacheKey, ClientSettings, Environment, Token, TokenCache};
 use fluxide_git::{Auth, Remote};
 use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
-use fluxide_runtime::metrics::Metrics;
-use fluxide_runtime::{Key, Manager, Pass, secrets};
+use fluxide_runtime::metrics::{Metrics, TokenEvents};
+use fluxide_runtime::{Manager, Pass, secrets};
 use jiff::Timestamp;
 use url::Url;
 
@@ -163,8 +163,8 @@ impl Identities {
         }
     }
 
-    fn events(&self, pass: &Pass) -> Events<'_> {
-        Events { metrics: &self.metrics, key: pass.key().clone() }
+    fn events(&self, pass: &Pass) -> TokenEvents {
+        TokenEvents::new(self.metrics.clone(), "GitRepository", pass.key().clone(), "reconcile")
     }
 }
 
@@ -191,33 +191,6 @@ fn cache_key(provider: &str, pass: &Pass, settings: &ClientSettings, more: &[&[u
 fn is_azure_devops(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     url.scheme() == "https" && (host == "dev.azure.com" || host.ends_with(".visualstudio.com"))
-}
-
-struct Events<'a> {
-    metrics: &'a Metrics,
-    key: Key,
-}
-
-impl CacheEvents for Events<'_> {
-    fn hit(&self) {
-        self.metrics.count_token_cache_event(true, "GitRepository", &self.key, "reconcile");
-    }
-
-    fn miss(&self) {
-        self.metrics.count_token_cache_event(false, "GitRepository", &self.key, "reconcile");
-    }
-
-    fn request(&self, success: bool) {
-        self.metrics.count_token_cache_request(success);
-    }
-
-    fn evicted(&self, count: usize) {
-        self.metrics.count_token_cache_evictions(count as u64);
-    }
-
-    fn size(&self, count: usize) {
-        self.metrics.set_cached_tokens(count);
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What `config/default` installs, put into an API server: the embedded one, or the one whose kubeconfig
 //! `FLUXIDE_E2E_KUBECONFIG` names.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,6 +13,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
+
+use support::contains;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -126,25 +130,5 @@ async fn get(client: &Client, object: &Value) -> Value {
             Err(error) => assert!(Instant::now() < end, "{name}: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Everything in `part` is in `whole`.
-fn contains(whole: &Value, part: &Value, place: &str) {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => {
-            for (key, value) in part {
-                let place = format!("{place}/{key}");
-                let found = whole.get(key).unwrap_or_else(|| panic!("{place} is lost"));
-                contains(found, value, &place);
-            }
-        }
-        (Value::Array(whole), Value::Array(part)) => {
-            assert_eq!(whole.len(), part.len(), "{place}");
-            for (index, value) in part.iter().enumerate() {
-                contains(&whole[index], value, &format!("{place}/{index}"));
-            }
-        }
-        _ => assert_eq!(whole, part, "{place}"),
     }
 }

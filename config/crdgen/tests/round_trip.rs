@@ -3,6 +3,8 @@
 //! `recorded` holds objects as Flux 2.9 left them in a cluster, `older` manifests of versions that
 //! Flux has ceased to serve.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,8 @@ use fluxide_source_api::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use support::contains;
 
 #[test]
 fn recorded_objects_are_unchanged() {
@@ -170,26 +174,6 @@ fn without_false(value: &Value) -> Value {
             .collect(),
         Value::Array(items) => items.iter().map(without_false).collect(),
         other => other.clone(),
-    }
-}
-
-/// Everything in `part` is in `whole`.
-fn contains(whole: &Value, part: &Value, place: &str) {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => {
-            for (key, value) in part {
-                let place = format!("{place}/{key}");
-                let found = whole.get(key).unwrap_or_else(|| panic!("{place} is lost"));
-                contains(found, value, &place);
-            }
-        }
-        (Value::Array(whole), Value::Array(part)) => {
-            assert_eq!(whole.len(), part.len(), "{place}");
-            for (index, value) in part.iter().enumerate() {
-                contains(&whole[index], value, &format!("{place}/{index}"));
-            }
-        }
-        _ => assert_eq!(whole, part, "{place}"),
     }
 }
 

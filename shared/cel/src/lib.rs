@@ -10,13 +10,14 @@ mod program;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use cel::common::ast::SourceInfo;
 use cel::objects::Key;
 use cel::{Context, Env, ExecutionError, IdedExpr};
 use serde_json::Map;
 
 pub use cel::Value;
 pub use check::{Overloads, Type};
-pub use program::{Dialect, Outcome, Program, escape, members, optional};
+pub use program::{Dialect, Outcome, Program, RESERVED, escape, members, optional};
 
 /// Why an expression cannot be used or evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +67,8 @@ pub struct Expression {
 impl Expression {
     /// Parses an expression. Names and types are not checked.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let (parsed, depth) = parse(text)?;
+        let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
+        let (parsed, _, depth) = parse(environment(), text).map_err(failed)?;
         Ok(Self::prepared(text, parsed, depth))
     }
 
@@ -92,8 +94,8 @@ impl Expression {
         names: &[&str],
         expected: Option<(&'static str, check::Type)>,
     ) -> Result<Self, Error> {
-        let (parsed, depth) = parse(text)?;
         let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
+        let (parsed, _, depth) = parse(environment(), text).map_err(failed)?;
         let checked = limits::evaluating(depth, || check::type_of(&parsed, names)).map_err(failed)?;
         let found = checked.map_err(|reason| Error::Parse {
             expression: text.to_owned(),
@@ -206,14 +208,14 @@ impl Expression {
     }
 }
 
-/// The tree of an expression, and how deep it is.
-fn parse(text: &str) -> Result<(IdedExpr, usize), Error> {
-    let failed = |reason: String| Error::Parse { expression: text.to_owned(), reason };
-    limits::check_text(text).map_err(failed)?;
-    let parsed = || environment().parser().parse(text).map_err(|errors| program::parse_errors(text, &errors));
-    let parsed = limits::parsing(text, parsed).map_err(failed)?.map_err(failed)?;
-    let depth = limits::check(&parsed).map_err(failed)?;
-    Ok((parsed, depth))
+/// The tree of an expression with the places of its parts, and how deep it is. The error is in cel-go's words.
+fn parse(environment: &Env, text: &str) -> Result<(IdedExpr, SourceInfo, usize), String> {
+    limits::check_text(text)?;
+    let parsed = || environment.parser().parse_with_source_info(text);
+    let (parsed, places) =
+        limits::parsing(text, parsed)?.map_err(|errors| program::parse_errors(text, &errors))?;
+    let depth = limits::check(&parsed)?;
+    Ok((parsed, places, depth))
 }
 
 /// What JSON numbers become.

@@ -30,16 +30,14 @@ impl Dialect {
 
     /// Parses and checks an expression. The error is cel-go's text, with the place marked.
     pub fn compile(&self, text: &str, variables: &[(&str, Type)]) -> Result<Program, String> {
-        limits::check_text(text)?;
-        let parsed = self.environment.parser().parse_with_source_info(text);
-        let (mut parsed, info) = parsed.map_err(|errors| parse_errors(text, &errors))?;
-        limits::check(&parsed)?;
+        let (mut parsed, info, depth) = crate::parse(&self.environment, text)?;
         let qualified: Vec<&str> =
             variables.iter().map(|(name, _)| *name).filter(|name| name.contains('.')).collect();
         if !qualified.is_empty() {
             qualify(&mut parsed, &qualified);
         }
-        let result = check::type_with(&parsed, variables, self.added).map_err(|(id, why)| {
+        let checked = || check::type_with(&parsed, variables, self.added);
+        let result = limits::evaluating(depth, checked)?.map_err(|(id, why)| {
             let start = info.offset_for(id).map_or(0, |(start, _)| start as usize);
             let before = text.get(..start).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
@@ -47,7 +45,7 @@ impl Dialect {
             marked(text, line, column, &why)
         })?;
         library::redirect(&mut parsed);
-        Ok(Program { parsed, result, environment: self.environment.clone() })
+        Ok(Program { parsed, depth, result, environment: self.environment.clone() })
     }
 }
 
@@ -113,6 +111,7 @@ fn marked(text: &str, line: usize, column: usize, why: &str) -> String {
 /// A checked expression.
 pub struct Program {
     parsed: IdedExpr,
+    depth: usize,
     result: Type,
     environment: Arc<Env>,
 }
@@ -158,7 +157,7 @@ impl Program {
         for (name, value) in others {
             context.add_variable_as_val(name, value);
         }
-        match context.resolve(&self.parsed) {
+        match limits::evaluating(self.depth, || context.resolve(&self.parsed))? {
             Ok(Value::Bool(value)) => Ok(Outcome::Bool(value)),
             Ok(Value::String(text)) => Ok(Outcome::Text(text.to_string())),
             Ok(other) => Ok(Outcome::Other(other)),
@@ -229,28 +228,30 @@ pub fn members(members: &[(String, Value)]) -> Value {
     Value::Map(members.into())
 }
 
+/// The words of the language that no member is called by.
+pub const RESERVED: [&str; 18] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+];
+
 /// The name by which expressions read a member whose own name is no identifier or is a word of the language.
 pub fn escape(name: &str) -> String {
-    const RESERVED: [&str; 18] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-    ];
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
@@ -306,5 +307,19 @@ mod tests {
         assert_eq!(outcome(json!({"a-b": 1, "l": ["x"]})), Ok(Outcome::Bool(false)));
         assert_eq!(outcome(json!({"l": []})), Err("no such key: a__dash__b".to_owned()));
         assert!(program.uses("self"));
+    }
+
+    #[test]
+    fn deep_expressions_have_room_on_small_stacks() {
+        let compiled = |text: String| {
+            let work = move || {
+                let dialect = Dialect::new(|_| Ok(()), &[]).unwrap();
+                dialect.compile(&text, &[]).and_then(|program| program.evaluate(&[]))
+            };
+            std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap()
+        };
+        let sum = format!("1{} == 231", " + 1".repeat(230));
+        assert_eq!(compiled(sum), Ok(Outcome::Bool(true)));
+        assert!(compiled(format!("1{}", " + 1".repeat(3_000))).unwrap_err().contains("nested deeper"));
     }
 }

@@ -4,6 +4,8 @@
 //! purpose, a section `ours` has our words. Cases about flags that only a command line has are left to the tests of the
 //! command.
 
+mod command_line;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use fluxide_helm::{
     Capabilities, Chart, DiskDirectory, KubeVersion, ReleaseOptions, RenderOptions, TemplateOutput, pattern,
     render, strvals,
 };
+
+use command_line::words;
 
 #[test]
 fn charts_render_and_fail_as_with_helm() {
@@ -98,20 +102,6 @@ impl Case {
         let text = text.strip_prefix("Error: ").unwrap_or(text).trim_end();
         text.strip_suffix("Use --debug flag to render out invalid YAML").unwrap_or(text).trim_end()
     }
-}
-
-/// The words of a command line; apostrophes hold a word together.
-fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for character in line.chars() {
-        match character {
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            other => words.last_mut().unwrap().push(other),
-        }
-    }
-    words
 }
 
 /// The flags of `helm template` that concern rendering.

@@ -46,26 +46,12 @@ impl Resources {
 
     /// What `kustomize build` prints: the objects with `---` between them.
     pub fn to_yaml(&self) -> Result<String, Error> {
-        let mut text = String::new();
-        for (at, resource) in self.items.iter().enumerate() {
-            if at > 0 {
-                text.push_str("---\n");
-            }
-            text.push_str(&resource.to_yaml()?);
-        }
-        Ok(text)
+        documents(self.items.iter().map(Resource::to_yaml))
     }
 
     /// [`Resources::to_yaml`] for a result that is not needed any more: every object is freed once it is printed.
     pub fn into_yaml(self) -> Result<String, Error> {
-        let mut text = String::new();
-        for (at, resource) in self.items.into_iter().enumerate() {
-            if at > 0 {
-                text.push_str("---\n");
-            }
-            text.push_str(&resource.to_yaml()?);
-        }
-        Ok(text)
+        documents(self.items.into_iter().map(|resource| resource.to_yaml()))
     }
 
     /// The objects as JSON, in order.
@@ -173,6 +159,18 @@ impl<'a> IntoIterator for &'a Resources {
 /// A text that is equal for resources with equal current ids.
 pub(crate) fn id_key(resource: &Resource) -> String {
     [resource.api_version(), resource.kind(), resource.name(), resource.effective_namespace()].join("\0")
+}
+
+/// Texts of objects as one, with `---` between them.
+fn documents(texts: impl Iterator<Item = Result<String, Error>>) -> Result<String, Error> {
+    let mut all = String::new();
+    for (at, text) in texts.enumerate() {
+        if at > 0 {
+            all.push_str("---\n");
+        }
+        all.push_str(&text?);
+    }
+    Ok(all)
 }
 
 fn absorb_error(id: &ResourceId, problem: String) -> Error {

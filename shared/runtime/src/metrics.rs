@@ -2,8 +2,10 @@
 
 mod process;
 mod text;
+mod tokens;
 
 pub use text::Format;
+pub use tokens::TokenEvents;
 
 use crate::{key::Key, queue};
 use prometheus::{

@@ -98,32 +98,10 @@ fn variables(spec: &Value, params: bool, errors: &mut Vec<FieldError>) -> Names 
 }
 
 fn is_identifier(name: &str) -> bool {
-    const RESERVED: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
+    let is_reserved = fluxide_cel::RESERVED.contains(&name) || ["var", "void", "while"].contains(&name);
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !RESERVED.contains(&name)
+        && !is_reserved
 }
 
 fn validation(v: &Value, scope: &Names, path: &str, errors: &mut Vec<FieldError>) {
