@@ -5,8 +5,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
 use tar::{EntryType, Header};
@@ -34,8 +35,8 @@ pub fn archive_directory(root: &Path, rules: &IgnoreRules, writer: impl Write) -
         .operating_system(255)
         .write(BufWriter::with_capacity(64 * 1024, writer), Compression::new(6));
     let mut packer = Packer { root, rules, tar: tar::Builder::new(gzip), summary: ArchiveSummary::default() };
-    packer.append_header(".", EntryType::Directory, 0o750, 0)?;
-    packer.append_children("", 0)?;
+    packer.append_header(b".", EntryType::Directory, 0o750, 0)?;
+    packer.append_children(Path::new(""), 0)?;
     let Packer { tar, summary, .. } = packer;
     tar.into_inner()?.finish()?.flush()?;
     Ok(summary)
@@ -51,7 +52,7 @@ struct Packer<'a, W: Write> {
 impl<W: Write> Packer<'_, W> {
     /// Appends what is below a directory. An ignored directory has no entry, but its children are still judged: a
     /// pattern may include them again.
-    fn append_children(&mut self, parent: &str, depth: usize) -> io::Result<()> {
+    fn append_children(&mut self, parent: &Path, depth: usize) -> io::Result<()> {
         if depth >= MAX_DEPTH {
             return Err(io::Error::other(format!("directories are nested deeper than {MAX_DEPTH} levels")));
         }
@@ -63,15 +64,10 @@ impl<W: Write> Packer<'_, W> {
             if name == ".git" {
                 continue;
             }
-            let Some(name) = name.to_str() else {
-                return Err(io::Error::other(format!(
-                    "file name is not UTF-8: {}",
-                    Path::new(parent).join(&name).display()
-                )));
-            };
-            let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
+            let path = parent.join(name);
+            // Names are bytes, as they are in Git; patterns are text and see what is not UTF-8 as U+FFFD.
             let kind = entry.file_type()?;
-            let ignored = self.rules.is_ignored(&path, kind.is_dir());
+            let ignored = self.rules.is_ignored(&path.to_string_lossy(), kind.is_dir());
             if self.rules.is_exhausted() {
                 return Err(io::Error::other(
                     "the ignore rules are too many or too complex for so many files",
@@ -79,13 +75,13 @@ impl<W: Write> Packer<'_, W> {
             }
             if kind.is_dir() {
                 if !ignored {
-                    self.append_header(&path, EntryType::Directory, 0o750, 0)?;
+                    self.append_header(path.as_os_str().as_bytes(), EntryType::Directory, 0o750, 0)?;
                 }
                 self.append_children(&path, depth + 1)?;
             } else if ignored {
                 continue;
             } else if kind.is_file() {
-                self.append_file(&path, entry.path())?;
+                self.append_file(&path)?;
             } else {
                 self.summary.dropped += 1;
             }
@@ -93,8 +89,9 @@ impl<W: Write> Packer<'_, W> {
         Ok(())
     }
 
-    fn append_file(&mut self, name: &str, path: PathBuf) -> io::Result<()> {
-        let file = File::open(path)?;
+    fn append_file(&mut self, path: &Path) -> io::Result<()> {
+        let name = path.as_os_str().as_bytes();
+        let file = File::open(self.root.join(path))?;
         let metadata = file.metadata()?;
         let executable = metadata.permissions().mode() & 0o111 != 0;
         let mode = if executable { 0o700 } else { 0o600 };
@@ -104,21 +101,21 @@ impl<W: Write> Packer<'_, W> {
         let mut content = io::Read::take(&file, metadata.len());
         self.tar.append(&header, &mut content)?;
         if content.limit() != 0 {
-            return Err(io::Error::other(format!("{name} changed while it was packed")));
+            return Err(io::Error::other(format!("{} changed while it was packed", path.display())));
         }
         self.summary.files += 1;
         self.summary.bytes += metadata.len();
         Ok(())
     }
 
-    fn append_header(&mut self, name: &str, kind: EntryType, mode: u32, size: u64) -> io::Result<()> {
+    fn append_header(&mut self, name: &[u8], kind: EntryType, mode: u32, size: u64) -> io::Result<()> {
         let mut header = self.header(name, kind, mode, size)?;
         header.set_cksum();
         self.tar.append(&header, io::empty())
     }
 
     /// A USTAR header; a name it cannot hold goes into a PAX header before it.
-    fn header(&mut self, name: &str, kind: EntryType, mode: u32, size: u64) -> io::Result<Header> {
+    fn header(&mut self, name: &[u8], kind: EntryType, mode: u32, size: u64) -> io::Result<Header> {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(mode);
@@ -128,21 +125,22 @@ impl<W: Write> Packer<'_, W> {
         header.set_size(size);
         let fits = name.is_ascii() && set_ustar_name(&mut header, name);
         if !fits {
-            self.tar.append_pax_extensions([("path", name.as_bytes())])?;
-            let ascii: String = name.chars().filter(char::is_ascii).take(100).collect();
-            header.as_old_mut().name = [0; 100];
-            header.as_old_mut().name[..ascii.len()].copy_from_slice(ascii.as_bytes());
+            self.tar.append_pax_extensions([("path", name)])?;
+            let field = &mut header.as_old_mut().name;
+            *field = [0; 100];
+            for (to, byte) in field.iter_mut().zip(name.iter().filter(|byte| byte.is_ascii())) {
+                *to = *byte;
+            }
         }
         Ok(header)
     }
 }
 
 /// Stores a name in the fields of USTAR, split at a slash when it is longer than the first of them.
-fn set_ustar_name(header: &mut Header, name: &str) -> bool {
+fn set_ustar_name(header: &mut Header, bytes: &[u8]) -> bool {
     let Some(ustar) = header.as_ustar_mut() else {
         return false;
     };
-    let bytes = name.as_bytes();
     let split = if bytes.len() <= ustar.name.len() {
         None
     } else {

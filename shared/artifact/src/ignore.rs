@@ -60,7 +60,7 @@ impl IgnoreRules {
     /// version control do.
     pub fn for_tree(root: &Path, spec_ignore: Option<&str>) -> io::Result<Self> {
         let mut patterns = Vec::new();
-        collect_ignore_files(root, &mut Vec::new(), &mut patterns)?;
+        collect_ignore_files(root, Path::new(""), &mut Vec::new(), &mut patterns)?;
         add(&mut patterns, parse(spec_ignore.unwrap_or_default(), &[]))?;
         Ok(Self::with_defaults(patterns))
     }
@@ -119,8 +119,12 @@ impl IgnoreRules {
 }
 
 /// Ignore files of a directory, then those of its subdirectories in the order of their names.
-fn collect_ignore_files(root: &Path, scope: &mut Vec<String>, patterns: &mut Vec<Pattern>) -> io::Result<()> {
-    let relative: std::path::PathBuf = scope.iter().collect();
+fn collect_ignore_files(
+    root: &Path,
+    relative: &Path,
+    scope: &mut Vec<String>,
+    patterns: &mut Vec<Pattern>,
+) -> io::Result<()> {
     match confined::open_file(root, &relative.join(IGNORE_FILE)) {
         Ok(file) => {
             let mut text = Vec::new();
@@ -141,7 +145,7 @@ fn collect_ignore_files(root: &Path, scope: &mut Vec<String>, patterns: &mut Vec
         return Err(io::Error::other(format!("directories are nested deeper than {MAX_DEPTH} levels")));
     }
     let mut directories = Vec::new();
-    for entry in fs::read_dir(root.join(&relative))? {
+    for entry in fs::read_dir(root.join(relative))? {
         let entry = entry?;
         if entry.file_type()?.is_dir() && entry.file_name() != ".git" {
             directories.push(entry.file_name());
@@ -150,7 +154,7 @@ fn collect_ignore_files(root: &Path, scope: &mut Vec<String>, patterns: &mut Vec
     directories.sort();
     for name in directories {
         scope.push(name.to_string_lossy().into_owned());
-        let result = collect_ignore_files(root, scope, patterns);
+        let result = collect_ignore_files(root, &relative.join(&name), scope, patterns);
         scope.pop();
         result?;
     }

@@ -1,7 +1,9 @@
 //! Unpacks a tar.gz into an empty directory, trusting nothing it says.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -104,8 +106,8 @@ pub fn unpack(reader: impl Read, directory: &Path, options: &UnpackOptions) -> R
             _ => {}
         }
         let name = long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
-        let name = String::from_utf8_lossy(&name).into_owned();
         let path = checked_path(&name)?;
+        let name = || String::from_utf8_lossy(&name).into_owned();
         let mode = entry.header().mode().map_err(UnpackError::Damaged)? & 0o777;
         match kind {
             EntryType::Directory => make_directories(directory, &path, mode | 0o700)
@@ -118,8 +120,8 @@ pub fn unpack(reader: impl Read, directory: &Path, options: &UnpackOptions) -> R
                 write_file(&mut entry, directory, &path, mode)?;
             }
             EntryType::Symlink if options.skip_symlinks => {}
-            EntryType::Symlink => return Err(UnpackError::Symlink { name }),
-            _ => return Err(UnpackError::UnsupportedType { name }),
+            EntryType::Symlink => return Err(UnpackError::Symlink { name: name() }),
+            _ => return Err(UnpackError::UnsupportedType { name: name() }),
         }
     }
     Ok(total)
@@ -157,18 +159,18 @@ fn damaged(message: &str) -> UnpackError {
 }
 
 /// The path of an entry if it cannot lead out of the directory; empty for the root itself.
-fn checked_path(name: &str) -> Result<PathBuf, UnpackError> {
-    let invalid = || UnpackError::InvalidName { name: name.to_owned() };
-    if name.is_empty() || name.starts_with('/') || name.contains(['\\', '\0']) {
+fn checked_path(name: &[u8]) -> Result<PathBuf, UnpackError> {
+    let invalid = || UnpackError::InvalidName { name: String::from_utf8_lossy(name).into_owned() };
+    if name.is_empty() || name.starts_with(b"/") || name.iter().any(|byte| matches!(byte, b'\\' | 0)) {
         return Err(invalid());
     }
     let mut path = PathBuf::new();
-    for (depth, part) in name.split('/').enumerate() {
+    for (depth, part) in name.split(|byte| *byte == b'/').enumerate() {
         match part {
-            "" | "." => {}
-            ".." => return Err(invalid()),
+            b"" | b"." => {}
+            b".." => return Err(invalid()),
             _ if depth >= MAX_DEPTH => return Err(invalid()),
-            part => path.push(part),
+            part => path.push(OsStr::from_bytes(part)),
         }
     }
     Ok(path)

@@ -1,6 +1,8 @@
 //! The store, the archive and the server as a producer uses them.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use fluxide_artifact::fetch::FetchOptions;
 use fluxide_artifact::ignore::IgnoreRules;
 use fluxide_artifact::server;
 use fluxide_artifact::store::{LatestLink, Owner, StoreError, Verification};
+use fluxide_artifact::unpack::{UnpackOptions, unpack};
 use fluxide_artifact::{Algorithm, ArtifactCache, CacheOptions, FetchError, Fetcher, Store, StoreOptions};
 
 fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -88,6 +91,20 @@ fn symlinks_git_and_ignored_files_stay_out() {
     let names: Vec<String> = entries(&bytes).into_iter().map(|e| e.0).collect();
     assert_eq!(names, [".", "deploy", "deploy/app.yaml"]);
     assert_eq!(summary, ArchiveSummary { files: 1, bytes: 1, dropped: 1 });
+}
+
+#[test]
+fn names_that_are_not_utf_8_come_out_as_they_went_in() {
+    let root = tree(&[("a.yaml", "a"), (".sourceignore", "*.jpg\n")]);
+    let latin = |name: &[u8]| OsStr::from_bytes(name).to_owned();
+    fs::create_dir(root.path().join(latin(b"caf\xe9"))).unwrap();
+    fs::write(root.path().join(latin(b"caf\xe9/menu.yaml")), "menu").unwrap();
+    fs::write(root.path().join(latin(b"photo\xe9.jpg")), "ignored").unwrap();
+    let (bytes, summary) = archive(root.path());
+    assert_eq!(summary, ArchiveSummary { files: 3, bytes: 11, dropped: 0 });
+    let target = tempfile::tempdir().unwrap();
+    unpack(bytes.as_slice(), target.path(), &UnpackOptions::default()).unwrap();
+    assert_eq!(fs::read(target.path().join(latin(b"caf\xe9/menu.yaml"))).unwrap(), b"menu");
 }
 
 fn store(root: &Path) -> Store {
