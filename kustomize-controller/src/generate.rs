@@ -1,7 +1,7 @@
 //! The kustomization.yaml that is built: the one of the artifact or one made of its manifests, with
 //! the fields of the Kustomization's spec merged into it.
 
-use std::fs;
+use std::{fs, io};
 
 use fluxide_artifact::ignore::IgnoreRules;
 use fluxide_goyaml::sigs;
@@ -31,7 +31,7 @@ pub enum Error {
         /// Which one.
         path: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A manifest is not YAML, or not of Kubernetes objects.
     #[error("failed to decode Kubernetes YAML from {path}: {source}")]
@@ -166,13 +166,26 @@ fn scan(
         .map_err(|source| failed(directory, source))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type().map_err(|source| failed(directory, source))?;
+        let name = match entry.file_name().into_string() {
+            Ok(name) => name,
+            Err(name) => {
+                let name = name.to_string_lossy();
+                let path = join(directory, &name);
+                let ignored =
+                    ignored.is_ignored(relative(base, &path).trim_start_matches("./"), kind.is_dir());
+                if ignored || !(kind.is_dir() || is_yaml(&name)) {
+                    continue;
+                }
+                let reason = "its name is not UTF-8: rename it, or leave it out with a .sourceignore file";
+                return Err(failed(&path, io::Error::other(reason)));
+            }
+        };
         let path = join(directory, &name);
         if let Err(FsError::Outside { path, root, .. }) = artifact.resolve(&path) {
             // Flux looks at everything it walks over, manifest or not.
             return Err(FsError::Outside { operation: "walk", path, root }.into());
         }
-        let kind = entry.file_type().map_err(|source| failed(&path, source))?;
         if ignored.is_ignored(relative(base, &path).trim_start_matches("./"), kind.is_dir()) {
             continue;
         }

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use serde_json::json;
 
@@ -14,7 +15,14 @@ fn spec(fields: serde_json::Value) -> KustomizationSpec {
 }
 
 fn run(files: &[(&str, &str)], fields: serde_json::Value) -> Result<String, Error> {
-    let directory = tempfile::tempdir().unwrap();
+    run_in(&tempfile::tempdir().unwrap(), files, fields)
+}
+
+fn run_in(
+    directory: &tempfile::TempDir,
+    files: &[(&str, &str)],
+    fields: serde_json::Value,
+) -> Result<String, Error> {
     for (path, content) in files {
         let path = directory.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -59,6 +67,19 @@ fn what_is_no_manifest_is_named() {
     let error = run(&[("s.yaml", "kind: Secret\napiVersion: v1\ndata: {a: c2VjcmV0}\n")], json!({}));
     let error = error.unwrap_err().to_string();
     assert!(error.contains("missing metadata.name") && !error.contains("c2VjcmV0"), "{error}");
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_told_if_they_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let latin = |name: &[u8]| directory.path().join(std::ffi::OsStr::from_bytes(name));
+    fs::write(latin(b"photo\xe9.jpg"), "").unwrap();
+    fs::create_dir(latin(b"caf\xe9")).unwrap();
+    let error = run_in(&directory, &[("a.yaml", OBJECT)], json!({})).unwrap_err().to_string();
+    assert!(error.starts_with("failed to read /caf\u{fffd}: its name is not UTF-8: rename it"), "{error}");
+    let mut artifact = ArtifactFs::new(directory.path()).unwrap();
+    let ignored = IgnoreRules::for_bucket(None, Some("caf?"));
+    assert!(!generate_without(&mut artifact, "/", &spec(json!({})), &ignored).unwrap());
 }
 
 #[test]

@@ -299,8 +299,8 @@ impl Store {
         }
     }
 
-    /// Removes an object's files that are past their time or too many, never the one at the path `current`. Gives what was removed,
-    /// relative to the root.
+    /// Removes an object's files that are past their time or too many, never the one at the path `current`, and what
+    /// a writer that died left unfinished. Gives the artifacts that were removed, relative to the root.
     pub fn collect_garbage(
         &self,
         owner: &Owner,
@@ -313,6 +313,8 @@ impl Store {
             result => result.map_err(io_error("list", owner.directory()))?,
         };
         let current = current.rsplit('/').next().unwrap_or_default();
+        let (unfinished, files) = files.into_iter().partition(|file| file.name.starts_with('.'));
+        remove_abandoned(&directory, unfinished).map_err(io_error("remove", owner.directory()))?;
         let garbage = choose_garbage(files, current, now, &self.options);
         let mut removed = Vec::new();
         for name in garbage {
@@ -396,9 +398,13 @@ fn make_directory(path: &Path) -> io::Result<()> {
 
 /// An advisory lock held as long as the file is open.
 fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o666).open(path)?;
+    let file = lock_file(path)?;
     file.lock()?;
     Ok(file)
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o666).open(path)
 }
 
 struct CandidateFile {
@@ -428,6 +434,20 @@ fn artifact_files(directory: &Path) -> io::Result<Vec<CandidateFile>> {
     Ok(files)
 }
 
+/// Removes temporary files whose writer is gone: nobody holds the lock of the artifact they were to become.
+fn remove_abandoned(directory: &Path, unfinished: Vec<CandidateFile>) -> io::Result<()> {
+    for file in unfinished {
+        let Some((artifact, _random)) = file.name[1..].rsplit_once('.') else {
+            continue;
+        };
+        let lock = lock_file(&directory.join(format!("{artifact}.lock")))?;
+        if lock.try_lock().is_ok() {
+            remove_if_exists(&directory.join(&file.name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Files past their time; and if more than the records remain, the oldest of these too.
 fn choose_garbage(
     mut files: Vec<CandidateFile>,
@@ -443,9 +463,7 @@ fn choose_garbage(
         .partition(|f| now.duration_since(f.modified).is_ok_and(|age| age > options.retention_ttl));
     let mut garbage: Vec<String> = expired.into_iter().map(|f| f.name).collect();
     let surplus = (total - garbage.len()).saturating_sub(options.retention_records);
-    // A temporary file that is still being written is not counted as a record to give up.
-    let fresh = fresh.into_iter().filter(|f| !f.name.starts_with('.'));
-    garbage.extend(fresh.take(surplus).map(|f| f.name));
+    garbage.extend(fresh.into_iter().take(surplus).map(|f| f.name));
     garbage
 }
 
