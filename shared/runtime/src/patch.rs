@@ -46,6 +46,7 @@ pub struct StatusWriter {
     owned: &'static [&'static str],
     written: Value,
     conditions: Vec<Condition>,
+    over_newer: bool,
 }
 
 /// What a write did.
@@ -55,7 +56,8 @@ pub enum Written {
     Nothing,
     /// A version right after the one the object was read as.
     InOrder,
-    /// A version after somebody else's, which the object in memory knows nothing of.
+    /// A version after somebody else's, now or at an earlier write: the object in memory does not have what they
+    /// changed, though its resource version says so.
     OverNewer,
 }
 
@@ -71,6 +73,7 @@ impl StatusWriter {
             owned,
             written: status_of(object)?,
             conditions: object.conditions().to_vec(),
+            over_newer: false,
         })
     }
 
@@ -111,6 +114,7 @@ impl StatusWriter {
                     )?;
                     *object.conditions_mut() = merged;
                     object.meta_mut().resource_version = live.resource_version();
+                    self.over_newer = true;
                     desired = status_of(object)?;
                     let mut base = self.written.clone();
                     replace_conditions(&mut base, live.conditions())?;
@@ -125,7 +129,7 @@ impl StatusWriter {
         object.meta_mut().resource_version = written.resource_version();
         self.written = desired;
         self.conditions = object.conditions().to_vec();
-        Ok(if attempt == 0 { Written::InOrder } else { Written::OverNewer })
+        Ok(if self.over_newer { Written::OverNewer } else { Written::InOrder })
     }
 }
 
@@ -171,7 +175,7 @@ pub async fn remove_finalizer<K: Kind>(
                 let Some(live) = api.get_opt(&object.name_any()).await? else {
                     return Ok(false);
                 };
-                *object.meta_mut() = live.meta().clone();
+                *object = live;
             }
             Err(error) => return Err(error),
         }

@@ -90,3 +90,79 @@ fn a_concurrent_change_of_what_is_not_owned_is_a_conflict() {
     // The other process wanted the same.
     assert!(merge_conditions(&[a], std::slice::from_ref(&b), std::slice::from_ref(&b), &[]).is_ok());
 }
+
+/// An object that has a status.
+#[derive(kube::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[kube(group = "test.fluxide.dev", version = "v1", kind = "Thing", namespaced, status = "ThingStatus")]
+pub struct ThingSpec {
+    suspend: bool,
+}
+
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ThingStatus {
+    observed_generation: Option<i64>,
+    #[serde(default)]
+    conditions: Vec<Condition>,
+    last_handled_reconcile_at: Option<String>,
+}
+
+fluxide_meta::object!(Thing);
+
+/// A server with one object, which refuses writes of other versions than its own.
+fn server(object: Value) -> kube::Client {
+    let object = std::sync::Arc::new(std::sync::Mutex::new(object));
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let object = std::sync::Arc::clone(&object);
+        async move {
+            let is_read = request.method() == http::Method::GET;
+            let body = request.into_body().collect_bytes().await.unwrap();
+            let mut object = object.lock().unwrap();
+            let mut status = 200;
+            let mut answer = object.clone();
+            if !is_read {
+                let patch: Value = serde_json::from_slice(&body).unwrap();
+                if patch["metadata"]["resourceVersion"] == object["metadata"]["resourceVersion"] {
+                    json_merge(&mut object, &patch);
+                    let version: u64 =
+                        object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+                    object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+                    answer = object.clone();
+                } else {
+                    status = 409;
+                    answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409,
+                        "reason": "Conflict", "message": "modified"});
+                }
+            }
+            let body = kube::client::Body::from(serde_json::to_vec(&answer).unwrap());
+            Ok::<_, std::convert::Infallible>(http::Response::builder().status(status).body(body).unwrap())
+        }
+    });
+    kube::Client::new(service, "apps")
+}
+
+#[tokio::test]
+async fn what_was_written_over_somebody_elses_change_stays_so() {
+    let stored = |version: &str| {
+        json!({"apiVersion": "test.fluxide.dev/v1", "kind": "Thing", "spec": {"suspend": false},
+            "metadata": {"name": "a", "namespace": "apps", "uid": "1", "resourceVersion": version}})
+    };
+    let mut newer = stored("8");
+    newer["metadata"]["annotations"] = json!({crate::predicate::RECONCILE_REQUEST: "now"});
+    let api = Api::<Thing>::namespaced(server(newer), "apps");
+    let mut thing: Thing = serde_json::from_value(stored("7")).unwrap();
+    let mut writer = StatusWriter::new(&thing, "tester", &["Ready"]).unwrap();
+    for (message, expected) in
+        [("one", Written::OverNewer), ("two", Written::OverNewer), ("two", Written::Nothing)]
+    {
+        conditions::mark_true(&mut thing, "Ready", "Succeeded", message);
+        assert_eq!(writer.write(&api, &mut thing).await.unwrap(), expected, "{message}");
+    }
+    assert_eq!(thing.resource_version().as_deref(), Some("10"));
+
+    let api = Api::<Thing>::namespaced(server(stored("7")), "apps");
+    let mut thing: Thing = serde_json::from_value(stored("7")).unwrap();
+    let mut writer = StatusWriter::new(&thing, "tester", &["Ready"]).unwrap();
+    conditions::mark_true(&mut thing, "Ready", "Succeeded", "one");
+    assert_eq!(writer.write(&api, &mut thing).await.unwrap(), Written::InOrder);
+}
