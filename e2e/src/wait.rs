@@ -7,7 +7,7 @@ use kube::api::{Api, DynamicObject};
 use serde_json::Value;
 
 /// How long anything may take.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// How often an object is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);

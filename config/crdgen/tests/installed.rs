@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use support::contains;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn manifests_are_accepted_those_of_older_versions_included() {

@@ -16,7 +16,7 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 /// How long anything may take.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Everything a test needs.
 pub struct World {
