@@ -47,6 +47,8 @@ pub struct Session {
     pub(crate) nested: HashMap<Text, u32>,
     pub(crate) parsed: HashMap<Text, Arc<Parsed>>,
     pub(crate) regexes: HashMap<Text, Arc<crate::regexp::Regexp>>,
+    /// Output buffers to be used again.
+    pub(crate) buffers: Vec<Vec<u8>>,
     services: HashMap<&'static str, Arc<dyn Any + Send + Sync>>,
     tied: Vec<Map>,
 }
@@ -65,6 +67,7 @@ impl Session {
             nested: HashMap::new(),
             parsed: HashMap::new(),
             regexes: HashMap::new(),
+            buffers: Vec::new(),
             services: HashMap::new(),
             tied: Vec::new(),
         }

@@ -53,8 +53,8 @@ impl Templates {
     /// Parses a text as the template of the given name, and adds it and the templates it defines.
     ///
     /// A later definition replaces an earlier one of the same name, unless its body is blank.
-    pub fn parse(&mut self, name: impl Into<Text>, text: impl AsRef<[u8]>) -> Result<(), Error> {
-        let parsed = self.parse_text(&name.into(), Text::from(text.as_ref()))?;
+    pub fn parse(&mut self, name: impl Into<Text>, text: impl Into<Text>) -> Result<(), Error> {
+        let parsed = self.parse_text(&name.into(), text.into())?;
         self.add(&parsed);
         Ok(())
     }
@@ -66,7 +66,18 @@ impl Templates {
         data: &Value,
         session: &mut Session,
     ) -> Result<Vec<u8>, Error> {
-        let name = name.as_ref();
+        let mut out = Vec::new();
+        self.execute_into(name.as_ref(), data, session, &mut out)?;
+        Ok(out)
+    }
+
+    fn execute_into(
+        &self,
+        name: &[u8],
+        data: &Value,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let Some(tree) = self.lookup(name) else {
             return Err(Error::new(format!(
                 "template: no template {} associated with template {}",
@@ -74,9 +85,7 @@ impl Templates {
                 String::from_utf8_lossy(&quote(&self.name))
             )));
         };
-        let mut out = Vec::new();
-        exec::execute(self, &tree, data, session, &mut out)?;
-        Ok(out)
+        exec::execute(self, &tree, data, session, out)
     }
 
     /// Whether a template of the name is defined.
@@ -165,7 +174,15 @@ impl Templates {
         data: &Value,
         session: &mut Session,
     ) -> Result<Text, Error> {
-        self.execute(name, data, session).map(Text::from)
+        let mut out = session.buffers.pop().unwrap_or_default();
+        let result = self.execute_into(name, data, session, &mut out);
+        let text = result.map(|()| Text::from(out.as_slice()));
+        // A few buffers are kept for the next templates whose output becomes a value.
+        if session.buffers.len() < 8 && out.capacity() <= 64 << 10 {
+            out.clear();
+            session.buffers.push(out);
+        }
+        text
     }
 }
 

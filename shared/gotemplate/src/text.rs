@@ -139,6 +139,19 @@ impl From<Vec<u8>> for Text {
     }
 }
 
+impl From<Arc<[u8]>> for Text {
+    /// Shares the bytes.
+    fn from(bytes: Arc<[u8]>) -> Text {
+        Text(bytes)
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Text {
+    fn from(bytes: &[u8; N]) -> Text {
+        Text(Arc::from(bytes.as_slice()))
+    }
+}
+
 impl From<Cow<'_, str>> for Text {
     fn from(text: Cow<'_, str>) -> Text {
         Text(Arc::from(text.as_bytes()))

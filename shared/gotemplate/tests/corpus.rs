@@ -78,7 +78,7 @@ fn render(input: &Json, functions: &fluxide_gotemplate::Functions) -> Result<Vec
     paths.reverse();
     for path in &paths {
         templates
-            .parse(path.as_str(), &texts[*path])
+            .parse(path.as_str(), texts[*path].as_str())
             .map_err(|error| Text::from(helm::parse_error_text(path, &error)))?;
     }
     let scope = scope(input);
@@ -117,7 +117,7 @@ fn scope(input: &Json) -> Map {
     scope.insert("Values", helm::values(&values));
     scope.insert("Chart", chart());
     let files = input["files"].as_object().map(|files| {
-        files.iter().map(|(path, content)| (path.clone(), text(content).into_bytes())).collect::<Vec<_>>()
+        files.iter().map(|(path, content)| (path.clone(), Text::from(text(content)))).collect::<Vec<_>>()
     });
     scope.insert("Files", Files::value(files.unwrap_or_default()));
     scope.insert("Subcharts", Value::Map(Map::new()));

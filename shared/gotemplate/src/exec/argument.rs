@@ -5,7 +5,7 @@ use super::{At, State};
 use crate::collection::{List, Map};
 use crate::error::Error;
 use crate::function::{Call, Function, Method};
-use crate::parse::{Callee, Operand};
+use crate::parse::{Callee, Operand, Span};
 use crate::types::Type;
 use crate::value::Value;
 
@@ -22,11 +22,12 @@ impl<'t> State<'t, '_> {
         &mut self,
         dot: &Reflected,
         callee: &'t Callee,
-        name: &str,
+        name: Span,
         shown: At<'t>,
         arguments: &'t [Operand],
         last: Option<Reflected>,
     ) -> Result<Reflected, Error> {
+        let name = self.source.word(name);
         match callee {
             Callee::Builtin(builtin) => self.call_builtin(dot, *builtin, name, shown, arguments, last),
             Callee::Function(function) => {
@@ -136,7 +137,7 @@ impl<'t> State<'t, '_> {
             }
             Operand::Field { .. }
             | Operand::Variable { .. }
-            | Operand::Pipe(_)
+            | Operand::Pipe { .. }
             | Operand::Identifier { .. }
             | Operand::Chain { .. } => {
                 let value = self.untyped_operand(dot, operand)?;
@@ -144,25 +145,29 @@ impl<'t> State<'t, '_> {
             }
             _ => {}
         }
+        let number = match operand {
+            Operand::Number { number, .. } => Some(&self.source[*number]),
+            _ => None,
+        };
         match (expected, operand) {
             (Type::Any, _) => self.untyped_operand(dot, operand).map(|value| value.value),
             (Type::Bool, Operand::Bool { value, .. }) => Ok(Value::Bool(*value)),
-            (Type::Bool, _) => Err(self.error(format!("expected bool; found {operand}"))),
-            (Type::String, Operand::String { value, .. }) => Ok(value.clone()),
-            (Type::String, _) => Err(self.error(format!("expected string; found {operand}"))),
-            (Type::Int(int), Operand::Number { number, .. }) if number.int.is_some() => {
-                Ok(Value::Int(number.int.unwrap_or_default(), int))
-            }
-            (Type::Int(_), _) => Err(self.error(format!("expected integer; found {operand}"))),
-            (Type::Uint(uint), Operand::Number { number, .. }) if number.uint.is_some() => {
-                Ok(Value::Uint(number.uint.unwrap_or_default(), uint))
-            }
-            (Type::Uint(_), _) => Err(self.error(format!("expected unsigned integer; found {operand}"))),
-            (Type::Float, Operand::Number { number, .. }) if number.float.is_some() => {
-                Ok(Value::Float(number.float.unwrap_or_default()))
-            }
-            (Type::Float, _) => Err(self.error(format!("expected float; found {operand}"))),
-            _ => Err(self.error(format!("can't handle {operand} for arg of type {expected}"))),
+            (Type::Bool, _) => Err(self.error(format!("expected bool; found {}", self.shown(operand)))),
+            (Type::String, Operand::String { value, .. }) => Ok(Value::String(value.clone())),
+            (Type::String, _) => Err(self.error(format!("expected string; found {}", self.shown(operand)))),
+            (Type::Int(int), _) => match number.and_then(|number| number.int) {
+                Some(number) => Ok(Value::Int(number, int)),
+                None => Err(self.error(format!("expected integer; found {}", self.shown(operand)))),
+            },
+            (Type::Uint(uint), _) => match number.and_then(|number| number.uint) {
+                Some(number) => Ok(Value::Uint(number, uint)),
+                None => Err(self.error(format!("expected unsigned integer; found {}", self.shown(operand)))),
+            },
+            (Type::Float, _) => match number.and_then(|number| number.float) {
+                Some(number) => Ok(Value::Float(number)),
+                None => Err(self.error(format!("expected float; found {}", self.shown(operand)))),
+            },
+            _ => Err(self.error(format!("can't handle {} for arg of type {expected}", self.shown(operand)))),
         }
     }
 
@@ -177,18 +182,21 @@ impl<'t> State<'t, '_> {
             Operand::Dot { .. } => Ok(dot.clone()),
             Operand::Nil { .. } => Ok(Reflected::missing()),
             Operand::Bool { value, .. } => Ok(Reflected::concrete(Value::Bool(*value))),
-            Operand::Number { number, .. } => self.constant(number),
-            Operand::String { value, .. } => Ok(Reflected::concrete(value.clone())),
-            Operand::Field { names, .. } => self.field_chain(dot, dot.clone(), operand, names, &[], None),
-            Operand::Variable { name, names, .. } => {
-                let value = self.variable(name)?;
-                self.field_chain(dot, value, operand, names, &[], None)
+            Operand::Number { number, .. } => self.constant(&self.source[*number]),
+            Operand::String { value, .. } => Ok(Reflected::concrete(Value::String(value.clone()))),
+            Operand::Field { path, .. } => self.field_chain(dot, dot.clone(), operand, *path, &[], None),
+            Operand::Variable { name, path, .. } => {
+                let value = self.variable(*name)?;
+                self.field_chain(dot, value, operand, *path, &[], None)
             }
-            Operand::Pipe(pipe) => stacker::maybe_grow(128 * 1024, 1 << 20, || self.pipeline(dot, pipe)),
+            Operand::Pipe { pipe, .. } => {
+                let pipe = &self.source[*pipe];
+                stacker::maybe_grow(128 * 1024, 1 << 20, || self.pipeline(dot, pipe))
+            }
             Operand::Identifier { name, callee, .. } => {
-                self.call_function(dot, callee, name, At::Operand(operand), &[], None)
+                self.call_function(dot, callee, *name, At::Operand(operand), &[], None)
             }
-            Operand::Chain { base, names, .. } => self.chain(dot, operand, base, names, &[], None),
+            Operand::Chain { base, path, .. } => self.chain(dot, operand, *base, *path, &[], None),
         }
     }
 

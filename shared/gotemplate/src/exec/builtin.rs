@@ -28,7 +28,7 @@ impl<'t> State<'t, '_> {
             return self.and_or(dot, builtin == Builtin::Or, arguments, last);
         }
         let callee = match (builtin, arguments.first()) {
-            (Builtin::Call, Some(first)) => first.to_string(),
+            (Builtin::Call, Some(first)) => self.shown(first),
             (Builtin::Call, None) => match last.as_ref().map(|value| &value.value) {
                 Some(Value::String(text)) => text.to_str_lossy().into_owned(),
                 _ => last.as_ref().map(|value| format!("<{} Value>", value.type_name())).unwrap_or_default(),
@@ -108,10 +108,10 @@ impl<'t> State<'t, '_> {
     fn format_text(&mut self, dot: &Reflected, operand: &'t Operand) -> Result<Reflected, Error> {
         self.at = At::Operand(operand);
         match operand {
-            Operand::String { value, .. } => Ok(Reflected::concrete(value.clone())),
+            Operand::String { value, .. } => Ok(Reflected::concrete(Value::String(value.clone()))),
             Operand::Nil { .. } => Err(self.error("cannot assign nil to string")),
             Operand::Bool { .. } | Operand::Number { .. } => {
-                Err(self.error(format!("expected string; found {operand}")))
+                Err(self.error(format!("expected string; found {}", self.shown(operand))))
             }
             _ => {
                 let value = self.untyped_operand(dot, operand)?;

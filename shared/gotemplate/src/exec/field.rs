@@ -3,7 +3,7 @@
 use super::reflected::Reflected;
 use super::{At, State};
 use crate::error::Error;
-use crate::parse::Operand;
+use crate::parse::{Id, Operand, Span};
 use crate::template::MissingKey;
 use crate::value::Value;
 
@@ -13,34 +13,36 @@ impl<'t> State<'t, '_> {
         &mut self,
         dot: &Reflected,
         node: &'t Operand,
-        base: &'t Operand,
-        names: &'t [Box<str>],
+        base: Id<Operand>,
+        path: Span,
         arguments: &'t [Operand],
         last: Option<Reflected>,
     ) -> Result<Reflected, Error> {
         self.at = At::Operand(node);
+        let base = &self.source[base];
         if matches!(base, Operand::Nil { .. }) {
-            return Err(self.error(format!("indirection through explicit nil in {node}")));
+            return Err(self.error(format!("indirection through explicit nil in {}", self.shown(node))));
         }
         let receiver = stacker::maybe_grow(128 * 1024, 1 << 20, || self.untyped_operand(dot, base))?;
-        self.field_chain(dot, receiver, node, names, arguments, last)
+        self.field_chain(dot, receiver, node, path, arguments, last)
     }
 
-    /// Walks `names` from the receiver; only the last may be called with arguments.
+    /// Walks a path such as `.a.b` from the receiver; only the last name may be called with arguments.
     pub(super) fn field_chain(
         &mut self,
         dot: &Reflected,
         mut receiver: Reflected,
         node: &'t Operand,
-        names: &'t [Box<str>],
+        path: Span,
         arguments: &'t [Operand],
         last: Option<Reflected>,
     ) -> Result<Reflected, Error> {
-        let Some((final_name, path)) = names.split_last() else { return Ok(receiver) };
-        for name in path {
+        let Some(mut rest) = self.source.word(path).strip_prefix('.') else { return Ok(receiver) };
+        while let Some((name, behind)) = rest.split_once('.') {
             receiver = self.field(dot, &receiver, node, name, &[], None)?;
+            rest = behind;
         }
-        self.field(dot, &receiver, node, final_name, arguments, last)
+        self.field(dot, &receiver, node, rest, arguments, last)
     }
 
     fn field(

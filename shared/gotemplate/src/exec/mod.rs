@@ -7,15 +7,14 @@ mod escape;
 mod field;
 mod reflected;
 
-use std::sync::Arc;
-
 use crate::error::Error;
 use crate::format::{display, write_value};
-use crate::parse::{Branch, Command, Node, NodeList, Number, Operand, Pipe, Tree};
+use crate::parse::{
+    Branch, Command, Id, Invocation, Node, Number, Operand, Pipe, Run, Show, Source, Span, Tree,
+};
 use crate::quote::quote;
 use crate::session::Session;
 use crate::template::Templates;
-use crate::text::Text;
 use crate::types::IntType;
 use crate::value::Value;
 use reflected::Reflected;
@@ -56,8 +55,9 @@ enum At<'t> {
 struct State<'t, 's> {
     templates: &'t Templates,
     tree: &'t Tree,
+    source: &'t Source,
     at: At<'t>,
-    variables: Vec<(Arc<str>, Reflected)>,
+    variables: Vec<(&'t [u8], Reflected)>,
     session: &'s mut Session,
     out: &'s mut Vec<u8>,
 }
@@ -70,7 +70,15 @@ impl<'t, 's> State<'t, 's> {
         session: &'s mut Session,
         out: &'s mut Vec<u8>,
     ) -> State<'t, 's> {
-        State { templates, tree, at: At::Start, variables: vec![(Arc::from("$"), dot)], session, out }
+        State {
+            templates,
+            tree,
+            source: &tree.source,
+            at: At::Start,
+            variables: vec![(b"$", dot)],
+            session,
+            out,
+        }
     }
 
     fn run(&mut self, dot: &Reflected) -> Result<(), Error> {
@@ -81,14 +89,14 @@ impl<'t, 's> State<'t, 's> {
                 self.session.max_depth()
             ))))
         } else {
-            self.walk_list(dot, &self.tree.root).map(|_| ())
+            self.walk_list(dot, self.tree.root).map(|_| ())
         };
         self.session.depth -= 1;
         result
     }
 
-    fn walk_list(&mut self, dot: &Reflected, list: &'t NodeList) -> Result<Flow, Error> {
-        for node in &list.0 {
+    fn walk_list(&mut self, dot: &Reflected, list: Run<Node>) -> Result<Flow, Error> {
+        for node in &self.source[list] {
             let flow = self.walk(dot, node)?;
             if flow != Flow::Next {
                 return Ok(flow);
@@ -101,7 +109,7 @@ impl<'t, 's> State<'t, 's> {
         self.at = At::Node(node);
         self.step()?;
         match node {
-            Node::Text { text, .. } => self.write(text)?,
+            Node::Text { span } => self.write(self.source.bytes(*span))?,
             Node::Action { pipe, .. } => {
                 let value = self.pipeline(dot, pipe)?;
                 if pipe.variables.is_empty() {
@@ -110,30 +118,32 @@ impl<'t, 's> State<'t, 's> {
                 }
             }
             Node::If(branch) => {
-                return stacker::maybe_grow(128 * 1024, 1 << 20, || self.walk_branch(dot, branch, false));
+                return stacker::maybe_grow(128 * 1024, 1 << 20, || self.walk_branch(dot, *branch, false));
             }
             Node::With(branch) => {
-                return stacker::maybe_grow(128 * 1024, 1 << 20, || self.walk_branch(dot, branch, true));
+                return stacker::maybe_grow(128 * 1024, 1 << 20, || self.walk_branch(dot, *branch, true));
             }
             Node::Range(branch) => {
                 let mark = self.variables.len();
+                let branch = &self.source[*branch];
                 let result = stacker::maybe_grow(128 * 1024, 1 << 20, || self.walk_range(dot, branch));
                 self.variables.truncate(mark);
                 return result;
             }
-            Node::Template { name, pipe, .. } => self.walk_template(dot, name, pipe.as_ref())?,
+            Node::Template(invocation) => self.walk_template(dot, *invocation)?,
             Node::Break { .. } => return Ok(Flow::Break),
             Node::Continue { .. } => return Ok(Flow::Continue),
         }
         Ok(Flow::Next)
     }
 
-    fn walk_branch(&mut self, dot: &Reflected, branch: &'t Branch, sets_dot: bool) -> Result<Flow, Error> {
+    fn walk_branch(&mut self, dot: &Reflected, branch: Id<Branch>, sets_dot: bool) -> Result<Flow, Error> {
         let mark = self.variables.len();
+        let branch = &self.source[branch];
         let value = self.pipeline(dot, &branch.pipe)?;
         let flow = if value.value.is_true() {
-            self.walk_list(if sets_dot { &value } else { dot }, &branch.body)
-        } else if let Some(otherwise) = &branch.otherwise {
+            self.walk_list(if sets_dot { &value } else { dot }, branch.body)
+        } else if let Some(otherwise) = branch.otherwise {
             self.walk_list(dot, otherwise)
         } else {
             Ok(Flow::Next)
@@ -148,7 +158,7 @@ impl<'t, 's> State<'t, 's> {
         match value.dereferenced() {
             Value::Nil => {}
             value @ (Value::Int(..) | Value::Uint(..)) => {
-                if branch.pipe.variables.len() > 1 {
+                if self.source[branch.pipe.variables].len() > 1 {
                     return Err(self.error(format!(
                         "can't use {} to iterate over more than one variable",
                         display(&value)
@@ -215,7 +225,7 @@ impl<'t, 's> State<'t, 's> {
                 return Err(self.error(format!("range can't iterate over {}", display(&other))));
             }
         }
-        match &branch.otherwise {
+        match branch.otherwise {
             Some(otherwise) if !ran => self.walk_list(dot, otherwise),
             _ => Ok(Flow::Next),
         }
@@ -224,12 +234,12 @@ impl<'t, 's> State<'t, 's> {
     fn iteration(&mut self, branch: &'t Branch, index: Reflected, element: Reflected) -> Result<Flow, Error> {
         self.step()?;
         let mark = self.variables.len();
-        match branch.pipe.variables.as_slice() {
+        match &self.source[branch.pipe.variables] {
             [] => {}
-            [only] if branch.pipe.assigns => self.assign(only, element.clone())?,
+            [only] if branch.pipe.assigns => self.assign(*only, element.clone())?,
             [first, second] if branch.pipe.assigns => {
-                self.assign(first, index)?;
-                self.assign(second, element.clone())?;
+                self.assign(*first, index)?;
+                self.assign(*second, element.clone())?;
             }
             [_] => self.set_top(1, element.clone()),
             _ => {
@@ -237,7 +247,7 @@ impl<'t, 's> State<'t, 's> {
                 self.set_top(2, index);
             }
         }
-        let flow = self.walk_list(&element, &branch.body)?;
+        let flow = self.walk_list(&element, branch.body)?;
         self.variables.truncate(mark);
         Ok(flow)
     }
@@ -248,7 +258,8 @@ impl<'t, 's> State<'t, 's> {
         }
     }
 
-    fn walk_template(&mut self, dot: &Reflected, name: &Text, pipe: Option<&'t Pipe>) -> Result<(), Error> {
+    fn walk_template(&mut self, dot: &Reflected, invocation: Id<Invocation>) -> Result<(), Error> {
+        let Invocation { name, pipe, .. } = &self.source[invocation];
         let Some(tree) = self.templates.lookup(name) else {
             return Err(self.error(format!("template {} not defined", String::from_utf8_lossy(&quote(name)))));
         };
@@ -269,16 +280,16 @@ impl<'t, 's> State<'t, 's> {
     fn pipeline(&mut self, dot: &Reflected, pipe: &'t Pipe) -> Result<Reflected, Error> {
         self.at = At::Pipe(pipe);
         let mut value = None;
-        for command in &pipe.commands {
+        for command in &self.source[pipe.commands] {
             // What an interface holds is taken out after each command.
             value = Some(self.command(dot, command, value)?.unwrapped());
         }
         let value = value.unwrap_or_else(Reflected::missing);
-        for name in &pipe.variables {
+        for name in &self.source[pipe.variables] {
             if pipe.assigns {
-                self.assign(name, value.clone())?;
+                self.assign(*name, value.clone())?;
             } else {
-                self.variables.push((name.clone(), value.clone()));
+                self.variables.push((self.source.bytes(*name), value.clone()));
             }
         }
         Ok(value)
@@ -291,30 +302,31 @@ impl<'t, 's> State<'t, 's> {
         last: Option<Reflected>,
     ) -> Result<Reflected, Error> {
         self.step()?;
-        let first = &command.operands[0];
-        let rest = &command.operands[1..];
+        let operands = &self.source[command.operands];
+        let (first, rest) = (&operands[0], &operands[1..]);
         match first {
-            Operand::Field { names, .. } => {
+            Operand::Field { path, .. } => {
                 self.at = At::Operand(first);
-                self.field_chain(dot, dot.clone(), first, names, rest, last)
+                self.field_chain(dot, dot.clone(), first, *path, rest, last)
             }
-            Operand::Chain { base, names, .. } => self.chain(dot, first, base, names, rest, last),
+            Operand::Chain { base, path, .. } => self.chain(dot, first, *base, *path, rest, last),
             Operand::Identifier { name, callee, .. } => {
                 self.at = At::Operand(first);
-                self.call_function(dot, callee, name, At::Command(command), rest, last)
+                self.call_function(dot, callee, *name, At::Command(command), rest, last)
             }
-            Operand::Pipe(pipe) => {
+            Operand::Pipe { pipe, .. } => {
                 self.no_arguments(first, rest, last.as_ref())?;
+                let pipe = &self.source[*pipe];
                 stacker::maybe_grow(128 * 1024, 1 << 20, || self.pipeline(dot, pipe))
             }
-            Operand::Variable { name, names, .. } => {
+            Operand::Variable { name, path, .. } => {
                 self.at = At::Operand(first);
-                let value = self.variable(name)?;
-                if names.is_empty() {
+                let value = self.variable(*name)?;
+                if path.length == 0 {
                     self.no_arguments(first, rest, last.as_ref())?;
                     return Ok(value);
                 }
-                self.field_chain(dot, value, first, names, rest, last)
+                self.field_chain(dot, value, first, *path, rest, last)
             }
             literal => {
                 self.at = At::Operand(literal);
@@ -322,8 +334,8 @@ impl<'t, 's> State<'t, 's> {
                 match literal {
                     Operand::Bool { value, .. } => Ok(Reflected::concrete(Value::Bool(*value))),
                     Operand::Dot { .. } => Ok(dot.clone()),
-                    Operand::Number { number, .. } => self.constant(number),
-                    Operand::String { value, .. } => Ok(Reflected::concrete(value.clone())),
+                    Operand::Number { number, .. } => self.constant(&self.source[*number]),
+                    Operand::String { value, .. } => Ok(Reflected::concrete(Value::String(value.clone()))),
                     _ => Err(self.error("nil is not a command")),
                 }
             }
@@ -334,7 +346,7 @@ impl<'t, 's> State<'t, 's> {
         if rest.is_empty() && last.is_none() {
             return Ok(());
         }
-        Err(self.error(format!("can't give argument to non-function {first}")))
+        Err(self.error(format!("can't give argument to non-function {}", self.shown(first))))
     }
 
     /// A number whose type only its notation tells.
@@ -360,20 +372,22 @@ impl<'t, 's> State<'t, 's> {
         }
     }
 
-    fn variable(&self, name: &str) -> Result<Reflected, Error> {
-        match self.variables.iter().rev().find(|(known, _)| **known == *name) {
+    fn variable(&self, name: Span) -> Result<Reflected, Error> {
+        let bytes = self.source.bytes(name);
+        match self.variables.iter().rev().find(|(known, _)| *known == bytes) {
             Some((_, value)) => Ok(value.clone()),
-            None => Err(self.error(format!("undefined variable: {name}"))),
+            None => Err(self.error(format!("undefined variable: {}", self.source.word(name)))),
         }
     }
 
-    fn assign(&mut self, name: &str, value: Reflected) -> Result<(), Error> {
-        match self.variables.iter_mut().rev().find(|(known, _)| **known == *name) {
+    fn assign(&mut self, name: Span, value: Reflected) -> Result<(), Error> {
+        let bytes = self.source.bytes(name);
+        match self.variables.iter_mut().rev().find(|(known, _)| *known == bytes) {
             Some((_, slot)) => {
                 *slot = value;
                 Ok(())
             }
-            None => Err(self.error(format!("undefined variable: {name}"))),
+            None => Err(self.error(format!("undefined variable: {}", self.source.word(name)))),
         }
     }
 
@@ -415,15 +429,20 @@ impl<'t, 's> State<'t, 's> {
         Error::execution(self.located(&message), Some(cause))
     }
 
+    /// A part of the template as error messages print it.
+    fn shown<T: Show>(&self, part: &T) -> String {
+        self.source.show(part)
+    }
+
     fn located(&self, message: &[u8]) -> Vec<u8> {
         let (position, context) = match self.at {
             At::Start => return [b"template: ", &*self.tree.name, b": ", message].concat(),
-            At::Node(node) => (node.position(), node.to_string()),
-            At::Pipe(pipe) => (pipe.position, pipe.to_string()),
-            At::Command(command) => (command.position, command.to_string()),
-            At::Operand(operand) => (operand.position(), operand.to_string()),
+            At::Node(node) => (self.source.position_of(node), self.shown(node)),
+            At::Pipe(pipe) => (pipe.position as usize, self.shown(pipe)),
+            At::Command(command) => (command.position as usize, self.shown(command)),
+            At::Operand(operand) => (operand.position(), self.shown(operand)),
         };
-        let location = self.tree.source.location(position);
+        let location = self.source.location(position);
         let name = quote(&self.tree.name);
         [
             b"template: ",

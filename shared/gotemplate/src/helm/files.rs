@@ -19,10 +19,10 @@ pub struct Files;
 
 impl Files {
     /// The files by path.
-    pub fn value(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Value {
+    pub fn value(files: impl IntoIterator<Item = (String, Text)>) -> Value {
         let map = Map::with_type(&FILES);
         for (path, content) in files {
-            map.insert(path, Value::Bytes(Text::from(content)));
+            map.insert(path, Value::Bytes(content));
         }
         Value::Map(map)
     }

@@ -13,7 +13,11 @@ const NO_VALUE: &[u8] = b"<no value>";
 
 /// Executes a template by name and gives its output.
 pub(super) fn include(call: &mut Call<'_>, name: &[u8], data: &Value) -> Result<Value, Error> {
-    let count = call.session.nested.entry(Text::from(name)).or_insert(0);
+    let nested = &mut call.session.nested;
+    let count = match nested.get_mut(name) {
+        Some(count) => count,
+        None => nested.entry(Text::from(name)).or_insert(0),
+    };
     if *count > MAX_NESTED {
         return Err(Error::wrapping(
             [b"rendering template has a nested reference name: ", name, b": unable to execute template"]

@@ -1,6 +1,8 @@
 //! The lexer: text outside of actions, tokens inside of them.
 
-use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::quote::quote;
 use crate::text::decode_rune;
@@ -20,34 +22,17 @@ pub(super) struct Lexer<'s> {
     start_line: usize,
     parentheses: i64,
     inside_action: bool,
+    /// The message of the error token, which is the last one.
+    error: String,
 }
 
-/// A token with the position and line at which it starts.
-#[derive(Clone, Debug)]
+/// A token with the position and line at which it starts. Error messages lie with the lexer.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'s> {
     pub(super) kind: TokenKind,
     pub(super) position: usize,
-    pub(super) value: Cow<'s, [u8]>,
+    pub(super) value: &'s [u8],
     pub(super) line: usize,
-}
-
-impl Token<'_> {
-    /// How error messages show the token.
-    pub(super) fn describe(&self) -> String {
-        match self.kind {
-            TokenKind::Eof => "EOF".to_owned(),
-            TokenKind::Error => String::from_utf8_lossy(&self.value).into_owned(),
-            kind if kind.is_keyword() => format!("<{}>", String::from_utf8_lossy(&self.value)),
-            _ if self.value.len() > 10 => {
-                let mut end = 0;
-                for _ in 0..10 {
-                    end += decode_rune(&self.value[end..]).1;
-                }
-                format!("{}...", String::from_utf8_lossy(&quote(&self.value[..end])))
-            }
-            _ => String::from_utf8_lossy(&quote(&self.value)).into_owned(),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +102,33 @@ impl TokenKind {
 
 impl<'s> Lexer<'s> {
     pub(super) fn new(input: &'s [u8]) -> Lexer<'s> {
-        Lexer { input, at: 0, start: 0, line: 1, start_line: 1, parentheses: 0, inside_action: false }
+        Lexer {
+            input,
+            at: 0,
+            start: 0,
+            line: 1,
+            start_line: 1,
+            parentheses: 0,
+            inside_action: false,
+            error: String::new(),
+        }
+    }
+
+    /// How error messages show a token.
+    pub(super) fn describe(&self, token: Token<'_>) -> String {
+        match token.kind {
+            TokenKind::Eof => "EOF".to_owned(),
+            TokenKind::Error => self.error.clone(),
+            kind if kind.is_keyword() => format!("<{}>", String::from_utf8_lossy(token.value)),
+            _ if token.value.len() > 10 => {
+                let mut end = 0;
+                for _ in 0..10 {
+                    end += decode_rune(&token.value[end..]).1;
+                }
+                format!("{}...", String::from_utf8_lossy(&quote(&token.value[..end])))
+            }
+            _ => String::from_utf8_lossy(&quote(token.value)).into_owned(),
+        }
     }
 
     pub(super) fn next_token(&mut self) -> Token<'s> {
@@ -126,14 +137,14 @@ impl<'s> Lexer<'s> {
 
     fn lex_text(&mut self) -> Token<'s> {
         loop {
-            let Some(distance) = find(&self.input[self.at..], LEFT_DELIMITER) else {
+            let Some(distance) = FIND_LEFT_DELIMITER.find(&self.input[self.at..]) else {
                 self.at = self.input.len();
                 if self.at > self.start {
                     self.line += count_lines(&self.input[self.start..self.at]);
                     return self.token(TokenKind::Text);
                 }
                 let mut token = self.token(TokenKind::Eof);
-                token.value = Cow::Borrowed(b"EOF");
+                token.value = b"EOF";
                 return token;
             };
             if distance > 0 {
@@ -177,7 +188,7 @@ impl<'s> Lexer<'s> {
 
     fn lex_comment(&mut self) -> Option<Token<'s>> {
         self.at += 2;
-        let Some(length) = find(&self.input[self.at..], b"*/") else {
+        let Some(length) = memchr::memmem::find(&self.input[self.at..], b"*/") else {
             return Some(self.error("unclosed comment".to_owned()));
         };
         self.at += length + 2;
@@ -335,6 +346,8 @@ impl<'s> Lexer<'s> {
 
     fn skip_alphanumeric(&mut self) -> Option<char> {
         loop {
+            let rest = &self.input[self.at..];
+            self.at += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
             let rune = self.peek();
             match rune {
                 Some(rune) if is_alphanumeric(rune) => self.next(),
@@ -362,13 +375,13 @@ impl<'s> Lexer<'s> {
     }
 
     fn lex_raw_string(&mut self) -> Token<'s> {
-        loop {
-            match self.next() {
-                None => return self.error("unterminated raw quoted string".to_owned()),
-                Some('`') => return self.token(TokenKind::RawString),
-                Some(_) => {}
-            }
-        }
+        let rest = &self.input[self.at..];
+        let Some(length) = memchr::memchr(b'`', rest) else {
+            return self.error("unterminated raw quoted string".to_owned());
+        };
+        self.line += count_lines(&rest[..length]);
+        self.at += length + 1;
+        self.token(TokenKind::RawString)
     }
 
     fn lex_number(&mut self) -> Token<'s> {
@@ -435,6 +448,7 @@ impl<'s> Lexer<'s> {
         while self.accept(valid) {}
     }
 
+    #[inline]
     fn next(&mut self) -> Option<char> {
         let (rune, width) = decode_rune(&self.input[self.at..]);
         if width == 0 {
@@ -447,6 +461,7 @@ impl<'s> Lexer<'s> {
         Some(rune)
     }
 
+    #[inline]
     fn peek(&self) -> Option<char> {
         let (rune, width) = decode_rune(&self.input[self.at..]);
         (width > 0).then_some(rune)
@@ -464,7 +479,7 @@ impl<'s> Lexer<'s> {
         let token = Token {
             kind,
             position: self.start,
-            value: Cow::Borrowed(&self.input[self.start..self.at]),
+            value: &self.input[self.start..self.at],
             line: self.start_line,
         };
         self.start = self.at;
@@ -480,12 +495,8 @@ impl<'s> Lexer<'s> {
     }
 
     fn error(&mut self, message: String) -> Token<'s> {
-        let token = Token {
-            kind: TokenKind::Error,
-            position: self.start,
-            value: Cow::Owned(message.into_bytes()),
-            line: self.start_line,
-        };
+        let token = Token { kind: TokenKind::Error, position: self.start, value: &[], line: self.start_line };
+        self.error = message;
         self.input = &[];
         self.at = 0;
         self.start = 0;
@@ -500,12 +511,10 @@ fn show_rune(rune: char) -> String {
     if is_print(rune) { format!("U+{code:04X} '{rune}'") } else { format!("U+{code:04X}") }
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    memchr::memmem::find(haystack, needle)
-}
+static FIND_LEFT_DELIMITER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LEFT_DELIMITER));
 
 fn count_lines(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte == b'\n').count()
+    memchr::memchr_iter(b'\n', text).count()
 }
 
 fn is_space(rune: char) -> bool {
@@ -517,7 +526,10 @@ fn is_space_byte(byte: u8) -> bool {
 }
 
 fn is_alphanumeric(rune: char) -> bool {
-    rune == '_' || is_letter(rune) || is_digit(rune)
+    if rune.is_ascii() {
+        return rune == '_' || rune.is_ascii_alphanumeric();
+    }
+    is_letter(rune) || is_digit(rune)
 }
 
 fn trailing_space(text: &[u8]) -> usize {

@@ -1,18 +1,18 @@
 //! The parser, token for token Go's, because error messages show where it stood.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
 use super::lexer::{Lexer, Token, TokenKind};
 use super::literal::Number;
-use super::node::{Branch, Builtin, Callee, Command, Node, NodeList, Operand, Pipe, Source, Tree};
+use super::node::{
+    Branch, Builtin, Callee, Command, Id, Invocation, Node, Operand, Pipe, Run, Source, Span, Tree,
+};
 use crate::error::Error;
 use crate::function::Functions;
 use crate::quote::{quote, unquote};
 use crate::text::Text;
-use crate::value::Value;
 
 const MAX_PARENTHESES: usize = 10_000;
 /// Go has no such bound; a template that nests deeper is an attack on the stack.
@@ -24,26 +24,43 @@ pub(crate) fn parse(
     text: Text,
     functions: &Functions,
 ) -> Result<HashMap<Text, Arc<Tree>>, Error> {
-    let source = Arc::new(Source { name: name.clone(), text: text.clone() });
+    if u32::try_from(text.len()).is_err() {
+        return Err(Error::new(format!("template: {name}:1: template is larger than 4 GiB")));
+    }
     let mut parser = Parser {
         lexer: Lexer::new(&text),
         functions,
-        source,
+        source: Source::new(name.clone(), text.clone()),
         trees: HashMap::new(),
         state: State::new(name.clone()),
         nesting: 0,
+        nodes: Vec::new(),
+        commands: Vec::new(),
+        operands: Vec::new(),
+        variables: Vec::new(),
     };
     parser.parse_file()?;
-    Ok(parser.trees)
+    let mut source = parser.source;
+    source.shrink();
+    let source = Arc::new(source);
+    let tree = |(name, root): (Text, Run<Node>)| {
+        (name.clone(), Arc::new(Tree { name, source: source.clone(), root }))
+    };
+    Ok(parser.trees.into_iter().map(tree).collect())
 }
 
 struct Parser<'s> {
     lexer: Lexer<'s>,
     functions: &'s Functions,
-    source: Arc<Source>,
-    trees: HashMap<Text, Arc<Tree>>,
+    source: Source,
+    trees: HashMap<Text, Run<Node>>,
     state: State<'s>,
     nesting: usize,
+    /// What belongs to elements that are not complete yet, those of the innermost one last.
+    nodes: Vec<Node>,
+    commands: Vec<Command>,
+    operands: Vec<Operand>,
+    variables: Vec<Span>,
 }
 
 /// What belongs to the one tree that is being parsed.
@@ -51,26 +68,23 @@ struct State<'s> {
     name: Text,
     tokens: [Token<'s>; 3],
     peeked: usize,
-    variables: Vec<Arc<str>>,
+    variables: Vec<&'s [u8]>,
     action_line: usize,
     ranges: usize,
     parentheses: usize,
-    deepest: usize,
 }
 
 impl State<'_> {
     fn new(name: Text) -> Self {
-        let nothing =
-            Token { kind: TokenKind::Error, position: 0, value: Cow::Borrowed(b"".as_slice()), line: 0 };
+        let nothing = Token { kind: TokenKind::Error, position: 0, value: &[], line: 0 };
         State {
             name,
-            tokens: [nothing.clone(), nothing.clone(), nothing],
+            tokens: [nothing; 3],
             peeked: 0,
-            variables: vec![Arc::from("$")],
+            variables: vec![b"$"],
             action_line: 0,
             ranges: 0,
             parentheses: 0,
-            deepest: 0,
         }
     }
 }
@@ -84,7 +98,6 @@ enum Item {
 
 impl<'s> Parser<'s> {
     fn parse_file(&mut self) -> Result<(), Error> {
-        let mut root = Vec::new();
         while self.peek().kind != TokenKind::Eof {
             if self.peek().kind == TokenKind::LeftDelimiter {
                 let delimiter = self.next();
@@ -95,21 +108,22 @@ impl<'s> Parser<'s> {
                 self.back_up_2(delimiter);
             }
             match self.text_or_action()? {
-                Item::Node(node) => root.push(node),
+                Item::Node(node) => self.nodes.push(node),
                 Item::End => return Err(self.error("unexpected {{end}}")),
                 Item::Else => return Err(self.error("unexpected {{else}}")),
             }
         }
-        self.add_tree(NodeList(root))
+        let root = self.finish_nodes(0);
+        self.add_tree(root)
     }
 
     fn parse_definition(&mut self) -> Result<(), Error> {
         let outer = mem::replace(&mut self.state, State::new(Text::from("definition")));
         let token = self.next_non_space();
         if !matches!(token.kind, TokenKind::String | TokenKind::RawString) {
-            return Err(self.unexpected(&token, "define clause"));
+            return Err(self.unexpected(token, "define clause"));
         }
-        self.state.name = self.unquoted(&token)?;
+        self.state.name = self.unquoted(token)?;
         self.expect(TokenKind::RightDelimiter, "define clause")?;
         let (list, end) = self.item_list()?;
         if matches!(end, Item::Else) {
@@ -120,49 +134,50 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    fn add_tree(&mut self, root: NodeList) -> Result<(), Error> {
+    fn add_tree(&mut self, root: Run<Node>) -> Result<(), Error> {
         let name = self.state.name.clone();
-        let tree =
-            Tree { name: name.clone(), source: self.source.clone(), root, nesting: self.state.deepest };
         match self.trees.get(&name) {
-            Some(existing) if !existing.is_blank() => {
-                if !tree.is_blank() {
+            Some(existing) if !self.source.is_blank(*existing) => {
+                if !self.source.is_blank(root) {
                     let shown = String::from_utf8_lossy(&quote(&name)).into_owned();
                     return Err(self.error(&format!("template: multiple definition of template {shown}")));
                 }
             }
             _ => {
-                self.trees.insert(name, Arc::new(tree));
+                self.trees.insert(name, root);
             }
         }
         Ok(())
     }
 
     /// Nodes up to `end` or `else`.
-    fn item_list(&mut self) -> Result<(NodeList, Item), Error> {
-        let mut nodes = Vec::new();
+    fn item_list(&mut self) -> Result<(Run<Node>, Item), Error> {
+        let mark = self.nodes.len();
         while self.peek_non_space().kind != TokenKind::Eof {
             match self.text_or_action()? {
-                Item::Node(node) => nodes.push(node),
-                end => return Ok((NodeList(nodes), end)),
+                Item::Node(node) => self.nodes.push(node),
+                end => return Ok((self.finish_nodes(mark), end)),
             }
         }
         Err(self.error("unexpected EOF"))
     }
 
+    /// Puts the nodes since the mark where they stay.
+    fn finish_nodes(&mut self, mark: usize) -> Run<Node> {
+        Run::add(&mut self.source.nodes, self.nodes.drain(mark..))
+    }
+
     fn text_or_action(&mut self) -> Result<Item, Error> {
         let token = self.next_non_space();
         match token.kind {
-            TokenKind::Text => {
-                Ok(Item::Node(Node::Text { position: token.position, text: Text::from(&*token.value) }))
-            }
+            TokenKind::Text => Ok(Item::Node(Node::Text { span: span(token) })),
             TokenKind::LeftDelimiter => {
                 self.state.action_line = token.line;
                 let item = self.action()?;
                 self.state.action_line = 0;
                 Ok(item)
             }
-            _ => Err(self.unexpected(&token, "input")),
+            _ => Err(self.unexpected(token, "input")),
         }
     }
 
@@ -170,8 +185,10 @@ impl<'s> Parser<'s> {
         let token = self.next_non_space();
         Ok(Item::Node(match token.kind {
             TokenKind::Block => self.block()?,
-            TokenKind::Break => self.loop_exit("break", Node::Break { position: token.position })?,
-            TokenKind::Continue => self.loop_exit("continue", Node::Continue { position: token.position })?,
+            TokenKind::Break => self.loop_exit("break", Node::Break { position: position(token) })?,
+            TokenKind::Continue => {
+                self.loop_exit("continue", Node::Continue { position: position(token) })?
+            }
             TokenKind::Else => {
                 if !matches!(self.peek_non_space().kind, TokenKind::If | TokenKind::With) {
                     self.expect(TokenKind::RightDelimiter, "else")?;
@@ -182,13 +199,13 @@ impl<'s> Parser<'s> {
                 self.expect(TokenKind::RightDelimiter, "end")?;
                 return Ok(Item::End);
             }
-            TokenKind::If => Node::If(Box::new(self.control("if")?)),
-            TokenKind::Range => Node::Range(Box::new(self.control("range")?)),
-            TokenKind::With => Node::With(Box::new(self.control("with")?)),
+            TokenKind::If => Node::If(self.control("if")?),
+            TokenKind::Range => Node::Range(self.control("range")?),
+            TokenKind::With => Node::With(self.control("with")?),
             TokenKind::Template => self.template()?,
             _ => {
                 self.back_up();
-                let position = self.peek().position;
+                let position = position(self.peek());
                 Node::Action { position, pipe: self.pipeline("command", TokenKind::RightDelimiter)? }
             }
         }))
@@ -197,7 +214,7 @@ impl<'s> Parser<'s> {
     fn loop_exit(&mut self, keyword: &str, node: Node) -> Result<Node, Error> {
         let token = self.next_non_space();
         if token.kind != TokenKind::RightDelimiter {
-            return Err(self.unexpected(&token, &format!("{{{{{keyword}}}}}")));
+            return Err(self.unexpected(token, &format!("{{{{{keyword}}}}}")));
         }
         if self.state.ranges == 0 {
             return Err(self.error(&format!("{{{{{keyword}}}}} outside {{{{range}}}}")));
@@ -205,11 +222,11 @@ impl<'s> Parser<'s> {
         Ok(node)
     }
 
-    fn control(&mut self, keyword: &'static str) -> Result<Branch, Error> {
+    fn control(&mut self, keyword: &'static str) -> Result<Id<Branch>, Error> {
         self.enter()?;
         let branch = stacker::maybe_grow(64 * 1024, 1 << 20, || self.control_parts(keyword))?;
         self.nesting -= 1;
-        Ok(branch)
+        Ok(Id::add(&mut self.source.branches, branch))
     }
 
     fn control_parts(&mut self, keyword: &'static str) -> Result<Branch, Error> {
@@ -228,16 +245,16 @@ impl<'s> Parser<'s> {
             let chained = match (keyword, self.peek().kind) {
                 ("if", TokenKind::If) => {
                     self.next();
-                    Some(Node::If(Box::new(self.control("if")?)))
+                    Some(Node::If(self.control("if")?))
                 }
                 ("with", TokenKind::With) => {
                     self.next();
-                    Some(Node::With(Box::new(self.control("with")?)))
+                    Some(Node::With(self.control("with")?))
                 }
                 _ => None,
             };
             otherwise = Some(match chained {
-                Some(node) => NodeList(vec![node]),
+                Some(node) => Run::add(&mut self.source.nodes, std::iter::once(node)),
                 None => {
                     let (list, end) = self.item_list()?;
                     if matches!(end, Item::Else) {
@@ -253,7 +270,7 @@ impl<'s> Parser<'s> {
 
     fn block(&mut self) -> Result<Node, Error> {
         let token = self.next_non_space();
-        let name = self.template_name(&token, "block clause")?;
+        let name = self.template_name(token, "block clause")?;
         let pipe = self.pipeline("block clause", TokenKind::RightDelimiter)?;
         self.enter()?;
         let outer = mem::replace(&mut self.state, State::new(name.clone()));
@@ -264,21 +281,26 @@ impl<'s> Parser<'s> {
         self.add_tree(list)?;
         self.state = outer;
         self.nesting -= 1;
-        Ok(Node::Template { position: token.position, name, pipe: Some(pipe) })
+        Ok(self.invocation(token, name, Some(pipe)))
     }
 
     fn template(&mut self) -> Result<Node, Error> {
         let token = self.next_non_space();
-        let name = self.template_name(&token, "template clause")?;
+        let name = self.template_name(token, "template clause")?;
         let mut pipe = None;
         if self.next_non_space().kind != TokenKind::RightDelimiter {
             self.back_up();
             pipe = Some(self.pipeline("template clause", TokenKind::RightDelimiter)?);
         }
-        Ok(Node::Template { position: token.position, name, pipe })
+        Ok(self.invocation(token, name, pipe))
     }
 
-    fn template_name(&mut self, token: &Token<'s>, context: &str) -> Result<Text, Error> {
+    fn invocation(&mut self, token: Token<'s>, name: Text, pipe: Option<Pipe>) -> Node {
+        let invocation = Invocation { position: position(token), name, pipe };
+        Node::Template(Id::add(&mut self.source.invocations, invocation))
+    }
+
+    fn template_name(&mut self, token: Token<'s>, context: &str) -> Result<Text, Error> {
         match token.kind {
             TokenKind::String | TokenKind::RawString => self.unquoted(token),
             _ => Err(self.unexpected(token, context)),
@@ -286,9 +308,9 @@ impl<'s> Parser<'s> {
     }
 
     fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<Pipe, Error> {
-        let position = self.peek_non_space().position;
-        let mut pipe = Pipe { position, assigns: false, variables: Vec::new(), commands: Vec::new() };
-        self.declarations(&mut pipe, context)?;
+        let position = position(self.peek_non_space());
+        let (commands, variables) = (self.commands.len(), self.variables.len());
+        let assigns = self.declarations(context)?;
         loop {
             let token = self.next_non_space();
             match token.kind {
@@ -307,17 +329,17 @@ impl<'s> Parser<'s> {
                 | TokenKind::LeftParenthesis => {
                     self.back_up();
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    self.commands.push(command);
                 }
-                _ => return Err(self.unexpected(&token, context)),
+                _ => return Err(self.unexpected(token, context)),
             }
         }
-        if pipe.commands.is_empty() {
+        if self.commands.len() == commands {
             return Err(self.error(&format!("missing value for {context}")));
         }
-        for (at, command) in pipe.commands.iter().enumerate().skip(1) {
+        for (at, command) in self.commands[commands..].iter().enumerate().skip(1) {
             if matches!(
-                command.operands.first(),
+                self.source[command.operands].first(),
                 Some(
                     Operand::Bool { .. }
                         | Operand::Dot { .. }
@@ -329,14 +351,21 @@ impl<'s> Parser<'s> {
                 return Err(self.error(&format!("non executable command in pipeline stage {}", at + 1)));
             }
         }
-        Ok(pipe)
+        Ok(Pipe {
+            position,
+            assigns,
+            variables: Run::add(&mut self.source.variables, self.variables.drain(variables..)),
+            commands: Run::add(&mut self.source.commands, self.commands.drain(commands..)),
+        })
     }
 
-    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Result<(), Error> {
+    /// The variables before `:=` or `=`; says whether it is the latter.
+    fn declarations(&mut self, context: &str) -> Result<bool, Error> {
+        let mark = self.variables.len();
         loop {
             let variable = self.peek_non_space();
             if variable.kind != TokenKind::Variable {
-                return Ok(());
+                return Ok(false);
             }
             self.next();
             // A space may follow that has to be pushed back if this is no declaration.
@@ -344,15 +373,14 @@ impl<'s> Parser<'s> {
             let next = self.peek_non_space();
             match next.kind {
                 TokenKind::Assign | TokenKind::Declare => {
-                    pipe.assigns = next.kind == TokenKind::Assign;
                     self.next_non_space();
-                    self.declare(pipe, &variable);
-                    return Ok(());
+                    self.declare(variable);
+                    return Ok(next.kind == TokenKind::Assign);
                 }
-                TokenKind::Char if *next.value == *b"," => {
+                TokenKind::Char if next.value == b"," => {
                     self.next_non_space();
-                    self.declare(pipe, &variable);
-                    if context == "range" && pipe.variables.len() < 2 {
+                    self.declare(variable);
+                    if context == "range" && self.variables.len() - mark < 2 {
                         match self.peek_non_space().kind {
                             TokenKind::Variable | TokenKind::RightDelimiter | TokenKind::RightParenthesis => {
                                 continue;
@@ -368,38 +396,39 @@ impl<'s> Parser<'s> {
                     } else {
                         self.back_up_2(variable);
                     }
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, token: &Token<'s>) {
-        let name: Arc<str> = Arc::from(String::from_utf8_lossy(&token.value).as_ref());
-        pipe.variables.push(name.clone());
-        self.state.variables.push(name);
+    fn declare(&mut self, token: Token<'s>) {
+        self.variables.push(span(token));
+        self.state.variables.push(token.value);
     }
 
     fn command(&mut self) -> Result<Command, Error> {
-        let mut command = Command { position: self.peek_non_space().position, operands: Vec::new() };
+        let position = position(self.peek_non_space());
+        let mark = self.operands.len();
         loop {
             self.peek_non_space();
             if let Some(operand) = self.operand()? {
-                command.operands.push(operand);
+                self.operands.push(operand);
             }
             let token = self.next();
             match token.kind {
                 TokenKind::Space => continue,
                 TokenKind::RightDelimiter | TokenKind::RightParenthesis => self.back_up(),
                 TokenKind::PipeSign => {}
-                _ => return Err(self.unexpected(&token, "operand")),
+                _ => return Err(self.unexpected(token, "operand")),
             }
             break;
         }
-        if command.operands.is_empty() {
+        if self.operands.len() == mark {
             return Err(self.error("empty command"));
         }
-        Ok(command)
+        let operands = Run::add(&mut self.source.operands, self.operands.drain(mark..));
+        Ok(Command { position, operands })
     }
 
     fn operand(&mut self) -> Result<Option<Operand>, Error> {
@@ -407,39 +436,37 @@ impl<'s> Parser<'s> {
         if self.peek().kind != TokenKind::Field {
             return Ok(Some(term));
         }
-        let position = self.peek().position;
-        let mut names: Vec<Box<str>> = Vec::new();
+        let position = position(self.peek());
+        // Fields follow each other without a space, so that the path is one stretch of the text.
+        let mut path = Span { start: position, length: 0 };
         while self.peek().kind == TokenKind::Field {
-            let field = self.next();
-            names.push(String::from_utf8_lossy(&field.value[1..]).into_owned().into_boxed_str());
+            path.length += self.next().value.len() as u32;
         }
         Ok(Some(match term {
-            Operand::Field { names: mut own, .. } => {
-                own.append(&mut names);
-                Operand::Field { position, names: own }
+            Operand::Field { path: own, .. } => {
+                path = Span { start: own.start, length: own.length + path.length };
+                Operand::Field { position, path }
             }
-            Operand::Variable { name, names: mut own, .. } => {
-                own.append(&mut names);
-                Operand::Variable { position, name, names: own }
-            }
+            Operand::Variable { name, .. } => Operand::Variable { position, name, path },
             literal @ (Operand::Bool { .. }
             | Operand::String { .. }
             | Operand::Number { .. }
             | Operand::Nil { .. }
             | Operand::Dot { .. }) => {
-                let shown = String::from_utf8_lossy(&quote(literal.to_string().as_bytes())).into_owned();
+                let shown = quote(self.source.show(&literal).as_bytes());
+                let shown = String::from_utf8_lossy(&shown).into_owned();
                 return Err(self.error(&format!("unexpected . after term {shown}")));
             }
-            base => Operand::Chain { position, base: Box::new(base), names },
+            base => Operand::Chain { position, base: Id::add(&mut self.source.operands, base), path },
         }))
     }
 
     fn term(&mut self) -> Result<Option<Operand>, Error> {
         let token = self.next_non_space();
-        let position = token.position;
+        let position = position(token);
         Ok(Some(match token.kind {
             TokenKind::Identifier => {
-                let name = String::from_utf8_lossy(&token.value).into_owned();
+                let name = String::from_utf8_lossy(token.value);
                 let callee = match self.functions.get(&name) {
                     Some(function) => Callee::Function(function.clone()),
                     None => match Builtin::of_name(&name) {
@@ -450,51 +477,42 @@ impl<'s> Parser<'s> {
                         }
                     },
                 };
-                Operand::Identifier { position, name: name.into_boxed_str(), callee }
+                Operand::Identifier { position, name: span(token), callee }
             }
             TokenKind::Dot => Operand::Dot { position },
             TokenKind::Nil => Operand::Nil { position },
             TokenKind::Variable => {
-                let text = String::from_utf8_lossy(&token.value);
-                match self.state.variables.iter().find(|known| ***known == *text) {
-                    Some(name) => Operand::Variable { position, name: name.clone(), names: Vec::new() },
-                    None => {
-                        let shown = String::from_utf8_lossy(&quote(text.as_bytes())).into_owned();
-                        return Err(self.error(&format!("undefined variable {shown}")));
-                    }
+                if !self.state.variables.contains(&token.value) {
+                    let shown = String::from_utf8_lossy(&quote(token.value)).into_owned();
+                    return Err(self.error(&format!("undefined variable {shown}")));
                 }
+                Operand::Variable { position, name: span(token), path: Span::default() }
             }
-            TokenKind::Field => Operand::Field {
-                position,
-                names: vec![String::from_utf8_lossy(&token.value[1..]).into_owned().into_boxed_str()],
-            },
-            TokenKind::Bool => Operand::Bool { position, value: *token.value == *b"true" },
+            TokenKind::Field => Operand::Field { position, path: span(token) },
+            TokenKind::Bool => Operand::Bool { position, value: token.value == b"true" },
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
                 let number = match token.kind {
-                    TokenKind::CharConstant => Number::of_character(&token.value),
-                    TokenKind::Complex => Number::of_complex(&token.value),
-                    _ => Number::of_number(&token.value),
+                    TokenKind::CharConstant => Number::of_character(token.value),
+                    TokenKind::Complex => Number::of_complex(token.value),
+                    _ => Number::of_number(token.value),
                 };
-                Operand::Number {
-                    position,
-                    number: Box::new(number.map_err(|message| self.error(&message))?),
-                }
+                let number = number.map_err(|message| self.error(&message))?;
+                Operand::Number { position, number: Id::add(&mut self.source.numbers, number) }
             }
             TokenKind::LeftParenthesis => {
                 if self.state.parentheses >= MAX_PARENTHESES {
                     return Err(self.error("max expression depth exceeded"));
                 }
                 self.state.parentheses += 1;
-                self.state.deepest = self.state.deepest.max(self.state.parentheses + self.nesting);
                 let pipe = stacker::maybe_grow(64 * 1024, 1 << 20, || {
                     self.pipeline("parenthesized pipeline", TokenKind::RightParenthesis)
                 })?;
                 self.state.parentheses -= 1;
-                Operand::Pipe(Box::new(pipe))
+                Operand::Pipe { position: pipe.position, pipe: Id::add(&mut self.source.pipes, pipe) }
             }
             TokenKind::String | TokenKind::RawString => {
-                let value = self.unquoted(&token)?;
-                Operand::String { position, literal: Text::from(&*token.value), value: Value::String(value) }
+                let value = self.unquoted(token)?;
+                Operand::String { position, literal: span(token), value }
             }
             _ => {
                 self.back_up();
@@ -503,13 +521,25 @@ impl<'s> Parser<'s> {
         }))
     }
 
-    fn unquoted(&mut self, token: &Token<'s>) -> Result<Text, Error> {
-        unquote(&token.value).map(Text::from).ok_or_else(|| self.error("invalid syntax"))
+    fn unquoted(&mut self, token: Token<'s>) -> Result<Text, Error> {
+        // Almost all strings have nothing that is escaped or left out.
+        let plain = match token.value {
+            [b'`', body @ .., b'`'] => memchr::memchr(b'\r', body).is_none().then_some(body),
+            [b'"', body @ .., b'"'] => {
+                let plain =
+                    memchr::memchr2(b'\\', b'\n', body).is_none() && std::str::from_utf8(body).is_ok();
+                plain.then_some(body)
+            }
+            _ => None,
+        };
+        if let Some(body) = plain {
+            return Ok(Text::from(body));
+        }
+        unquote(token.value).map(Text::from).ok_or_else(|| self.error("invalid syntax"))
     }
 
     fn enter(&mut self) -> Result<(), Error> {
         self.nesting += 1;
-        self.state.deepest = self.state.deepest.max(self.nesting + self.state.parentheses);
         if self.nesting > MAX_NESTING {
             return Err(self.error("max nesting depth of control structures exceeded"));
         }
@@ -522,7 +552,7 @@ impl<'s> Parser<'s> {
         } else {
             self.state.tokens[0] = self.lexer.next_token();
         }
-        self.state.tokens[self.state.peeked].clone()
+        self.state.tokens[self.state.peeked]
     }
 
     fn back_up(&mut self) {
@@ -545,7 +575,7 @@ impl<'s> Parser<'s> {
             self.state.peeked = 1;
             self.state.tokens[0] = self.lexer.next_token();
         }
-        self.state.tokens[self.state.peeked - 1].clone()
+        self.state.tokens[self.state.peeked - 1]
     }
 
     fn next_non_space(&mut self) -> Token<'s> {
@@ -565,11 +595,11 @@ impl<'s> Parser<'s> {
 
     fn expect(&mut self, kind: TokenKind, context: &str) -> Result<(), Error> {
         let token = self.next_non_space();
-        if token.kind == kind { Ok(()) } else { Err(self.unexpected(&token, context)) }
+        if token.kind == kind { Ok(()) } else { Err(self.unexpected(token, context)) }
     }
 
-    fn unexpected(&self, token: &Token<'s>, context: &str) -> Error {
-        let shown = token.describe();
+    fn unexpected(&self, token: Token<'s>, context: &str) -> Error {
+        let shown = self.lexer.describe(token);
         if token.kind == TokenKind::Error {
             let mut extra = String::new();
             let line = self.state.action_line;
@@ -588,4 +618,12 @@ impl<'s> Parser<'s> {
     fn error(&self, message: &str) -> Error {
         Error::new(format!("template: {}:{}: {message}", self.source.name, self.state.tokens[0].line))
     }
+}
+
+fn position(token: Token<'_>) -> u32 {
+    token.position as u32
+}
+
+fn span(token: Token<'_>) -> Span {
+    Span { start: token.position as u32, length: token.value.len() as u32 }
 }
