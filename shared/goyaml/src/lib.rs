@@ -20,6 +20,7 @@ pub mod number;
 mod parse;
 pub mod resolve;
 pub mod resource;
+mod select;
 pub mod sigs;
 pub mod stream;
 mod syntax;

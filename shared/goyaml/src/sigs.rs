@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::json::to_json;
 use crate::node::{Node, tag};
 use crate::parse::parse_first;
+use crate::select::select;
 use crate::syntax::Dialect;
 use crate::value::Value;
 
@@ -14,6 +15,22 @@ use crate::value::Value;
 /// An empty text is null. Of duplicate keys the last wins. Keys become strings.
 pub fn from_yaml(bytes: &[u8]) -> Result<Value, Error> {
     read(bytes, false)
+}
+
+/// [`from_yaml`] of a mapping without the members that `keep` does not want: much cheaper when these are large.
+///
+/// What is left out still has to be valid, and like the rest has to be something that JSON can say. A document that is no
+/// mapping is given as it is.
+pub fn from_yaml_selected(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Result<Value, Error> {
+    if let Some(value) = select(bytes, &keep)? {
+        return Ok(value);
+    }
+    let mut value = read_tree(bytes, false)?;
+    to_json(&value)?;
+    if let Value::Object(map) = &mut value {
+        map.retain(|key, _| keep(key));
+    }
+    Ok(value)
 }
 
 /// [`from_yaml`], where duplicate keys are an error.
@@ -54,21 +71,23 @@ pub fn unmarshal_map(bytes: &[u8]) -> Result<std::collections::BTreeMap<String, 
 /// The value after Go wrote it as JSON and read it back: every number is a float.
 ///
 /// NaN and infinities are an error, since JSON does not have them.
-pub fn go_floats(value: Value) -> Result<Value, Error> {
-    Ok(match value {
-        Value::Int(value) => Value::Float(value as f64),
-        Value::Uint(value) => Value::Float(value as f64),
-        Value::Float(value) if !value.is_finite() => {
-            to_json(&Value::Float(value))?;
-            Value::Null
+pub fn go_floats(mut value: Value) -> Result<Value, Error> {
+    make_floats(&mut value)?;
+    Ok(value)
+}
+
+fn make_floats(value: &mut Value) -> Result<(), Error> {
+    match value {
+        Value::Int(number) => *value = Value::Float(*number as f64),
+        Value::Uint(number) => *value = Value::Float(*number as f64),
+        Value::Float(number) if !number.is_finite() => {
+            to_json(value)?;
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(go_floats).collect::<Result<_, _>>()?),
-        Value::Object(map) => {
-            let entries = map.into_iter().map(|(key, value)| Ok((key, go_floats(value)?)));
-            Value::Object(entries.collect::<Result<_, Error>>()?)
-        }
-        other => other,
-    })
+        Value::Array(items) => items.iter_mut().try_for_each(make_floats)?,
+        Value::Object(map) => map.values_mut().try_for_each(make_floats)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Converts JSON to YAML, as `JSONToYAML` does. The text is read as YAML, so anything that is YAML is taken.
@@ -113,6 +132,13 @@ fn whole_numbers(value: &Value) -> Value {
 }
 
 fn read(bytes: &[u8], strict: bool) -> Result<Value, Error> {
+    if !strict && let Some(value) = select(bytes, |_| true)? {
+        return Ok(value);
+    }
+    read_tree(bytes, strict)
+}
+
+fn read_tree(bytes: &[u8], strict: bool) -> Result<Value, Error> {
     match parse_first(bytes, Dialect::V2)? {
         Some(document) => decode_v2(document.root(), strict),
         None => decode_v2(&Node::scalar(tag::NULL, ""), strict),

@@ -111,6 +111,11 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Whether the text of block scalars is left out from here on: they are large, and not everybody wants them.
+    pub fn discard_block_scalars(&mut self, discard: bool) {
+        self.scanner.discards_block_scalars = discard;
+    }
+
     /// The next event. After the end of the stream it stays there.
     pub fn next(&mut self) -> Parse<Event> {
         match self.state {

@@ -250,7 +250,11 @@ impl Scanner<'_> {
 
             let from = self.position();
             self.skip_to_break();
-            value.push_str(&self.text[from..self.position()]);
+            if self.discards_block_scalars {
+                value.clear();
+            } else {
+                value.push_str(&self.text[from..self.position()]);
+            }
             if self.is_break(0) {
                 leading_break = self.skip_break();
             }

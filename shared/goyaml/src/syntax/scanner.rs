@@ -32,6 +32,8 @@ pub(crate) struct Scanner<'a> {
     pub(super) simple_key_allowed: bool,
     simple_keys: Vec<SimpleKey>,
     pub(super) comments: VecDeque<Comment>,
+    /// Whether the text of block scalars is left out.
+    pub(super) discards_block_scalars: bool,
 }
 
 /// A place where `key:` may turn out to have begun.
@@ -66,6 +68,7 @@ impl<'a> Scanner<'a> {
             simple_key_allowed: true,
             simple_keys: vec![SimpleKey::default()],
             comments: VecDeque::new(),
+            discards_block_scalars: false,
         }
     }
 
