@@ -81,6 +81,7 @@ fn files_are_written_below_a_directory() {
     for file in ["about", "values", "files"] {
         let written = format!("{path}/about/templates/{file}.yaml");
         assert!(stdout.contains(&format!("wrote {written}\n")), "{stdout}");
+        assert!(stdout.ends_with("\n\n"), "{stdout}");
         let text = std::fs::read_to_string(written).unwrap();
         assert!(text.starts_with(&format!("---\n# Source: about/templates/{file}.yaml\n")), "{text}");
     }
@@ -137,4 +138,23 @@ fn packages_hold_what_is_in_the_directory() {
     assert_eq!(from_archive, from_directory, "{stderr}");
     let (_, shown, _) = run(&format!("show chart {archive}"));
     assert!(shown.contains("appVersion: \"7\"\n"), "{shown}");
+}
+
+#[test]
+fn switches_take_the_values_of_go() {
+    let plain = run("template r charts/kinds");
+    assert_eq!(run("template r charts/kinds --include-crds=false --no-hooks=F --skip-tests=0"), plain);
+    assert_eq!(
+        run("template r charts/kinds --include-crds --include-crds=T --hide-notes"),
+        run("template r charts/kinds --include-crds")
+    );
+    let (code, _, stderr) = run("template r charts/kinds --no-hooks=maybe");
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        "Error: invalid argument \"maybe\" for \"--no-hooks\" flag: strconv.ParseBool: parsing \"maybe\": invalid \
+         syntax\n"
+    );
+    let (_, _, stderr) = run("template r charts/kinds --validate=false --dry-run=client");
+    assert!(stderr.contains("[dry-run validate] were all set"), "{stderr}");
 }

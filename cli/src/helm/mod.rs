@@ -2,6 +2,7 @@
 
 mod package;
 mod show;
+mod switch;
 mod template;
 mod unavailable;
 mod values;
@@ -23,7 +24,7 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Render a chart and print its manifests, byte for byte as `helm template` does.
-    #[command(disable_version_flag = true)]
+    #[command(disable_version_flag = true, args_override_self = true)]
     Template(Box<template::Options>),
     /// Print what is in a chart.
     Show(show::Options),
@@ -70,6 +71,11 @@ pub fn usage_error(error: &clap::Error) -> String {
         }
         ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_empty() => {
             format!("Error: flag needs an argument: {flag}")
+        }
+        ErrorKind::ValueValidation => {
+            let value = go_quote(&text(ContextKind::InvalidValue));
+            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            format!("Error: invalid argument {value} for {} flag: {cause}", go_quote(flag))
         }
         _ => {
             let text = error.render().to_string();

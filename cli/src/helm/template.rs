@@ -1,7 +1,7 @@
 //! `fluxide helm template`.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use fluxide_helm::{
 };
 
 use super::load_chart;
+use super::switch::Switch;
 use super::unavailable::Unavailable;
 use super::values::ValueOptions;
 
@@ -34,32 +35,32 @@ pub struct Options {
     #[arg(short, long, value_name = "VERSION", value_delimiter = ',')]
     api_versions: Vec<String>,
     /// Print the files below crds/ too.
-    #[arg(long)]
-    include_crds: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    include_crds: Switch,
     /// Do not print hooks.
-    #[arg(long)]
-    no_hooks: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    no_hooks: Switch,
     /// Do not print hooks that are tests.
-    #[arg(long)]
-    skip_tests: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    skip_tests: Switch,
     /// Print only what comes from these templates: `templates/service.yaml`; `*` stands for any part of a name.
     #[arg(short, long, value_name = "TEMPLATE")]
     show_only: Vec<String>,
     /// Render as an upgrade.
-    #[arg(long)]
-    is_upgrade: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    is_upgrade: Switch,
     /// Do not check values against values.schema.json.
-    #[arg(long)]
-    skip_schema_validation: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    skip_schema_validation: Switch,
     /// Write each template's manifests to a file of its own below this directory.
     #[arg(long, value_name = "DIRECTORY")]
     output_dir: Option<String>,
     /// Put the name of the release into the path below --output-dir.
-    #[arg(long)]
-    release_name: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    release_name: Switch,
     /// Make a name for the release.
-    #[arg(short, long)]
-    generate_name: bool,
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    generate_name: Switch,
     /// Make the name of the release of a template.
     #[arg(long, value_name = "TEMPLATE")]
     name_template: Option<String>,
@@ -72,16 +73,22 @@ pub struct Options {
     #[command(flatten)]
     unavailable: Unavailable,
     /// CRDs are printed with --include-crds alone; accepted as Helm does.
-    #[arg(long, hide = true)]
-    skip_crds: bool,
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    skip_crds: Switch,
     /// Names are never looked up; accepted as Helm does.
-    #[arg(long, hide = true)]
-    enable_dns: bool,
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
+    enable_dns: Switch,
 }
 
 /// Renders the chart and prints it.
 pub fn run(options: Options) -> anyhow::Result<()> {
     options.unavailable.refuse()?;
+    if options.validate.is_some() && options.dry_run.is_some() {
+        bail!(
+            "if any flags in the group [validate dry-run] are set none of the others can be; [dry-run validate] were all \
+             set"
+        );
+    }
     if options.validate == Some(true) || options.dry_run.as_deref() == Some("server") {
         bail!("charts are rendered without a cluster here; leave out --validate and --dry-run=server");
     }
@@ -98,7 +105,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     capabilities.api_versions.extend(options.api_versions.iter().cloned());
     let now = jiff::Timestamp::now();
     let (name, path) = match options.arguments.as_slice() {
-        [_, _] if options.generate_name => bail!("cannot set --generate-name and also specify a name"),
+        [_, _] if options.generate_name.is_on() => {
+            bail!("cannot set --generate-name and also specify a name")
+        }
         [_, _] if options.name_template.is_some() => {
             bail!("cannot set --name-template and also specify a name")
         }
@@ -110,7 +119,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             Some(template) if !template.is_empty() => {
                 (name_from_template(template, now).map_err(|error| anyhow!(error))?, chart)
             }
-            _ if options.generate_name => (generated_name(chart, now), chart),
+            _ if options.generate_name.is_on() => (generated_name(chart, now), chart),
             _ => ("release-name".to_owned(), chart),
         },
         [] => bail!("\"helm template\" requires at least 1 argument"),
@@ -132,26 +141,33 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         name: name.clone(),
         namespace: options.namespace.clone(),
         revision: 1,
-        is_upgrade: options.is_upgrade,
+        is_upgrade: options.is_upgrade.is_on(),
     };
     let mut render_options = RenderOptions::new(release, &capabilities, now);
-    render_options.skip_schema_validation = options.skip_schema_validation;
-    let rendered = render(&Arc::new(chart), &values, render_options).map_err(|error| {
+    render_options.skip_schema_validation = options.skip_schema_validation.is_on();
+    let chart = Arc::new(chart);
+    // The process ends soon: taking the chart apart would be time lost.
+    std::mem::forget(chart.clone());
+    let rendered = render(&chart, &values, render_options).map_err(|error| {
         let hint = if error.is_rendering() { "\n\nUse --debug flag to render out invalid YAML" } else { "" };
         anyhow!("{error}{hint}")
     })?;
+    let rendered = std::mem::ManuallyDrop::new(rendered);
     for warning in &rendered.warnings {
         eprintln!("{warning}");
     }
     match &options.output_dir {
         Some(directory) => {
             let directory = Path::new(directory);
-            let hooks_below = if options.release_name { directory.join(&name) } else { directory.to_owned() };
+            let hooks_below =
+                if options.release_name.is_on() { directory.join(&name) } else { directory.to_owned() };
             write_files(&options, &rendered, directory, &hooks_below)?;
             // Nothing is left to be shown then, which Helm calls an error.
             if let Some(wanted) = options.show_only.first() {
                 bail!("could not find template {wanted} in chart");
             }
+            // Helm ends the manifests that it did not print with a line feed.
+            println!();
         }
         None => print(&options, &rendered)?,
     }
@@ -166,16 +182,16 @@ fn generated_name(chart: &str, now: jiff::Timestamp) -> String {
 
 fn print(options: &Options, rendered: &Rendered) -> anyhow::Result<()> {
     let output = TemplateOutput {
-        include_crds: options.include_crds,
-        no_hooks: options.no_hooks,
-        skip_tests: options.skip_tests,
+        include_crds: options.include_crds.is_on(),
+        no_hooks: options.no_hooks.is_on(),
+        skip_tests: options.skip_tests.is_on(),
     };
-    let mut text = rendered.template_output(&output);
-    if !options.show_only.is_empty() {
-        text = selected(&text, &options.show_only)?;
+    let mut stdout = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+    if options.show_only.is_empty() {
+        rendered.write_template_output(&output, &mut stdout)?;
+    } else {
+        stdout.write_all(selected(&rendered.template_output(&output), &options.show_only)?.as_bytes())?;
     }
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
 }
@@ -216,7 +232,7 @@ fn write_files(
     hooks_below: &Path,
 ) -> anyhow::Result<()> {
     let mut written = BTreeSet::new();
-    if options.include_crds {
+    if options.include_crds.is_on() {
         for crd in &rendered.crds {
             write_file(directory, &crd.path, &crd.file.text(), &mut written)?;
         }
@@ -224,9 +240,9 @@ fn write_files(
     for manifest in &rendered.manifests {
         write_file(hooks_below, &manifest.path, &manifest.content, &mut written)?;
     }
-    if !options.no_hooks {
+    if !options.no_hooks.is_on() {
         let tests = |hook: &&fluxide_helm::Hook| {
-            !(options.skip_tests && hook.events.contains(&fluxide_helm::HookEvent::Test))
+            !(options.skip_tests.is_on() && hook.events.contains(&fluxide_helm::HookEvent::Test))
         };
         for hook in rendered.hooks.iter().filter(tests) {
             write_file(hooks_below, &hook.path, &hook.manifest, &mut written)?;

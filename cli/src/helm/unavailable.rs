@@ -2,6 +2,8 @@
 
 use anyhow::bail;
 
+use super::switch::Switch;
+
 /// Flags that are accepted without effect, as a command line for Helm may have them, and flags that are refused.
 #[derive(Debug, clap::Args)]
 pub struct Unavailable {
@@ -9,12 +11,12 @@ pub struct Unavailable {
     repo: Option<String>,
     #[arg(long, hide = true)]
     version: Option<String>,
-    #[arg(long, hide = true)]
-    devel: bool,
-    #[arg(long, hide = true)]
-    verify: bool,
-    #[arg(long, hide = true)]
-    dependency_update: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    devel: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    verify: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    dependency_update: Switch,
     #[arg(long, hide = true)]
     post_renderer: Option<String>,
     #[arg(long, hide = true)]
@@ -23,12 +25,12 @@ pub struct Unavailable {
     username: Option<String>,
     #[arg(long, hide = true)]
     password: Option<String>,
-    #[arg(long, hide = true)]
-    pass_credentials: bool,
-    #[arg(long, hide = true)]
-    plain_http: bool,
-    #[arg(long, hide = true)]
-    insecure_skip_tls_verify: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pass_credentials: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    plain_http: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    insecure_skip_tls_verify: Switch,
     #[arg(long, hide = true)]
     ca_file: Option<String>,
     #[arg(long, hide = true)]
@@ -37,30 +39,32 @@ pub struct Unavailable {
     key_file: Option<String>,
     #[arg(long, hide = true)]
     keyring: Option<String>,
-    #[arg(long, hide = true)]
-    debug: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    debug: Switch,
     #[arg(long, hide = true)]
     description: Option<String>,
     #[arg(short, long, hide = true)]
     labels: Vec<String>,
-    #[arg(long, hide = true)]
-    create_namespace: bool,
-    #[arg(long, hide = true)]
-    disable_openapi_validation: bool,
-    #[arg(long, hide = true)]
-    force_conflicts: bool,
-    #[arg(long, hide = true)]
-    force_replace: bool,
-    #[arg(long, hide = true)]
-    replace: bool,
-    #[arg(long, hide = true)]
-    rollback_on_failure: bool,
-    #[arg(long, hide = true)]
-    take_ownership: bool,
-    #[arg(long, hide = true)]
-    render_subchart_notes: bool,
-    #[arg(long, hide = true)]
-    wait_for_jobs: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    create_namespace: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    disable_openapi_validation: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    force_conflicts: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    force_replace: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    replace: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    rollback_on_failure: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    take_ownership: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    render_subchart_notes: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    wait_for_jobs: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    hide_notes: Switch,
     #[arg(long, hide = true)]
     timeout: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "watcher")]
@@ -71,21 +75,49 @@ pub struct Unavailable {
     kubeconfig: Option<String>,
     #[arg(long, hide = true)]
     kube_context: Option<String>,
+    #[arg(long, hide = true)]
+    kube_apiserver: Option<String>,
+    #[arg(long, hide = true)]
+    kube_as_group: Vec<String>,
+    #[arg(long, hide = true)]
+    kube_as_user: Option<String>,
+    #[arg(long, hide = true)]
+    kube_ca_file: Option<String>,
+    #[arg(long, hide = true)]
+    kube_tls_server_name: Option<String>,
+    #[arg(long, hide = true)]
+    kube_token: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    kube_insecure_skip_tls_verify: Switch,
+    #[arg(long, hide = true)]
+    burst_limit: Option<String>,
+    #[arg(long, hide = true)]
+    qps: Option<String>,
+    #[arg(long, alias = "colour", hide = true)]
+    color: Option<String>,
+    #[arg(long, hide = true)]
+    content_cache: Option<String>,
+    #[arg(long, hide = true)]
+    registry_config: Option<String>,
+    #[arg(long, hide = true)]
+    repository_cache: Option<String>,
+    #[arg(long, hide = true)]
+    repository_config: Option<String>,
 }
 
 impl Unavailable {
     /// An error for the flags that would change the outcome.
     pub fn refuse(&self) -> anyhow::Result<()> {
-        if self.repo.is_some() || self.version.is_some() || self.devel {
+        if self.repo.is_some() || self.version.is_some() || self.devel.is_on() {
             bail!(
                 "charts are read from this machine alone: --repo, --version and --devel need a network; fetch the chart \
                  with `helm pull` and give its directory or archive"
             );
         }
-        if self.verify {
+        if self.verify.is_on() {
             bail!("--verify is not available here; check the chart with `helm verify` first");
         }
-        if self.dependency_update {
+        if self.dependency_update.is_on() {
             bail!("--dependency-update needs a network; run `helm dependency update` on the chart first");
         }
         if self.post_renderer.is_some() || !self.post_renderer_args.is_empty() {

@@ -1,5 +1,6 @@
 //! Renders a chart and prints its manifests: `template CHART [VALUES]...`.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,10 +11,7 @@ use fluxide_helm::{
 
 fn main() -> ExitCode {
     match run() {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error}");
             ExitCode::FAILURE
@@ -21,7 +19,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<String, Box<dyn std::error::Error>> {
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or("usage: template CHART [VALUES]...")?;
     let chart = if std::path::Path::new(&path).is_dir() {
@@ -45,5 +43,9 @@ fn run() -> Result<String, Box<dyn std::error::Error>> {
         Capabilities { kube_version: KubeVersion::parse("1.34.0")?, ..Capabilities::default() };
     let options = RenderOptions::new(release, &capabilities, jiff::Timestamp::now());
     let rendered = render(&Arc::new(chart), &values, options)?;
-    Ok(rendered.template_output(&TemplateOutput { include_crds: true, ..TemplateOutput::default() }))
+    let output = TemplateOutput { include_crds: true, ..TemplateOutput::default() };
+    let mut stdout = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+    rendered.write_template_output(&output, &mut stdout)?;
+    stdout.flush()?;
+    Ok(())
 }

@@ -239,9 +239,19 @@ fn as_boolean(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Nil => "%!t(<nil>)".to_owned(),
         Value::List(list) => {
-            let items: Vec<String> = list.to_vec().iter().map(as_boolean).collect();
+            let items: Vec<String> = list.to_vec().iter().map(element_as_boolean).collect();
             format!("[{}]", items.join(" "))
+        }
+        Value::Map(map) => {
+            let members = map.entries().into_iter();
+            let members = members
+                .map(|(key, value)| format!("{}:{}", as_boolean(&key.into()), element_as_boolean(&value)));
+            format!("map[{}]", members.collect::<Vec<_>>().join(" "))
         }
         other => format!("%!t({}={})", other.type_name(), go_display(other)),
     }
+}
+
+fn element_as_boolean(value: &Value) -> String {
+    if matches!(value, Value::Nil) { "<nil>".to_owned() } else { as_boolean(value) }
 }

@@ -1,5 +1,7 @@
 //! Charts in directories: what is read, in which order, and what `.helmignore` leaves out.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -79,8 +81,8 @@ pub trait Directory {
     /// The names in a directory, sorted bytewise, each with what it is once links are followed.
     fn list(&self, path: &str) -> Result<Vec<(String, EntryKind)>, DirectoryError>;
 
-    /// The bytes of a file and when it was last changed.
-    fn read(&self, path: &str) -> Result<(Vec<u8>, Option<Time>), DirectoryError>;
+    /// Puts the bytes of a file into the buffer, in place of what is in it, and says when it was last changed.
+    fn read(&self, path: &str, buffer: &mut Vec<u8>) -> Result<Option<Time>, DirectoryError>;
 
     /// How the path is called in messages.
     fn describe(&self, path: &str) -> String {
@@ -105,9 +107,15 @@ impl Chart {
             let reason = format!("open {path}: no such file or directory");
             return Err(DirectoryError::Undetected { path, reason }.into());
         }
-        require_known_version(&ChartFile::new("Chart.yaml", directory.read("Chart.yaml")?.0))?;
-        let ignored = if has(".helmignore") { directory.read(".helmignore")?.0 } else { Vec::new() };
-        let mut walk = Walk { directory, rules: IgnoreRules::parse(&ignored)?, limits, files: Vec::new() };
+        let mut buffer = Vec::new();
+        directory.read("Chart.yaml", &mut buffer)?;
+        require_known_version(&ChartFile::new("Chart.yaml", &buffer))?;
+        buffer.clear();
+        if has(".helmignore") {
+            directory.read(".helmignore", &mut buffer)?;
+        }
+        let rules = IgnoreRules::parse(&buffer)?;
+        let mut walk = Walk { directory, rules, limits, files: Vec::new(), buffer };
         walk.directory("", names)?;
         Loader::new(limits).load(walk.files)
     }
@@ -118,6 +126,7 @@ struct Walk<'w> {
     rules: IgnoreRules,
     limits: &'w Limits,
     files: Vec<ChartFile>,
+    buffer: Vec<u8>,
 }
 
 impl Walk<'_> {
@@ -144,12 +153,15 @@ impl Walk<'_> {
             if self.files.len() == self.limits.files {
                 return Err(DirectoryError::TooMany(self.limits.files).into());
             }
-            let (data, modified) = self.directory.read(&path)?;
-            self.files.push(ChartFile { name: path, data: without_bom(&data).into(), modified });
+            let modified = self.directory.read(&path, &mut self.buffer)?;
+            self.files.push(ChartFile { name: path, data: without_bom(&self.buffer).into(), modified });
         }
         Ok(())
     }
 }
+
+/// Room for a file is not made beyond this before its bytes are there.
+const FIRST_READ: usize = 16 << 20;
 
 /// A directory on disk.
 #[derive(Clone, Debug)]
@@ -217,16 +229,23 @@ impl Directory for DiskDirectory {
         Ok(entries)
     }
 
-    fn read(&self, path: &str) -> Result<(Vec<u8>, Option<Time>), DirectoryError> {
+    fn read(&self, path: &str, buffer: &mut Vec<u8>) -> Result<Option<Time>, DirectoryError> {
         let full = self.root.join(path);
         if self.confined_to.is_some() {
             self.resolve(&full)?;
         }
-        let data = std::fs::read(&full).map_err(|error| read_error(Path::new(path), &error))?;
-        let modified = full.metadata().and_then(|metadata| metadata.modified()).ok();
+        buffer.clear();
+        let read = File::open(&full).and_then(|mut file| {
+            let metadata = file.metadata()?;
+            // One byte more than there are, so that the end is seen at once.
+            buffer.reserve(usize::try_from(metadata.len()).unwrap_or_default().min(FIRST_READ) + 1);
+            file.read_to_end(buffer)?;
+            Ok(metadata.modified().ok())
+        });
+        let modified = read.map_err(|error| read_error(Path::new(path), &error))?;
         let modified =
             modified.and_then(|time| jiff::Timestamp::try_from(time).ok()).map(Time::from_timestamp);
-        Ok((data, modified))
+        Ok(modified)
     }
 
     fn describe(&self, path: &str) -> String {

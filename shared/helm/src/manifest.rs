@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use fluxide_goyaml::Value;
+use fluxide_goyaml::{Value, sigs};
 use thiserror::Error;
 
-use crate::decode::decode_struct;
+use crate::decode::decode_value;
 use crate::file::base_name;
 use crate::hook::{Hook, HookEvent};
 
@@ -153,27 +153,46 @@ fn next_separator(rest: &str) -> Option<usize> {
 ///
 /// Files whose name begins with `_` are left out, and so are hooks for events that do not exist. `files` is sorted by
 /// path; documents of one kind keep that order.
-pub fn sort_manifests<'f>(
-    files: impl IntoIterator<Item = (&'f str, &'f str)>,
+pub fn sort_manifests(
+    files: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(Vec<Hook>, Vec<Manifest>), ManifestError> {
     let mut hooks = Vec::new();
     let mut manifests = Vec::new();
-    for (path, text) in files {
-        if base_name(path).starts_with('_') {
+    for (path, mut text) in files {
+        if base_name(&path).starts_with('_') {
             continue;
         }
-        for document in split_manifests(text) {
+        let documents = split_manifests(&text);
+        let mut only = None;
+        for document in &documents {
             let head =
-                Head::read(document).map_err(|problem| ManifestError { path: path.to_owned(), problem })?;
+                Head::read(document).map_err(|problem| ManifestError { path: path.clone(), problem })?;
             match head.annotations.as_ref().and_then(|annotations| annotations.get(HOOK_ANNOTATION)) {
-                Some(events) => hooks.extend(head.hook(path, document, events)),
-                None => manifests.push(Manifest {
-                    path: path.to_owned(),
-                    content: document.to_owned(),
-                    api_version: head.api_version,
-                    kind: head.kind,
-                }),
+                Some(events) => hooks.extend(head.hook(&path, document, events)),
+                None => {
+                    let mut manifest = Manifest {
+                        path: path.clone(),
+                        content: String::new(),
+                        api_version: head.api_version,
+                        kind: head.kind,
+                    };
+                    // The only document of a file needs no copy.
+                    if documents.len() == 1 {
+                        let start = document.as_ptr() as usize - text.as_ptr() as usize;
+                        only = Some((start..start + document.len(), manifest));
+                    } else {
+                        (*document).clone_into(&mut manifest.content);
+                        manifests.push(manifest);
+                    }
+                }
             }
+        }
+        if let Some((range, mut manifest)) = only {
+            text.truncate(range.end);
+            text.drain(..range.start);
+            text.shrink_to_fit();
+            manifest.content = text;
+            manifests.push(manifest);
         }
     }
     hooks.sort_by(|left, right| install_rank(&left.kind).cmp(&install_rank(&right.kind)));
@@ -214,7 +233,12 @@ const METADATA_TYPE: &str = "struct { Name string \"json:\\\"name\\\"\"; Annotat
 impl Head {
     fn read(document: &str) -> Result<Head, String> {
         let mut head = Head::default();
-        decode_struct(document.as_bytes(), "util.SimpleHead", |decoder, key, value| match key {
+        let wanted = |key: &str| {
+            ["apiVersion", "kind", "metadata"].iter().any(|member| member.eq_ignore_ascii_case(key))
+        };
+        let value = sigs::from_yaml_selected(document.as_bytes(), wanted)
+            .map_err(|error| format!("error converting YAML to JSON: {error}"))?;
+        decode_value(&value, "util.SimpleHead", |decoder, key, value| match key {
             "apiversion" => decoder.string("apiVersion", value, &mut head.api_version),
             "kind" => decoder.string("kind", value, &mut head.kind),
             "metadata" => decoder.field("metadata", |decoder| match value {

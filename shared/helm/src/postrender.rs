@@ -76,7 +76,7 @@ pub(crate) fn post_render(
             renderer.run(&merged).map_err(|problem| PostRenderError::Run { group: "files", problem })?;
         return split(&output, "").map_err(|problem| PostRenderError::Parse { group: "", problem });
     }
-    let (hooks, manifests) = sort_manifests(files.iter().map(|(path, text)| (path.as_str(), text.as_str())))?;
+    let (hooks, manifests) = sort_manifests(files)?;
     let mut hook_files = Files::new();
     for hook in hooks {
         append(&mut hook_files, hook.path, hook.manifest);

@@ -1,10 +1,12 @@
 //! Renders charts: values in, manifests, hooks and notes out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use fluxide_gotemplate::helm;
-use fluxide_gotemplate::{Limits, Map, MissingKey, Session, Templates, Value};
+use fluxide_gotemplate::{Limits, Map, MissingKey, Session, Templates, Text, Value};
 use fluxide_semver_range::{Constraint, Version};
 use jiff::Timestamp;
 use thiserror::Error;
@@ -17,6 +19,7 @@ use crate::convert::{into_string, to_map, to_table};
 use crate::file::{ChartFile, base_name, clean_path};
 use crate::hook::{Hook, HookEvent};
 use crate::manifest::{Manifest, ManifestError, sort_manifests};
+use crate::metadata::Metadata;
 use crate::name::{ReleaseNameError, check_release_name};
 use crate::objects::{capabilities_value, metadata_value, table};
 use crate::postrender::{PostRenderError, PostRenderStrategy, PostRenderer, post_render};
@@ -147,13 +150,22 @@ pub struct Rendered {
     pub crds: Vec<Crd>,
     /// NOTES.txt.
     pub notes: String,
-    /// What is stored of the chart with the release.
-    pub chart: StoredChart,
+    /// The chart that was rendered.
+    source: Arc<Chart>,
+    /// Chart.yaml after the dependencies were processed.
+    metadata: Metadata,
+    /// The default values after the dependencies were processed.
+    defaults: Option<Map>,
     /// What is odd about values and dependencies, and no error.
     pub warnings: Vec<String>,
 }
 
 impl Rendered {
+    /// What is stored of the chart with the release.
+    pub fn stored_chart(&self) -> StoredChart {
+        StoredChart::of(&self.source, self.metadata.clone(), self.defaults.as_ref().map(to_table))
+    }
+
     /// The text of all manifests, as it is stored with the release.
     pub fn manifest(&self) -> String {
         let mut out = String::new();
@@ -165,23 +177,37 @@ impl Rendered {
 
     /// What `helm template` prints: the manifests, behind the CRDs when these are wanted, and then the hooks.
     pub fn template_output(&self, output: &TemplateOutput) -> String {
-        let mut manifests = String::new();
-        if output.include_crds {
-            for crd in &self.crds {
-                push_source(&mut manifests, &crd.path, &crd.file.text());
+        let mut out = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = self.write_template_output(output, &mut out);
+        into_string(out)
+    }
+
+    /// Writes [`Rendered::template_output`] piece by piece.
+    pub fn write_template_output(&self, output: &TemplateOutput, out: &mut dyn Write) -> io::Result<()> {
+        let crds = if output.include_crds { self.crds.as_slice() } else { &[] };
+        let crds = crds.iter().map(|crd| (crd.path.as_str(), crd.file.text()));
+        let manifests =
+            self.manifests.iter().map(|manifest| (manifest.path.as_str(), Cow::from(&manifest.content)));
+        let mut manifests = crds.chain(manifests).peekable();
+        if manifests.peek().is_none() {
+            out.write_all(b"\n")?;
+        }
+        while let Some((path, content)) = manifests.next() {
+            // White space at the end of all manifests is left out.
+            match content.trim_end() {
+                _ if manifests.peek().is_some() => write_source(out, path, &content)?,
+                "" => writeln!(out, "---\n# Source: {}", path.trim_end())?,
+                content => write_source(out, path, content)?,
             }
         }
-        manifests.push_str(&self.manifest());
-        let mut out = format!("{}\n", manifests.trim());
-        if output.no_hooks {
-            return out;
-        }
-        for hook in &self.hooks {
+        let hooks = if output.no_hooks { &[] } else { self.hooks.as_slice() };
+        for hook in hooks {
             if !(output.skip_tests && hook.events.contains(&HookEvent::Test)) {
-                push_source(&mut out, &hook.path, &hook.manifest);
+                write_source(out, &hook.path, &hook.manifest)?;
             }
         }
-        out
+        Ok(())
     }
 }
 
@@ -202,6 +228,13 @@ fn push_source(out: &mut String, path: &str, content: &str) {
     out.push('\n');
     out.push_str(content);
     out.push('\n');
+}
+
+fn write_source(out: &mut dyn Write, path: &str, content: &str) -> io::Result<()> {
+    for piece in ["---\n# Source: ", path, "\n", content, "\n"] {
+        out.write_all(piece.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Renders a chart with the values that a user gave.
@@ -246,11 +279,11 @@ pub fn render(chart: &Arc<Chart>, values: &Table, options: RenderOptions) -> Res
     if let Some(renderer) = options.post_renderer {
         files = post_render(files, options.post_render_strategy, renderer)?;
     }
-    let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
     (rendered.hooks, rendered.manifests) = sort_manifests(files)?;
-    scope.crds("", &mut rendered.crds);
-    let stored = scope.copy_of_defaults().map(|defaults| to_table(&defaults));
-    rendered.chart = StoredChart::of(chart, scope.metadata(), stored);
+    scope.crds(&mut rendered.crds);
+    rendered.metadata = scope.metadata();
+    rendered.defaults = scope.copy_of_defaults();
+    rendered.source = chart.clone();
     Ok(rendered)
 }
 
@@ -351,7 +384,7 @@ impl<'e, 'r> Execution<'e, 'r> {
     }
 
     fn run(mut self, scope: &Scope, values: Map) -> Result<BTreeMap<String, String>, RenderError> {
-        self.collect(scope, "", Some(helm::values(&values)));
+        self.collect(scope, true, Some(helm::values(&values)));
         let set = self.parse(&scope.chart().parsed)?;
         let mut session = Session::new(self.options.limits.clone()).at(self.options.now);
         if self.options.lint {
@@ -376,6 +409,7 @@ impl<'e, 'r> Execution<'e, 'r> {
                 .execute(path, &data, &mut session)
                 .map_err(|error| template_error(&helm::execution_error_text(path, &error)))?;
             helm::strip_no_value(&mut text);
+            text.shrink_to_fit();
             files.insert(path.clone(), into_string(text));
         }
         Ok(files)
@@ -392,7 +426,7 @@ impl<'e, 'r> Execution<'e, 'r> {
             let missing = if strict { MissingKey::Error } else { MissingKey::Zero };
             let mut set = Templates::new("gotpl", functions(), missing);
             for (path, file) in sources() {
-                set.parse(path.as_str(), &file.data)
+                set.parse(path.as_str(), file.data.clone())
                     .map_err(|error| template_error(&helm::parse_error_text(path, &error)))?;
             }
             Ok(set)
@@ -400,14 +434,14 @@ impl<'e, 'r> Execution<'e, 'r> {
     }
 
     /// Notes the templates of a chart and its subcharts with the data that they see; gives this data.
-    fn collect(&mut self, scope: &Scope, parent: &str, values: Option<Value>) -> Map {
+    fn collect(&mut self, scope: &Scope, is_root: bool, values: Option<Value>) -> Map {
         let chart = scope.chart();
-        let path = scope.path(parent);
+        let path = scope.path();
         let values = values.unwrap_or_else(|| helm::values(&Map::new()));
         let subcharts = Map::new();
-        let files = chart.files.iter().map(|file| (file.name.clone(), file.data.to_vec()));
+        let files = chart.files.iter().map(|file| (file.name.clone(), Text::from(file.data.clone())));
         let data: Map = [
-            ("Chart", metadata_value(&scope.metadata(), parent.is_empty())),
+            ("Chart", metadata_value(&scope.metadata(), is_root)),
             ("Files", helm::Files::value(files)),
             ("Release", self.release.clone()),
             ("Capabilities", self.capabilities.clone()),
@@ -423,7 +457,7 @@ impl<'e, 'r> Execution<'e, 'r> {
                 Value::Map(values) => table_at(values, child.name()),
                 _ => None,
             };
-            let data = self.collect(child, &path, own.as_ref().map(helm::values));
+            let data = self.collect(child, false, own.as_ref().map(helm::values));
             subcharts.insert(child.name(), Value::Map(data));
         }
         for file in &chart.templates {

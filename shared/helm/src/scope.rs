@@ -1,5 +1,7 @@
 //! The charts of one rendering: which subcharts are switched on, under which names, with which defaults.
 
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fluxide_gotemplate::{Map, Value};
@@ -12,14 +14,40 @@ use crate::convert::{copy, go_display, to_map, to_value};
 use crate::metadata::{Dependency, Metadata};
 
 /// A chart as it takes part in a rendering.
+#[derive(Clone)]
 pub(crate) struct Scope {
     chart: Arc<Chart>,
+    /// The chart's own defaults as templates see them, once they were asked for. They are never changed.
+    defaults: Rc<OnceCell<Map>>,
     name: String,
+    place: Rc<Place>,
     /// The dependencies that are switched on, under their aliases.
     dependencies: Option<Vec<Dependency>>,
     /// The defaults with what was imported from subcharts; without imports they are the chart's own.
     values: Option<Map>,
     children: Vec<Scope>,
+}
+
+/// Where a chart stands in the tree of charts.
+///
+/// What is below a copy of a chart may still stand below the original, as it does in Helm: a subchart of a subchart without
+/// dependencies of its own has the path that it had before the aliases were applied.
+struct Place {
+    name: String,
+    parent: RefCell<Option<Rc<Place>>>,
+}
+
+impl Place {
+    fn new(name: &str, parent: Option<&Rc<Place>>) -> Rc<Place> {
+        Rc::new(Place { name: name.to_owned(), parent: RefCell::new(parent.cloned()) })
+    }
+
+    fn path(&self) -> String {
+        match &*self.parent.borrow() {
+            None => self.name.clone(),
+            Some(parent) => format!("{}/charts/{}", parent.path(), self.name),
+        }
+    }
 }
 
 impl Scope {
@@ -29,17 +57,30 @@ impl Scope {
         values: &Map,
         warn: &mut dyn FnMut(String),
     ) -> Result<Scope, TypeMismatch> {
-        let mut scope = Scope::unprocessed(chart);
+        let mut scope = Scope::unprocessed(chart, None);
         scope.switch(values, "", warn)?;
         scope.import(warn)?;
         Ok(scope)
     }
 
-    fn unprocessed(chart: Arc<Chart>) -> Scope {
-        let children = chart.subcharts.iter().map(|subchart| Scope::unprocessed(subchart.clone())).collect();
+    fn unprocessed(chart: Arc<Chart>, parent: Option<&Rc<Place>>) -> Scope {
+        let place = Place::new(chart.name(), parent);
+        let subcharts = chart.subcharts.iter();
+        let children = subcharts.map(|subchart| Scope::unprocessed(subchart.clone(), Some(&place))).collect();
         let dependencies = chart.metadata.dependencies.as_ref();
         let dependencies = dependencies.map(|list| list.iter().flatten().cloned().collect());
-        Scope { name: chart.name().to_owned(), chart, dependencies, values: None, children }
+        let name = chart.name().to_owned();
+        Scope { name, place, chart, defaults: Rc::default(), dependencies, values: None, children }
+    }
+
+    /// A copy under another name and parent, with copies of its children but not of theirs.
+    fn copy_as(&self, name: &str, parent: &Rc<Place>) -> Scope {
+        let place = Place::new(name, Some(parent));
+        let children = self.children.iter();
+        let children = children
+            .map(|child| Scope { place: Place::new(&child.name, Some(&place)), ..child.clone() })
+            .collect();
+        Scope { name: name.to_owned(), place, children, ..self.clone() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -59,7 +100,7 @@ impl Scope {
         match (&self.values, &self.chart.values) {
             (Some(values), _) => Some(copy(values)),
             (None, None) => None,
-            (None, Some(table)) => Some(to_map(table)),
+            (None, Some(table)) => Some(copy(self.defaults.get_or_init(|| to_map(table)))),
         }
     }
 
@@ -70,19 +111,19 @@ impl Scope {
     }
 
     /// The files below `crds/`, the chart's own before those of its subcharts.
-    pub(crate) fn crds(&self, parent: &str, crds: &mut Vec<Crd>) {
-        let path = self.path(parent);
+    pub(crate) fn crds(&self, crds: &mut Vec<Crd>) {
+        let path = self.path();
         crds.extend(
             self.chart
                 .own_crds()
                 .map(|file| Crd { path: format!("{path}/{}", file.name), file: file.clone() }),
         );
-        self.children.iter().for_each(|child| child.crds(&path, crds));
+        self.children.iter().for_each(|child| child.crds(crds));
     }
 
     /// The path of the chart in the tree of charts: `web/charts/db`.
-    pub(crate) fn path(&self, parent: &str) -> String {
-        if parent.is_empty() { self.name.clone() } else { format!("{parent}/charts/{}", self.name) }
+    pub(crate) fn path(&self) -> String {
+        self.place.path()
     }
 
     /// Takes subcharts as the dependencies name them, and drops those that conditions and tags switch off.
@@ -93,14 +134,12 @@ impl Scope {
         // Subcharts that no dependency asks for are used as they are.
         for child in &present {
             if !dependencies.iter().any(|dependency| child.fits(dependency)) {
-                children.push(Scope::unprocessed(child.chart.clone()));
+                children.push(child.clone());
             }
         }
         for dependency in &mut dependencies {
             if let Some(child) = present.iter().find(|child| child.fits(dependency)) {
-                let mut child = Scope::unprocessed(child.chart.clone());
-                dependency.effective_name().clone_into(&mut child.name);
-                children.push(child);
+                children.push(child.copy_as(dependency.effective_name(), &self.place));
             }
             if !dependency.alias.is_empty() {
                 dependency.name.clone_from(&dependency.alias);
@@ -119,6 +158,7 @@ impl Scope {
         self.children.retain(|child| !off.contains(&child.name));
         dependencies.retain(|dependency| !off.contains(&dependency.name));
         for child in &mut self.children {
+            child.place.parent.replace(Some(self.place.clone()));
             let below = format!("{path}{}.", child.name);
             child.switch(&values, &below, warn)?;
         }

@@ -122,7 +122,6 @@ fn manifests_are_split_and_sorted_as_helm_does() {
         Some("helm_split") => Ok(json!(split_manifests(input["text"].as_str().unwrap()))),
         Some("helm_sort") => {
             let files: BTreeMap<String, String> = serde_json::from_value(input["files"].clone()).unwrap();
-            let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
             let (hooks, manifests) = sort_manifests(files).map_err(|error| error.to_string())?;
             let hooks: Vec<Json> = hooks
                 .iter()
