@@ -1,5 +1,7 @@
 //! AWS: credentials of a workload, and what CodeCommit makes of them.
 
+mod sts;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +14,7 @@ use url::Url;
 
 use crate::service_account::Account;
 use crate::sigv4::{self, sign};
-use crate::{AuthError, Environment, http};
+use crate::{AuthError, Environment, Token, http};
 
 /// Whom ServiceAccount tokens are for.
 pub const AUDIENCE: &str = "sts.amazonaws.com";
@@ -20,6 +22,9 @@ pub const AUDIENCE: &str = "sts.amazonaws.com";
 const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 const METADATA: &str = "http://169.254.169.254";
 const CONTAINER_METADATA: &str = "http://169.254.170.2";
+
+/// How long keys are used that do not say when they end.
+const LIFE: Duration = Duration::from_secs(3600);
 
 /// Keys that sign requests for a while.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +42,27 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Credentials").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// The keys as one text, for a cache of tokens; none of its parts can have a line break.
+    pub fn to_token(&self) -> Token {
+        let session = self.session_token.as_deref().unwrap_or_default();
+        let secret = format!("{}\n{}\n{session}", self.access_key_id, self.secret_access_key);
+        Token { secret, expires: self.expires.unwrap_or_else(|| SystemTime::now() + LIFE) }
+    }
+
+    /// The keys of such a text.
+    pub fn of_token(token: &Token) -> Self {
+        let mut parts = token.secret.splitn(3, '\n').map(str::to_owned);
+        let mut next = || parts.next().unwrap_or_default();
+        Self {
+            access_key_id: next(),
+            secret_access_key: next(),
+            session_token: Some(next()).filter(|token| !token.is_empty()),
+            expires: Some(token.expires).filter(|expires| *expires > SystemTime::UNIX_EPOCH),
+        }
     }
 }
 
@@ -167,11 +193,11 @@ impl Aws {
             request.headers_mut().insert(name, value);
         }
         let request = reqwest::RequestBuilder::from_parts(client.clone(), request);
-        let answer: RoleAssumedAnswer = http::json("AWS STS", request).await?;
-        Ok(answer.response.result.credentials.into())
+        sts::credentials(request).await
     }
 
-    fn sts(&self, region: &str) -> String {
+    /// The address of the token service of a region.
+    pub fn sts(&self, region: &str) -> String {
         let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
         self.sts.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com{suffix}/"))
     }
@@ -195,60 +221,7 @@ impl Aws {
             ("WebIdentityToken", token),
         ];
         let request = client.post(url).header(ACCEPT, "application/json").form(&form);
-        let answer: AssumeAnswer = http::json("AWS STS", request).await?;
-        Ok(answer.response.result.credentials.into())
-    }
-}
-
-#[derive(Deserialize)]
-struct AssumeAnswer {
-    #[serde(rename = "AssumeRoleWithWebIdentityResponse")]
-    response: AssumeResponse,
-}
-
-#[derive(Deserialize)]
-struct RoleAssumedAnswer {
-    #[serde(rename = "AssumeRoleResponse")]
-    response: RoleAssumedResponse,
-}
-
-#[derive(Deserialize)]
-struct RoleAssumedResponse {
-    #[serde(rename = "AssumeRoleResult")]
-    result: AssumeResult,
-}
-
-#[derive(Deserialize)]
-struct AssumeResponse {
-    #[serde(rename = "AssumeRoleWithWebIdentityResult")]
-    result: AssumeResult,
-}
-
-#[derive(Deserialize)]
-struct AssumeResult {
-    #[serde(rename = "Credentials")]
-    credentials: AssumedCredentials,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct AssumedCredentials {
-    access_key_id: String,
-    secret_access_key: String,
-    session_token: String,
-    expiration: f64,
-}
-
-impl From<AssumedCredentials> for Credentials {
-    fn from(found: AssumedCredentials) -> Self {
-        Credentials {
-            access_key_id: found.access_key_id,
-            secret_access_key: found.secret_access_key,
-            session_token: Some(found.session_token),
-            expires: Some(
-                SystemTime::UNIX_EPOCH + Duration::from_secs_f64(found.expiration.clamp(0.0, 1e11)),
-            ),
-        }
+        sts::credentials(request).await
     }
 }
 
@@ -394,5 +367,16 @@ mod tests {
             password,
             "20260803T091407Z39b33058b38529081baf6755745bb69d66e682bad4f1b7200635d1b93b8bdc22"
         );
+    }
+
+    #[test]
+    fn keys_survive_a_cache_of_tokens() {
+        let keys = Credentials {
+            access_key_id: "a".to_owned(),
+            secret_access_key: "b".to_owned(),
+            session_token: Some("c".to_owned()),
+            expires: Some(SystemTime::now()),
+        };
+        assert!(Credentials::of_token(&keys.to_token()) == keys);
     }
 }

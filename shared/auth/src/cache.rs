@@ -41,6 +41,17 @@ pub trait CacheEvents: Send + Sync {
     fn size(&self, count: usize);
 }
 
+/// Nobody wants to know.
+pub struct Unobserved;
+
+impl CacheEvents for Unobserved {
+    fn hit(&self) {}
+    fn miss(&self) {}
+    fn request(&self, _success: bool) {}
+    fn evicted(&self, _count: usize) {}
+    fn size(&self, _count: usize) {}
+}
+
 /// A bounded cache of tokens. Cloning gives a handle to the same cache.
 #[derive(Clone)]
 pub struct TokenCache {

@@ -63,7 +63,7 @@ impl Gcp {
         }
     }
 
-    /// A token for a scope, of the account or else of the process: of the key that its environment names, or of its machine.
+    /// A token for a scope, or several with spaces between them, of the account or else of the process: of the key that its environment names, or of its machine.
     /// The metadata service, which is on the machine, is asked by `direct`, everything else by `client`.
     pub async fn token(
         &self,
@@ -77,7 +77,7 @@ impl Gcp {
                 return self.of_key(client, &Key::parse(json.as_bytes())?, scope).await;
             }
             let path = "instance/service-accounts/default/token";
-            let request = self.metadata_request(direct, path).query(&[("scopes", scope)]);
+            let request = self.metadata_request(direct, path).query(&[("scopes", scope.replace(' ', ","))]);
             return http::json::<TokenAnswer>(METADATA_SERVICE, request).await.map(Token::from);
         };
         let email = email(account)?;
@@ -115,7 +115,7 @@ impl Gcp {
         scope: &str,
     ) -> Result<Token, AuthError> {
         let url = format!("{}/v1/projects/-/serviceAccounts/{email}:generateAccessToken", self.iam);
-        let body = json!({"lifetime": "3600s", "scope": [scope]});
+        let body = json!({"lifetime": "3600s", "scope": scope.split(' ').collect::<Vec<_>>()});
         let request = client.post(url).bearer_auth(&federated.secret).json(&body);
         let answer: Impersonated = http::json("Google IAM", request).await?;
         Ok(Token { secret: answer.access_token, expires: answer.expire_time.into() })

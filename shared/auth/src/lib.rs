@@ -2,13 +2,15 @@
 //!
 //! A controller that has no password for a service proves who it is in another way and gets a token that is good for a
 //! while: as a GitHub App ([`github_app`]), or as a workload at [`azure`], [`aws`] or [`gcp`], with its own identity or with
-//! that of a ServiceAccount ([`service_account`]). [`TokenCache`] keeps tokens for most of their life.
+//! that of a ServiceAccount ([`service_account`]). With the same identities it finds and enters
+//! other clusters ([`cluster`]). [`TokenCache`] keeps tokens for most of their life.
 //!
 //! No program is ever started, and no token, key or assertion appears in an error or in `Debug`.
 
 pub mod aws;
 pub mod azure;
 mod cache;
+pub mod cluster;
 mod environment;
 mod error;
 pub mod gcp;
@@ -18,7 +20,7 @@ mod jwt;
 pub mod service_account;
 pub mod sigv4;
 
-pub use cache::{CacheEvents, CacheKey, TokenCache};
+pub use cache::{CacheEvents, CacheKey, TokenCache, Unobserved};
 pub use environment::Environment;
 pub use error::AuthError;
 pub use http::{ClientSettings, send};

@@ -17,23 +17,40 @@ pub struct Account {
     namespace: String,
     name: String,
     annotations: BTreeMap<String, String>,
+    audiences: Vec<String>,
 }
 
 impl Account {
+    /// A ServiceAccount whose annotations do not matter.
+    pub fn named(client: &Client, namespace: &str, name: &str) -> Self {
+        Account {
+            client: client.clone(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            annotations: BTreeMap::new(),
+            audiences: Vec::new(),
+        }
+    }
+
     /// Reads a ServiceAccount.
     pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Self, AuthError> {
         let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
         let failed =
             |reason: String| AuthError::ServiceAccount { account: format!("{namespace}/{name}"), reason };
-        let found = api.get_opt(name).await.map_err(|error| failed(error.to_string()))?;
+        let found = api.get_opt(name).await.map_err(|error| failed(words(error)))?;
         let found = found.ok_or_else(|| AuthError::NoServiceAccount(format!("{namespace}/{name}")))?;
         let annotations = found.metadata.annotations.unwrap_or_default();
-        Ok(Account {
-            client: client.clone(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            annotations,
-        })
+        Ok(Account { annotations, ..Self::named(client, namespace, name) })
+    }
+
+    /// The same with audiences of its tokens in place of those that a cloud usually wants.
+    pub fn with_audiences(self, audiences: Vec<String>) -> Self {
+        Account { audiences, ..self }
+    }
+
+    /// What its annotations say.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
     }
 
     /// The namespace.
@@ -58,10 +75,12 @@ impl Account {
 
     /// A token that names the account to whom trusts this cluster.
     pub async fn token(&self, audience: &str) -> Result<String, AuthError> {
-        self.token_for(&[audience.to_owned()]).await.map(|token| token.secret)
+        let usual = [audience.to_owned()];
+        let audiences = if self.audiences.is_empty() { &usual[..] } else { &self.audiences };
+        self.token_for(audiences).await.map(|token| token.secret)
     }
 
-    /// The same for several audiences, with when it ends.
+    /// The same for given audiences, with when it ends.
     pub async fn token_for(&self, audiences: &[String]) -> Result<Token, AuthError> {
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), &self.namespace);
         let spec = TokenRequestSpec {
@@ -71,7 +90,7 @@ impl Account {
         };
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
         let made = api.create_token_request(&self.name, &PostParams::default(), &request).await;
-        let made = made.map_err(|error| self.failed(format!("cannot make a token: {error}")))?;
+        let made = made.map_err(|error| self.failed(format!("cannot make a token: {}", words(error))))?;
         let status = made.status.unwrap_or_default();
         let secret = status.token.filter(|token| !token.is_empty());
         Ok(Token {
@@ -82,5 +101,13 @@ impl Account {
 
     pub(crate) fn failed(&self, reason: String) -> AuthError {
         AuthError::ServiceAccount { account: format!("{}/{}", self.namespace, self.name), reason }
+    }
+}
+
+/// What the API server said, where it spoke.
+fn words(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message,
+        error => error.to_string(),
     }
 }

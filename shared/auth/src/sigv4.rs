@@ -1,6 +1,7 @@
 //! Signatures of requests to AWS, version 4.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ring::{digest, hmac};
@@ -40,26 +41,65 @@ pub fn headers(
     }
     let names = signed.keys().copied().collect::<Vec<_>>().join(";");
     let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = format!(
-        "{}\n{}\n{}\n{lines}\n{names}\n{}",
-        request.method,
-        request.url.path(),
-        query(request.url),
-        sha256(request.body)
+    let signature = signature(credentials, &time, &scope, request, &query(request.url), &lines, &names);
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+        credentials.access_key_id
     );
+    let mut headers = vec![("x-amz-date", time), ("authorization", authorization)];
+    headers.extend(credentials.session_token.clone().map(|token| ("x-amz-security-token", token)));
+    headers
+}
+
+/// The URL of a request that is signed in its query, so that whoever has the URL can send it until `life` is over. Headers of
+/// the request must be sent as they are.
+pub fn presigned(
+    credentials: &Credentials,
+    service: &str,
+    region: &str,
+    now: Timestamp,
+    life: Duration,
+    request: &Request<'_>,
+) -> Url {
+    let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let scope = format!("{}/{region}/{service}/aws4_request", &time[..8]);
+    let mut signed: BTreeMap<&str, String> =
+        request.headers.iter().map(|(name, value)| (*name, value.trim().to_owned())).collect();
+    signed.insert("host", host(request.url));
+    let names = signed.keys().copied().collect::<Vec<_>>().join(";");
+    let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let mut url = request.url.clone();
+    url.query_pairs_mut()
+        .append_pair("X-Amz-Algorithm", "AWS4-HMAC-SHA256")
+        .append_pair("X-Amz-Credential", &format!("{}/{scope}", credentials.access_key_id))
+        .append_pair("X-Amz-Date", &time)
+        .append_pair("X-Amz-Expires", &life.as_secs().to_string())
+        .append_pair("X-Amz-SignedHeaders", &names)
+        .extend_pairs(credentials.session_token.iter().map(|token| ("X-Amz-Security-Token", token)));
+    let query = query(&url);
+    let signature = signature(credentials, &time, &scope, request, &query, &lines, &names);
+    url.set_query(Some(&format!("{query}&X-Amz-Signature={signature}")));
+    url
+}
+
+/// The signature of a request at a time, with its query, its headers and their names in the canonical form.
+fn signature(
+    credentials: &Credentials,
+    time: &str,
+    scope: &str,
+    request: &Request<'_>,
+    query: &str,
+    lines: &str,
+    names: &str,
+) -> String {
+    let (path, body) = (request.url.path(), sha256(request.body));
+    let canonical = format!("{}\n{path}\n{query}\n{lines}\n{names}\n{body}", request.method);
     let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256(canonical.as_bytes()));
     let mut key = format!("AWS4{}", credentials.secret_access_key).into_bytes();
     for part in scope.split('/') {
         key = sign(&key, part);
     }
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
-        credentials.access_key_id,
-        hex::encode(sign(&key, &text))
-    );
-    let mut headers = vec![("x-amz-date", time), ("authorization", authorization)];
-    headers.extend(credentials.session_token.clone().map(|token| ("x-amz-security-token", token)));
-    headers
+    hex::encode(sign(&key, &text))
 }
 
 /// As the client sends it: the port only when it is not that of the scheme.
@@ -136,5 +176,29 @@ mod tests {
         let headers = headers(&credentials(Some("session")), "kms", "eu-west-1", now, &request);
         assert!(headers[1].1.contains("SignedHeaders=host;x-amz-date;x-amz-security-token"));
         assert_eq!(headers[2], ("x-amz-security-token", "session".to_owned()));
+    }
+
+    /// What botocore makes of the same request.
+    #[test]
+    fn signs_in_the_query_as_botocore_does() {
+        let url = "https://sts.eu-west-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15";
+        let url = Url::parse(url).unwrap();
+        let request = Request { method: "GET", url: &url, headers: &[("x-k8s-aws-id", "prod")], body: b"" };
+        let now: Timestamp = "2026-08-03T09:14:07Z".parse().unwrap();
+        let life = Duration::from_secs(900);
+        let presigned =
+            |session| presigned(&credentials(session), "sts", "eu-west-1", now, life, &request).to_string();
+        assert_eq!(
+            presigned(None),
+            "https://sts.eu-west-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15\
+             &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIDEXAMPLE%2F20260803%2Feu-west-1%2Fsts%2Faws4_request\
+             &X-Amz-Date=20260803T091407Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host%3Bx-k8s-aws-id\
+             &X-Amz-Signature=f53ded03c3faafe96ec8acfd3d9eca3cdc522b5b029f1af4b0d3e5d2ce8f8991"
+        );
+        let of_session = presigned(Some("session/token+="));
+        assert!(of_session.contains("&X-Amz-Security-Token=session%2Ftoken%2B%3D&"), "{of_session}");
+        let signature = "&X-Amz-Signature=efa22592eaab643018c4fc117c6bf5ac3929fb4aa67ab8ab19117f1eb405da84";
+        assert!(of_session.ends_with(signature), "{of_session}");
     }
 }

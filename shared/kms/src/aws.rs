@@ -1,11 +1,9 @@
 //! AWS KMS.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use fluxide_auth::aws::{Aws, Credentials};
-use fluxide_auth::{AuthError, Token, sigv4};
+use fluxide_auth::{AuthError, sigv4};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -19,9 +17,6 @@ const TARGET: &str = "TrentService.Decrypt";
 
 /// The longest name of a session.
 const MAX_SESSION: usize = 64;
-
-/// How long keys are used that do not say when they end.
-const LIFE: Duration = Duration::from_secs(3600);
 
 /// Opens a data key with a key of AWS KMS, in the role that the file wants to be taken.
 pub async fn decrypt(
@@ -51,10 +46,10 @@ pub async fn decrypt(
                 .token(OPERATION, region, || async {
                     let account = services.account().await?;
                     let found = aws.credentials(&client, account.as_ref(), region).await?;
-                    Ok(to_token(&found))
+                    Ok(found.to_token())
                 })
                 .await?;
-            of_token(&token)
+            Credentials::of_token(&token)
         }
     };
     if let Some(role) = role {
@@ -127,24 +122,6 @@ fn session_name(host: &str) -> String {
     "sops@".chars().chain(host.chars().filter(allowed)).take(MAX_SESSION).collect()
 }
 
-/// Keys as one text; none of its parts can have a line break.
-fn to_token(credentials: &Credentials) -> Token {
-    let session = credentials.session_token.as_deref().unwrap_or_default();
-    let secret = format!("{}\n{}\n{session}", credentials.access_key_id, credentials.secret_access_key);
-    Token { secret, expires: credentials.expires.unwrap_or_else(|| SystemTime::now() + LIFE) }
-}
-
-fn of_token(token: &Token) -> Credentials {
-    let mut parts = token.secret.splitn(3, '\n').map(str::to_owned);
-    let mut next = || parts.next().unwrap_or_default();
-    Credentials {
-        access_key_id: next(),
-        secret_access_key: next(),
-        session_token: Some(next()).filter(|token| !token.is_empty()),
-        expires: Some(token.expires).filter(|expires| *expires > UNIX_EPOCH),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,16 +147,5 @@ mod tests {
     fn sessions_are_named_after_the_host() {
         assert_eq!(session_name("pod-1 (x)"), "sops@pod-1x");
         assert_eq!(session_name(&"a".repeat(100)).len(), 64);
-    }
-
-    #[test]
-    fn keys_survive_the_cache() {
-        let keys = Credentials {
-            access_key_id: "a".to_owned(),
-            secret_access_key: "b".to_owned(),
-            session_token: Some("c".to_owned()),
-            expires: Some(SystemTime::now()),
-        };
-        assert!(of_token(&to_token(&keys)) == keys);
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluxide_auth::service_account::Account;
-use fluxide_auth::{AuthError, CacheEvents, CacheKey, Environment, Token, TokenCache};
+use fluxide_auth::{AuthError, CacheEvents, CacheKey, Environment, Token, TokenCache, Unobserved};
 use fluxide_sops::{KeyService, MasterKey};
 use tokio::runtime::Handle;
 
@@ -189,14 +189,4 @@ impl KeyService for Services {
             }
         }
     }
-}
-
-struct Unobserved;
-
-impl CacheEvents for Unobserved {
-    fn hit(&self) {}
-    fn miss(&self) {}
-    fn request(&self, _success: bool) {}
-    fn evicted(&self, _count: usize) {}
-    fn size(&self, _count: usize) {}
 }
