@@ -29,7 +29,7 @@ use fluxide_artifact::{ArtifactCache, CacheOptions, Fetcher};
 use fluxide_auth::TokenCache;
 use fluxide_kustomize_api::Kustomization;
 use fluxide_kustomize_api::kustomization::VariablesKind;
-use fluxide_runtime::remote::RemotePolicy;
+use fluxide_runtime::remote::{RemotePolicy, Remotes};
 use fluxide_runtime::{CancellationToken, Error, Key, Manager, Trigger};
 use fluxide_source_api::{Bucket, ExternalArtifact, GitRepository, OCIRepository};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -86,20 +86,22 @@ pub fn manager(options: &Options, client: kube::Client) -> Result<Manager, Error
     let trigger = Trigger::default();
     let waiting = Arc::new(Waiting::default());
     let (live, drift_watch) = DriftWatch::new(memories.clone(), trigger.clone());
+    let tokens = TokenCache::new(
+        options.common.token_cache_max_size,
+        options.common.token_cache_max_duration.0.min(MAX_TOKEN_LIFE),
+    );
+    let remotes = Remotes::new(PROFILE.name, remote_policy(options, workload_identity), tokens.clone());
     let reconciler = KustomizationReconciler {
         settings,
         sources: sources.clone(),
         kustomizations: kustomizations.clone(),
         artifacts: artifacts(options)?,
-        targets: Targets::new(manager.client(), PROFILE.name, remote_policy(options, workload_identity)),
+        targets: Targets::new(manager.client(), remotes, manager.metrics()),
         memories,
         waiting: waiting.clone(),
         live,
         http: http_client()?,
-        tokens: TokenCache::new(
-            options.common.token_cache_max_size,
-            options.common.token_cache_max_duration.0.min(MAX_TOKEN_LIFE),
-        ),
+        tokens,
         metrics: manager.metrics(),
     };
     let manager = manager.service("drift-watch", |stop| async {

@@ -6,7 +6,6 @@ use fluxide_runtime::{CommonOptions, Error, Profile};
 
 /// The feature gates and their defaults.
 pub const FEATURE_GATES: &[(&str, bool)] = &[
-    (CACHE_SECRETS_AND_CONFIG_MAPS, false),
     ("DisableStatusPollerCache", true),
     (DISABLE_FAIL_FAST, false),
     (STRICT_SUBSTITUTIONS, true),
@@ -21,8 +20,6 @@ pub const FEATURE_GATES: &[(&str, bool)] = &[
     (BUILT_IN_HEALTH_CHECKS, true),
 ];
 
-/// Keep Secrets and ConfigMaps in memory.
-pub const CACHE_SECRETS_AND_CONFIG_MAPS: &str = "CacheSecretsAndConfigMaps";
 /// Wait for the rest when an object has failed its health check.
 pub const DISABLE_FAIL_FAST: &str = "DisableFailFastBehavior";
 /// Unknown variables are errors.
@@ -36,7 +33,7 @@ pub const EXTERNAL_ARTIFACT: &str = "ExternalArtifact";
 /// A new revision ends the wait for health.
 pub const CANCEL_HEALTH_CHECK: &str = "CancelHealthCheckOnNewRevision";
 /// Do not watch Secrets and ConfigMaps.
-pub const DISABLE_CONFIG_WATCHERS: &str = "DisableConfigWatchers";
+pub const DISABLE_CONFIG_WATCHERS: &str = fluxide_runtime::feature_gates::DISABLE_CONFIG_WATCHERS;
 /// Read sources from the API server instead of from the live copies.
 pub const DIRECT_SOURCE_FETCH: &str = "DirectSourceFetch";
 /// Move field ownership of other managers to the applied API version.

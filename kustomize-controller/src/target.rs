@@ -1,18 +1,24 @@
 //! The cluster that a Kustomization is applied to, seen by the identity that applies it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fluxide_apply::cluster::Cluster;
+use fluxide_auth::cluster::{Access, ClusterError};
 use fluxide_kustomize_api::Kustomization;
 use fluxide_meta::KubeConfigReference;
+use fluxide_runtime::Key;
 use fluxide_runtime::client;
-use fluxide_runtime::remote::{self, RemotePolicy};
+use fluxide_runtime::metrics::{Metrics, TokenEvents};
+use fluxide_runtime::remote::{self, Remote, Remotes};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, ResourceExt as _};
 
 /// How many identities and how many remote clusters keep their client.
 const MAX_CLIENTS: usize = 1000;
+
+/// The operation that tokens for remote clusters are counted by.
+const FETCH_KUBECONFIG: &str = "fetch_kubeconfig";
 
 /// Why there is no client for a Kustomization's cluster.
 #[derive(Debug, thiserror::Error)]
@@ -23,17 +29,28 @@ pub enum Error {
     /// The remote cluster cannot be reached as the kubeconfig says.
     #[error(transparent)]
     Remote(#[from] remote::Error),
+    /// The remote cluster cannot be entered any longer.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 /// Makes and keeps the clients of target clusters.
 pub struct Targets {
     local: Cluster,
-    controller: String,
-    policy: RemotePolicy,
+    remotes: Remotes,
+    metrics: Arc<Metrics>,
     /// Clusters by namespace and service account.
     impersonating: Mutex<HashMap<(String, String), Cluster>>,
     /// Remote clusters, as long as what describes them is the same.
-    remote: Mutex<HashMap<RemoteKey, (String, Cluster)>>,
+    remote: Mutex<HashMap<RemoteKey, Kept>>,
+}
+
+/// A remote cluster, and the version of what describes it.
+#[derive(Clone)]
+struct Kept {
+    version: String,
+    cluster: Cluster,
+    access: Option<Arc<Access>>,
 }
 
 /// Which description of a remote cluster, seen by whom.
@@ -47,11 +64,11 @@ struct RemoteKey {
 
 impl Targets {
     /// Targets that are reached by a client of the controller's own cluster.
-    pub fn new(client: kube::Client, controller: &str, policy: RemotePolicy) -> Self {
+    pub fn new(client: kube::Client, remotes: Remotes, metrics: Arc<Metrics>) -> Self {
         Self {
             local: Cluster::new(client),
-            controller: controller.to_owned(),
-            policy,
+            remotes,
+            metrics,
             impersonating: Mutex::default(),
             remote: Mutex::default(),
         }
@@ -59,7 +76,7 @@ impl Targets {
 
     /// The service account on whose behalf a Kustomization is applied, if any.
     pub fn service_account<'a>(&'a self, kustomization: &'a Kustomization) -> Option<&'a str> {
-        remote::service_account(kustomization.spec.service_account_name.as_deref(), &self.policy)
+        remote::service_account(kustomization.spec.service_account_name.as_deref(), &self.remotes.policy)
     }
 
     /// The cluster of a Kustomization.
@@ -105,16 +122,22 @@ impl Targets {
             account: account.map(str::to_owned),
         };
         let version = version(reference, own, &namespace).await;
-        if let Some(version) = &version
-            && let Some((kept, cluster)) = lock(&self.remote).get(&key)
-            && kept == version
-        {
-            return Ok(cluster.clone());
+        let of_object = Key::of(kustomization);
+        let events = TokenEvents::new(self.metrics.clone(), "Kustomization", of_object, FETCH_KUBECONFIG);
+        if let Some(version) = &version {
+            let kept = lock(&self.remote).get(&key).filter(|kept| kept.version == *version).cloned();
+            if let Some(kept) = kept {
+                // A token that cannot be had is told before anything is done.
+                if let Some(access) = &kept.access {
+                    access.renew(&events).await?;
+                }
+                return Ok(kept.cluster);
+            }
         }
         let of_object = kustomization.spec.service_account_name.as_deref();
-        let client =
-            remote::client_for(own, &self.controller, &namespace, Some(reference), of_object, &self.policy);
-        let cluster = Cluster::new(client.await?);
+        let made = self.remotes.client_for(own, &namespace, Some(reference), of_object, &events);
+        let Remote { client, access } = made.await?;
+        let cluster = Cluster::new(client);
         let cluster = match account {
             Some(account) => {
                 cluster.with_identity(cluster.client().clone(), &format!("{namespace}/{account}"))
@@ -126,7 +149,7 @@ impl Targets {
             if kept.len() >= MAX_CLIENTS {
                 kept.clear();
             }
-            kept.insert(key, (version, cluster.clone()));
+            kept.insert(key, Kept { version, cluster: cluster.clone(), access });
         }
         Ok(cluster)
     }

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 /// The gates every controller has.
 const COMMON: [(&str, bool); 2] =
-    [("CacheSecretsAndConfigMaps", false), (OBJECT_LEVEL_WORKLOAD_IDENTITY, false)];
+    [(CACHE_SECRETS_AND_CONFIG_MAPS, false), (OBJECT_LEVEL_WORKLOAD_IDENTITY, false)];
+
+/// The gate of Secrets and ConfigMaps that are kept in memory instead of read each time.
+pub const CACHE_SECRETS_AND_CONFIG_MAPS: &str = "CacheSecretsAndConfigMaps";
+
+/// The gate of not watching Secrets and ConfigMaps, where a controller has it.
+pub const DISABLE_CONFIG_WATCHERS: &str = "DisableConfigWatchers";
 
 /// The gate of workload identity by `spec.serviceAccountName`.
 pub const OBJECT_LEVEL_WORKLOAD_IDENTITY: &str = "ObjectLevelWorkloadIdentity";

@@ -4,6 +4,7 @@
 //! [`Manager`], adds a [`Reconciler`] per kind and calls [`Manager::run`]. Nothing here is global but
 //! what [`process::main`] installs, so several controllers can run in one process.
 
+mod cached_reads;
 mod controller;
 mod leader;
 mod manager;

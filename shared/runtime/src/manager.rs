@@ -1,10 +1,11 @@
 //! The manager: what runs a controller's reconcilers, from start to graceful end.
 
 use crate::{
+    cached_reads::{self, Configs, Copies},
     client,
     controller::{Controller, Setup, Watches},
     events::{InvalidAddress, Recorder, Sinks},
-    feature_gates::FeatureGates,
+    feature_gates::{CACHE_SECRETS_AND_CONFIG_MAPS, DISABLE_CONFIG_WATCHERS, FeatureGates},
     jitter::Jitter,
     leader,
     metrics::Metrics,
@@ -80,6 +81,8 @@ pub struct Manager {
     jitter: Jitter,
     namespace: Option<String>,
     client: Client,
+    /// The client of passes.
+    reader: Client,
     metrics: Arc<Metrics>,
     recorder: Recorder,
     sinks: Sinks,
@@ -121,12 +124,14 @@ impl Manager {
         let client = client::counted(client, Arc::clone(&metrics));
         let (recorder, sinks) =
             Recorder::start(profile.name, client.clone(), &options.events_addr, Arc::clone(&metrics))?;
-        Ok(Self {
+        let caches_configs = gates.enabled(CACHE_SECRETS_AND_CONFIG_MAPS);
+        let mut manager = Self {
             profile: profile.clone(),
             options: options.clone(),
             gates,
             jitter,
             namespace,
+            reader: client.clone(),
             client,
             metrics,
             recorder,
@@ -136,10 +141,17 @@ impl Manager {
             controllers: Vec::new(),
             services: Vec::new(),
             listening: None,
-        })
+        };
+        if caches_configs {
+            let configs = Configs { secrets: manager.copies(), config_maps: manager.copies() };
+            manager.reader = cached_reads::client(manager.client.clone(), configs);
+        }
+        Ok(manager)
     }
 
-    /// A client with the controller's identity, its requests counted.
+    /// A client with the controller's identity, its requests counted. Unlike that of passes it reads Secrets and
+    /// ConfigMaps from the API server whatever `CacheSecretsAndConfigMaps` says: objects that are managed must be seen as they
+    /// are.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -188,7 +200,7 @@ impl Manager {
         let setup = Setup {
             store,
             manager: self.profile.name,
-            client: self.client.clone(),
+            client: self.reader.clone(),
             recorder: self.recorder.clone(),
             metrics: self.metrics.controller(&kind, self.options.concurrent.max(1)),
             backoff: self.options.backoff(),
@@ -352,6 +364,14 @@ impl Manager {
             }),
         });
         self
+    }
+
+    fn copies<K: Watched>(&mut self) -> Copies<K>
+    where
+        PartialObjectMeta<K>: Watched,
+    {
+        let are_followed = !self.gates.enabled(DISABLE_CONFIG_WATCHERS);
+        Copies { all: self.store(), labelled: are_followed.then(|| self.config_store::<K>()) }
     }
 
     fn watched<K: Watched>(&mut self, selector: String) -> Store<K> {

@@ -9,9 +9,14 @@ use crate::{
     key::Key,
     secrets::{self, Secret},
 };
+use fluxide_auth::{
+    CacheEvents, TokenCache,
+    cluster::{Access, ClusterError, Clusters},
+};
 use fluxide_meta::KubeConfigReference;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
+use std::sync::Arc;
 
 /// What remote kubeconfigs may do, and whose name work is done in by default.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +62,7 @@ pub enum Error {
         reason: String,
     },
     /// The ConfigMap cannot be read.
-    #[error("unable to read KubeConfig configmap '{config_map}' error: {reason}")]
+    #[error("failed to get configmap {config_map}: {reason}")]
     ReadConfigMap {
         /// Which.
         config_map: Key,
@@ -75,11 +80,14 @@ pub enum Error {
     /// Neither a Secret nor a ConfigMap.
     #[error("exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified")]
     NoReference,
-    /// Naming a service account needs a feature gate.
+    /// Showing the identity of a service account needs a feature gate.
     #[error(
-        "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller"
+        "failed to get access token for cluster: ObjectLevelWorkloadIdentity feature gate is not enabled"
     )]
     FeatureGateDisabled,
+    /// The cluster cannot be entered.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The service account to act as does not exist.
     #[error("serviceaccount '{0}' not found")]
     ServiceAccountNotFound(Key),
@@ -104,31 +112,82 @@ pub fn service_account<'a>(of_object: Option<&'a str>, policy: &'a RemotePolicy)
         .filter(|name| !name.is_empty())
 }
 
-/// The client for an object's work.
-///
-/// `own` has the controller's identity in this cluster, and reads what the object refers to. A
-/// service account must exist in this cluster, unless the work goes to another.
-pub async fn client_for(
-    own: &Client,
-    controller: &str,
-    namespace: &str,
-    kube_config: Option<&KubeConfigReference>,
-    of_object: Option<&str>,
-    policy: &RemotePolicy,
-) -> Result<Client, Error> {
-    let account = service_account(of_object, policy);
-    let client = match kube_config {
-        Some(reference) => remote(own, controller, namespace, reference, policy).await?,
-        None => {
-            if let Some(account) = account {
-                check_service_account(own, namespace, account).await?;
+/// Makes the clients for objects' work.
+#[derive(Clone)]
+pub struct Remotes {
+    /// The name that clients give themselves.
+    pub controller: String,
+    /// What kubeconfigs may do, and whose name work is done in.
+    pub policy: RemotePolicy,
+    /// Enters clusters without kubeconfigs.
+    pub clusters: Clusters,
+}
+
+/// A client for an object's work, and by what it is let in if that is not a kubeconfig.
+pub struct Remote {
+    /// The client.
+    pub client: Client,
+    /// What makes its tokens.
+    pub access: Option<Arc<Access>>,
+}
+
+impl Remotes {
+    /// Remotes of a controller, whose tokens are kept in a cache.
+    pub fn new(controller: &str, policy: RemotePolicy, tokens: TokenCache) -> Self {
+        let clusters = Clusters::new(fluxide_auth::Environment::process(), tokens);
+        Self { controller: controller.to_owned(), policy, clusters }
+    }
+
+    /// The client for an object's work.
+    ///
+    /// `own` has the controller's identity in this cluster, and reads what the object refers to. A
+    /// service account must exist in this cluster, unless the work goes to another. `events` hear
+    /// whether tokens for the other cluster were at hand.
+    pub async fn client_for(
+        &self,
+        own: &Client,
+        namespace: &str,
+        kube_config: Option<&KubeConfigReference>,
+        of_object: Option<&str>,
+        events: &dyn CacheEvents,
+    ) -> Result<Remote, Error> {
+        let account = service_account(of_object, &self.policy);
+        let mut remote = match kube_config {
+            Some(reference) => self.remote(own, namespace, reference, events).await?,
+            None => {
+                if let Some(account) = account {
+                    check_service_account(own, namespace, account).await?;
+                }
+                Remote { client: own.clone(), access: None }
             }
-            own.clone()
+        };
+        if let Some(account) = account {
+            remote.client = client::impersonating(remote.client, namespace, account)?;
         }
-    };
-    match account {
-        Some(account) => Ok(client::impersonating(client, namespace, account)?),
-        None => Ok(client),
+        Ok(remote)
+    }
+
+    async fn remote(
+        &self,
+        own: &Client,
+        namespace: &str,
+        reference: &KubeConfigReference,
+        events: &dyn CacheEvents,
+    ) -> Result<Remote, Error> {
+        if let Some(secret_ref) = &reference.secret_ref {
+            let key = Key::new(namespace, secret_ref.name.as_str());
+            let secret = Secret::get(own, namespace, &secret_ref.name).await;
+            let secret =
+                secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: words(error) })?;
+            let text = kubeconfig::find(&secret, secret_ref.key.as_deref())?;
+            let failed = |reason| Error::Kubeconfig { secret: key.clone(), reason };
+            let config = kubeconfig::config(text, &self.policy).await.map_err(failed)?;
+            return Ok(Remote { client: client::from_config(config, &self.controller)?, access: None });
+        }
+        let Some(config_map_ref) = &reference.config_map_ref else {
+            return Err(Error::NoReference);
+        };
+        workload_identity::client(self, own, namespace, &config_map_ref.name, events).await
     }
 }
 
@@ -150,27 +209,4 @@ fn words(error: secrets::Error) -> String {
         secrets::Error::Get { reason, .. } => reason,
         error => error.to_string(),
     }
-}
-
-async fn remote(
-    own: &Client,
-    controller: &str,
-    namespace: &str,
-    reference: &KubeConfigReference,
-    policy: &RemotePolicy,
-) -> Result<Client, Error> {
-    if let Some(secret_ref) = &reference.secret_ref {
-        let key = Key::new(namespace, secret_ref.name.as_str());
-        let secret = Secret::get(own, namespace, &secret_ref.name).await;
-        let secret =
-            secret.map_err(|error| Error::ReadSecret { secret: key.clone(), error: words(error) })?;
-        let text = kubeconfig::find(&secret, secret_ref.key.as_deref())?;
-        let failed = |reason| Error::Kubeconfig { secret: key.clone(), reason };
-        let config = kubeconfig::config(text, policy).await.map_err(failed)?;
-        return Ok(client::from_config(config, controller)?);
-    }
-    let Some(config_map_ref) = &reference.config_map_ref else {
-        return Err(Error::NoReference);
-    };
-    workload_identity::client(own, controller, namespace, &config_map_ref.name, policy).await
 }

@@ -1,6 +1,7 @@
 //! The manager when things go wrong, or other managers are about.
 
 use crate::support::{Cluster, options, start, until};
+use fluxide_auth::{TokenCache, Unobserved};
 use fluxide_runtime::{conditions, remote};
 use k8s_openapi::api::{
     coordination::v1::Lease,
@@ -142,12 +143,15 @@ async fn an_object_deleted_and_made_again_during_a_pass_is_a_new_object() {
 async fn work_goes_to_the_cluster_and_identity_an_object_asks_for() {
     let here = Cluster::new().await;
     let there = Cluster::new().await;
-    let policy = remote::RemotePolicy::default();
+    let tokens = TokenCache::new(0, Duration::ZERO);
+    let remotes = remote::Remotes::new("test", remote::RemotePolicy::default(), tokens);
     let client_for = |kube_config: Option<serde_json::Value>, account: Option<&'static str>| {
         let kube_config = kube_config.map(|value| serde_json::from_value(value).unwrap());
-        let (client, namespace, policy) = (here.client.clone(), here.namespace.clone(), policy.clone());
+        let (client, namespace, remotes) = (here.client.clone(), here.namespace.clone(), remotes.clone());
         async move {
-            remote::client_for(&client, "test", &namespace, kube_config.as_ref(), account, &policy).await
+            let made =
+                remotes.client_for(&client, &namespace, kube_config.as_ref(), account, &Unobserved).await;
+            made.map(|remote| remote.client)
         }
     };
 
