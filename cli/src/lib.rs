@@ -56,9 +56,32 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// An error with its causes, each once: many tell their causes themselves.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(command);
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     code
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_error_says_nothing_twice() {
+        let error = anyhow::anyhow!("no such file")
+            .context("cannot read a.yaml: no such file")
+            .context("build failed");
+        assert_eq!(super::message(&error), "build failed: cannot read a.yaml: no such file");
+    }
 }

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match fluxide::run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("✗ {error:#}");
+            eprintln!("✗ {}", fluxide::message(&error));
             ExitCode::FAILURE
         }
     }

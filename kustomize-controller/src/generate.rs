@@ -73,7 +73,7 @@ pub fn generate(artifact: &mut ArtifactFs, directory: &str, spec: &Kustomization
 }
 
 /// Generates as [`generate`] does, leaving out manifests whose paths, relative to the directory, are
-/// ignored.
+/// ignored, also where a kustomization.yaml names them.
 pub fn generate_without(
     artifact: &mut ArtifactFs,
     directory: &str,
@@ -86,6 +86,9 @@ pub fn generate_without(
         Some(name) => (read(artifact, &join(&directory, name))?, false),
         None => from_manifests(artifact, &directory, ignored)?,
     };
+    for list in ["resources", "components", "crds"] {
+        leave_out(&mut file, list, artifact, &directory, ignored);
+    }
     merge(&mut file, artifact, &directory, spec)?;
     let text = sigs::to_yaml(&Value::Object(file).into())
         .map_err(|source| Error::Write { path: directory.clone(), source })?;
@@ -98,6 +101,25 @@ pub fn generate_without(
     };
     artifact.overlay(path, text.into_bytes());
     Ok(is_empty)
+}
+
+/// Removes the entries of a list that are ignored paths. What is elsewhere, out of the directory or at a URL, stays.
+fn leave_out(
+    file: &mut Map<String, Value>,
+    list: &str,
+    artifact: &ArtifactFs,
+    directory: &str,
+    ignored: &IgnoreRules,
+) {
+    let Some(Value::Array(entries)) = file.get_mut(list) else { return };
+    entries.retain(|entry| {
+        let Some(entry) = entry.as_str().filter(|entry| !entry.contains("://")) else { return true };
+        let path = join(directory, entry);
+        let below = format!("{}/", directory.trim_end_matches('/'));
+        let Some(inside) = path.strip_prefix(&below) else { return true };
+        let is_dir = artifact.resolve(&path).is_ok_and(|resolved| resolved.is_dir);
+        !ignored.is_ignored(inside, is_dir)
+    });
 }
 
 fn io_error(operation: &'static str, path: String, reason: &str) -> Error {

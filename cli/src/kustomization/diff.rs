@@ -57,7 +57,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            eprintln!("✗ {error:#}");
+            eprintln!("✗ {}", crate::message(&error));
             Ok(ExitCode::from(FAILURE))
         }
     }
@@ -134,7 +134,7 @@ impl Comparison<'_> {
         let children = match self.builder.children(std::slice::from_ref(object), &mut self.seen).await {
             Ok(children) => children,
             Err(error) => {
-                found.errors.push(format!("{error:#}"));
+                found.errors.push(crate::message(&error));
                 return;
             }
         };
@@ -153,7 +153,7 @@ impl Comparison<'_> {
                     }
                     found.errors.extend(inner.errors);
                 }
-                Err(error) => found.errors.push(format!("{error:#}")),
+                Err(error) => found.errors.push(crate::message(&error)),
             }
         }
     }

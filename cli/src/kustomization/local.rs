@@ -168,7 +168,7 @@ impl Builder {
         let below = local.path.strip_prefix(&root).unwrap_or(&local.path);
         spec.path = Some(below.to_str().context("the path is not text")?.to_owned());
         let remote = RemoteBases::new(tokio::runtime::Handle::current(), self.http.clone());
-        let (strict, ignored) = (self.strict, IgnoreRules::for_bucket(None, Some(&self.ignored)));
+        let (strict, ignored) = (self.strict, IgnoreRules::for_tree(&local.path, Some(&self.ignored))?);
         let built = tokio::task::spawn_blocking(move || {
             let inputs = Inputs { variables, strict, remote: Some(&remote), ignored, decryptor: None };
             build::build_with(&root, &spec, inputs)

@@ -130,3 +130,28 @@ fn components_must_be_local_and_may_be_missing() {
         run(&files, json!({"components": ["./here", "./gone"], "ignoreMissingComponents": true})).unwrap();
     assert!(text.contains("./here") && !text.contains("./gone"), "{text}");
 }
+
+#[test]
+fn what_is_ignored_is_left_out_of_an_existing_file_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let own =
+        "resources: [a.yaml, skip.yaml, sub, ../base, 'https://x.test/skip.yaml']\ncomponents: [skipped]\n";
+    for (path, text) in [
+        ("app/kustomization.yaml", own),
+        ("app/a.yaml", OBJECT),
+        ("app/skip.yaml", OBJECT),
+        ("app/sub/kustomization.yaml", "resources: []\n"),
+        ("app/skipped/kustomization.yaml", "resources: []\n"),
+        ("base/kustomization.yaml", "resources: []\n"),
+    ] {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let ignored = IgnoreRules::for_bucket(None, Some("skip*\nbase\nsub/\n"));
+    let mut artifact = ArtifactFs::new(directory.path()).unwrap();
+    generate_without(&mut artifact, "/app", &spec(json!({})), &ignored).unwrap();
+    let text = String::from_utf8(artifact.read("/app/kustomization.yaml", 1 << 20).unwrap()).unwrap();
+    assert!(text.contains("resources:\n- a.yaml\n- ../base\n- https://x.test/skip.yaml\n"), "{text}");
+    assert!(text.contains("components: []\n"), "{text}");
+}
