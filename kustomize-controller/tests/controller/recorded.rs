@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 
 use crate::world::{World, condition};
 
+mod compare;
+
+use compare::{Report, compare_events, compare_writes, content_of, status_of, writes};
+
 /// Not compared: encrypted sources need keys, and Secrets with leftovers of encryption are refused
 /// here.
 const LEFT_OUT: [&str; 6] =
@@ -142,6 +146,7 @@ async fn scenario() {
     assert_eq!(world.get("v1", "ConfigMap", "kept").await.unwrap(), before, "adopted without a write");
 
     compare_events(&world, &mut report);
+    compare_writes(&world, &mut report);
     report.check();
 }
 
@@ -199,42 +204,12 @@ async fn a_cluster_of_flux_is_taken_over_without_a_write() {
             |message: &str| ["created", "configured", "deleted"].iter().any(|word| message.contains(word));
         assert!(!events.iter().any(|(_, message)| is_write(message)), "{name}: {events:?}");
     }
+    assert_eq!(writes(&world), [""; 0]);
     for object in managed.into_iter().filter(|object| is_ours(object)) {
         let got = fetch(&world, object).await.unwrap();
         report.compare("takeover", &Id::of(object), &content_of(object), &content_of(&got));
     }
     report.check();
-}
-
-/// Every kind of event that was posted is posted here too.
-fn compare_events(world: &World, report: &mut Report) {
-    let key = |name: &Value, event: &Value| {
-        let metadata = &event["metadata"];
-        let metadata = if metadata.is_null() { json!({}) } else { metadata.clone() };
-        let message = stable(event["message"].as_str().unwrap_or_default());
-        json!([name, event["severity"], event["reason"], message, metadata]).to_string()
-    };
-    let posted: BTreeSet<String> =
-        world.posts().iter().map(|event| key(&event["involvedObject"]["name"], event)).collect();
-    let recorded = std::fs::read_to_string(data().join("event-posts.jsonl")).unwrap();
-    for line in recorded.lines() {
-        let event: Value = serde_json::from_str(line).unwrap();
-        if LEFT_OUT.contains(&event["name"].as_str().unwrap()) {
-            continue;
-        }
-        report.compared += 1;
-        let wanted = key(&event["name"], &event);
-        if !posted.contains(&wanted) {
-            let close: Vec<&String> = posted
-                .iter()
-                .filter(|post| {
-                    post.starts_with(&format!("[{},{},{}", event["name"], event["severity"], event["reason"]))
-                })
-                .collect();
-            println!("no event {wanted}, only {close:#?}");
-            report.differences.push(format!("no event {wanted}"));
-        }
-    }
 }
 
 /// Which object.
@@ -352,162 +327,6 @@ impl Recording {
             }
         }
     }
-}
-
-/// All differences so far.
-#[derive(Default)]
-struct Report {
-    compared: usize,
-    differences: Vec<String>,
-}
-
-impl Report {
-    fn compare(&mut self, step: &str, id: &Id, expected: &Value, got: &Value) {
-        self.compared += 1;
-        let mut found = Vec::new();
-        differences("", expected, got, &mut found);
-        let subject = format!("{step} {} {}/{}", id.kind, id.namespace, id.name);
-        for difference in &found {
-            println!("{subject}{difference}");
-        }
-        self.differences.extend(found.into_iter().map(|difference| format!("{subject}{difference}")));
-    }
-
-    fn check(&self) {
-        println!("{} objects compared, {} differences", self.compared, self.differences.len());
-        let unexpected: Vec<&String> = self
-            .differences
-            .iter()
-            .filter(|difference| !ACCEPTED.iter().any(|(accepted, _)| difference.contains(accepted)))
-            .collect();
-        assert!(unexpected.is_empty(), "{unexpected:#?}");
-    }
-}
-
-/// Differences that are meant, and why.
-const ACCEPTED: &[(&str, &str)] = &[
-    ("Kustomization apps/immutable.conditions.Ready[2]", "every refused object is told, not only the first"),
-    ("no event [\"immutable\",\"error\"", "every refused object is told, not only the first"),
-    ("Kustomization apps/bad-health.history", "its pods are made to fail in another way here"),
-    ("Kustomization apps/bad-job.history", "its pods are made to fail in another way here"),
-    ("from 'absent.yaml': open /bad/build/absent.yaml", "other words for a file that is missing"),
-    ("'../../orphan': read /orphan: is a directory", "other words for a directory in the place of a file"),
-    ("no event [\"webapp\",\"info\",\"DependencyNotReady\"", "a dependency is followed at once here"),
-    ("no event [\"conflict\",", "it fights over an object, and who wins depends on the time"),
-];
-
-fn differences(path: &str, expected: &Value, got: &Value, found: &mut Vec<String>) {
-    match (expected, got) {
-        (Value::Object(expected), Value::Object(got)) => {
-            let keys: BTreeSet<&String> = expected.keys().chain(got.keys()).collect();
-            for key in keys {
-                let (expected, got) = (expected.get(key), got.get(key));
-                let (expected, got) = (expected.unwrap_or(&Value::Null), got.unwrap_or(&Value::Null));
-                differences(&format!("{path}.{key}"), expected, got, found);
-            }
-        }
-        (Value::Array(expected), Value::Array(got)) if expected.len() == got.len() => {
-            for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
-                differences(&format!("{path}[{index}]"), expected, got, found);
-            }
-        }
-        (expected, got) if expected == got => {}
-        (expected, got) => found.push(format!("{path}: Flux {expected}, here {got}")),
-    }
-}
-
-/// What is compared of a Kustomization.
-fn status_of(object: &Value) -> Value {
-    let status = &object["status"];
-    let conditions: BTreeMap<String, Value> = status["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|condition| {
-            let message = stable(condition["message"].as_str().unwrap_or_default());
-            let text = condition["type"].as_str().unwrap_or_default().to_owned();
-            (text, json!([condition["status"], condition["reason"], message]))
-        })
-        .collect();
-    let history: Vec<Value> = status["history"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|entry| json!([entry["digest"], entry["lastReconciledStatus"], entry["metadata"]]))
-        .collect();
-    json!({
-        "conditions": conditions,
-        "history": history,
-        "inventory": status["inventory"],
-        "lastAppliedRevision": status["lastAppliedRevision"],
-        "lastAttemptedRevision": status["lastAttemptedRevision"],
-        "observedGeneration": status["observedGeneration"],
-        "finalizers": object["metadata"]["finalizers"],
-        "managers": managers(object, |entry| entry["manager"] == "gotk-kustomize-controller"),
-    })
-}
-
-/// A message without durations and temporary paths.
-fn stable(message: &str) -> String {
-    let duration = regex::Regex::new(r"(in|after) [0-9][0-9.µnmsh]*s\b").unwrap();
-    let directory = regex::Regex::new(r"TMPDIR/kustomization-[0-9]+").unwrap();
-    let message = duration.replace_all(message, "$1 DURATION");
-    directory.replace_all(&message, "").into_owned()
-}
-
-/// What is compared of an applied object.
-fn content_of(object: &Value) -> Value {
-    let mut content = object.clone();
-    let managers = managers(object, |entry| entry["subresource"].is_null());
-    if let Some(fields) = content.as_object_mut() {
-        fields.remove("status");
-        fields.remove("metadata");
-    }
-    let mut annotations = object["metadata"]["annotations"].clone();
-    for volatile in [
-        "deployment.kubernetes.io/revision",
-        "pv.kubernetes.io/bind-completed",
-        "pv.kubernetes.io/bound-by-controller",
-    ] {
-        if let Some(annotations) = annotations.as_object_mut() {
-            annotations.remove(volatile);
-        }
-    }
-    if annotations.as_object().is_some_and(serde_json::Map::is_empty) {
-        annotations = Value::Null;
-    }
-    for volatile in
-        ["clusterIP", "clusterIPs", "ports", "volumeName", "storageClassName", "healthCheckNodePort"]
-    {
-        if let Some(spec) = content.get_mut("spec").and_then(Value::as_object_mut)
-            && object["kind"] != "Deployment"
-        {
-            spec.remove(volatile);
-        }
-    }
-    forget_uids(&mut content);
-    json!({"content": content, "labels": object["metadata"]["labels"], "annotations": annotations, "managers": managers})
-}
-
-/// Removes the uids by which a Job finds its own pods.
-fn forget_uids(value: &mut Value) {
-    if let Value::Object(fields) = value {
-        fields.retain(|key, _| !key.ends_with("controller-uid"));
-        fields.values_mut().for_each(forget_uids);
-    }
-}
-
-fn managers(object: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
-    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
-    let entries: BTreeMap<String, Value> = entries
-        .filter(|entry| wanted(entry))
-        .filter(|entry| entry["manager"] != "kube-controller-manager")
-        .map(|entry| {
-            let key = format!("{} {} {}", entry["manager"], entry["operation"], entry["subresource"]);
-            (key, entry["fieldsV1"].clone())
-        })
-        .collect();
-    json!(entries)
 }
 
 /// True for objects that a Kustomization applied.

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use fluxide_kustomize_controller::{Options, PROFILE};
 use fluxide_runtime::CancellationToken;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::client::Body;
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(180);
 struct Files {
     artifacts: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     events: Arc<Mutex<Vec<Value>>>,
+    writes: Arc<Mutex<Vec<Value>>>,
 }
 
 /// Everything a test needs.
@@ -82,10 +84,12 @@ impl World {
             format!("--events-addr={}/", self.address),
         ];
         arguments.extend(self.arguments.iter().cloned());
-        let options: Options = fluxide_runtime::options::parse_from(&PROFILE, arguments).unwrap();
+        let mut options: Options = fluxide_runtime::options::parse_from(&PROFILE, arguments).unwrap();
+        options.common.runtime_namespace = "flux-system".to_owned();
         let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.server.kubeconfig()).unwrap();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
         let client = fluxide_runtime::client::from_config(config, "kustomize-controller").unwrap();
+        let client = recorded(client, self.files.writes.clone());
         self.shutdown = CancellationToken::new();
         let shutdown = self.shutdown.clone();
         self.controller = Some(tokio::spawn(async move {
@@ -322,6 +326,11 @@ impl World {
         self.files.events.lock().unwrap().clone()
     }
 
+    /// The writes that the controller made so far: verb, URI and body.
+    pub fn writes(&self) -> Vec<Value> {
+        self.files.writes.lock().unwrap().clone()
+    }
+
     /// Waits until an event with a reason and the start of a message was posted.
     pub async fn until_event(&self, name: &str, reason: &str, message: &str) -> String {
         let end = tokio::time::Instant::now() + DEADLINE;
@@ -380,6 +389,32 @@ async fn install_definitions(client: &Client) {
             api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&definition)).await.unwrap();
         }
     }
+}
+
+/// The same client; its writes that succeed are noted.
+fn recorded(client: Client, writes: Arc<Mutex<Vec<Value>>>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (client, writes) = (client.clone(), writes.clone());
+        async move {
+            if request.method() == http::Method::GET {
+                return Ok::<_, tower::BoxError>(client.send(request).await?);
+            }
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await?;
+            let write = json!({
+                "verb": parts.method.as_str().to_lowercase(),
+                "uri": parts.uri.path_and_query().map(|uri| uri.as_str()),
+                "body": serde_json::from_slice::<Value>(&body).unwrap_or_default(),
+            });
+            let response = client.send(http::Request::from_parts(parts, Body::from(body))).await?;
+            if response.status().is_success() {
+                writes.lock().unwrap().push(write);
+            }
+            Ok(response)
+        }
+    });
+    Client::new(service, namespace)
 }
 
 async fn receive_event(State(files): State<Files>, body: Bytes) -> StatusCode {
