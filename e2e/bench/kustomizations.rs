@@ -26,6 +26,9 @@ pub struct Options {
     /// How many Kustomizations.
     #[arg(long, default_value_t = 1000)]
     count: usize,
+    /// How many more ConfigMaps each of them has.
+    #[arg(long, default_value_t = 0)]
+    more: usize,
     /// How many of them the controller works on at once.
     #[arg(long, default_value_t = 20)]
     concurrent: usize,
@@ -38,6 +41,9 @@ pub struct Options {
     /// Turn live drift correction on.
     #[arg(long)]
     live: bool,
+    /// Leave out the phase in which everything changes.
+    #[arg(long)]
+    unchanged: bool,
     /// Afterwards look on for so many seconds: what do passes at their interval cost?
     #[arg(long)]
     idle: Option<u64>,
@@ -50,7 +56,7 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let lab = Lab::start(options.kubeconfig.as_ref()).await?;
     let repository = lab.repository("fleet").await?;
-    write(&repository, options.count, "first")?;
+    write(&repository, &options, "first")?;
     let first = repository.push("First").await?;
     let sources = api(&lab, "source.toolkit.fluxcd.io", "GitRepository");
     let kustomizations = api(&lab, "kustomize.toolkit.fluxcd.io", "Kustomization");
@@ -62,7 +68,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         launcher.start("kustomize-controller", &[&concurrent, &live])?,
     ];
     tokio::time::sleep(Duration::from_secs(2)).await;
-    println!("{} Kustomizations, 4 objects each, --concurrent={}", options.count, options.concurrent);
+    let objects = 4 + options.more;
+    println!("{} Kustomizations, {objects} objects each, --concurrent={}", options.count, options.concurrent);
 
     lab.reset_requests();
     let phase = Phase::start("first pass", &processes)?;
@@ -104,16 +111,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     phase.end()?;
     report(&lab, &options);
 
-    write(&repository, options.count, "second")?;
-    let second = repository.push("Second").await?;
-    let phase = Phase::start("everything changed", &processes)?;
-    sources.patch_metadata("fleet", &PatchParams::default(), &Patch::Merge(request)).await?;
-    until_all(&kustomizations, options.count, |object| {
-        wait::is_ready(object) && object["status"]["lastAppliedRevision"] == second.as_str()
-    })
-    .await?;
-    phase.end()?;
-    report(&lab, &options);
+    if !options.unchanged {
+        write(&repository, &options, "second")?;
+        let second = repository.push("Second").await?;
+        let phase = Phase::start("everything changed", &processes)?;
+        sources.patch_metadata("fleet", &PatchParams::default(), &Patch::Merge(request)).await?;
+        until_all(&kustomizations, options.count, |object| {
+            wait::is_ready(object) && object["status"]["lastAppliedRevision"] == second.as_str()
+        })
+        .await?;
+        phase.end()?;
+        report(&lab, &options);
+    }
 
     if let Some(seconds) = options.idle {
         let name = format!("{seconds} s at an interval of {}, live: {}", options.interval, options.live);
@@ -141,8 +150,8 @@ fn report(lab: &Lab, options: &Options) {
     lab.reset_requests();
 }
 
-fn write(repository: &Repository, count: usize, label: &str) -> anyhow::Result<()> {
-    for number in 0..count {
+fn write(repository: &Repository, options: &Options, label: &str) -> anyhow::Result<()> {
+    for number in 0..options.count {
         let directory = format!("apps/app-{number}");
         let name = format!("app-{number}");
         let meta = format!("metadata:\n  name: {name}\n  labels:\n    app: {name}\n    edition: {label}\n");
@@ -169,10 +178,15 @@ fn write(repository: &Repository, count: usize, label: &str) -> anyhow::Result<(
             &format!("{directory}/serviceaccount.yaml"),
             &format!("apiVersion: v1\nkind: ServiceAccount\n{meta}"),
         )?;
-        repository.write(
-            &format!("{directory}/kustomization.yaml"),
-            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- deployment.yaml\n- service.yaml\n- configmap.yaml\n- serviceaccount.yaml\n",
-        )?;
+        let mut kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- deployment.yaml\n- service.yaml\n- configmap.yaml\n- serviceaccount.yaml\n".to_owned();
+        if options.more > 0 {
+            kustomization.push_str("- more.yaml\n");
+        }
+        repository.write(&format!("{directory}/kustomization.yaml"), &kustomization)?;
+        let more = (0..options.more).map(|more| {
+            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}-{more}\ndata:\n  edition: {label}\n")
+        });
+        repository.write(&format!("{directory}/more.yaml"), &more.collect::<String>())?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// Kustomizations of four objects each from one GitRepository: first pass, unchanged, everything changed.
+    /// Kustomizations of four objects or more from one GitRepository: first pass, unchanged, everything changed.
     Kustomizations(kustomizations::Options),
     /// A storm of events with a dead provider, and a storm of webhooks.
     Notifications(notifications::Options),

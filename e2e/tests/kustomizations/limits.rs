@@ -1,55 +1,10 @@
-//! Kustomizations on a whole cluster: whose rights they have, and what they must never do.
+//! Whose rights Kustomizations have, and what they must never do.
 
-use fluxide_e2e::{Repository, Setup, World, wait};
-use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use fluxide_e2e::wait;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-const CONTROLLER: &str = env!("CARGO_BIN_EXE_controller");
-
-fn config(name: &str, value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  value: {value:?}\n")
-}
-
-/// A world with a repository and its GitRepository.
-async fn world(files: &[(&str, &str)]) -> anyhow::Result<(World, Repository, String)> {
-    world_with(Setup::default(), files).await
-}
-
-async fn world_with(setup: Setup, files: &[(&str, &str)]) -> anyhow::Result<(World, Repository, String)> {
-    let world = World::start_with(setup).await?;
-    let repository = world.repository("fleet").await?;
-    for (path, text) in files {
-        repository.write(path, text)?;
-    }
-    let revision = repository.push("First").await?;
-    world.git_repository("fleet", repository.url(), json!({})).await?;
-    Ok((world, repository, revision))
-}
-
-async fn failed(world: &World, name: &str, reason: &str, revision: &str) -> anyhow::Result<String> {
-    let what = format!("{reason} at {revision}");
-    let object = wait::until(&world.kustomizations(), name, &what, |object| {
-        wait::failed_with(object, reason) && object["status"]["lastAttemptedRevision"] == revision
-    })
-    .await?;
-    Ok(wait::condition(&object, "Ready")["message"].as_str().unwrap_or_default().to_owned())
-}
-
-async fn push(world: &World, repository: &Repository, message: &str) -> anyhow::Result<String> {
-    let revision = repository.push(message).await?;
-    world.reconcile(&world.git_repositories(), "fleet").await?;
-    Ok(revision)
-}
-
-fn inventory(object: &Value) -> Vec<&str> {
-    let entries = object["status"]["inventory"]["entries"].as_array();
-    entries.into_iter().flatten().filter_map(|entry| entry["id"].as_str()).collect()
-}
-
-async fn uid(api: &Api<DynamicObject>, name: &str) -> anyhow::Result<String> {
-    Ok(api.get(name).await?.uid().unwrap_or_default())
-}
+use crate::{config, failed, inventory, push, uid, world};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_account_limits_what_is_applied_and_pruned() -> anyhow::Result<()> {
@@ -257,66 +212,4 @@ async fn a_new_revision_ends_the_wait_for_one_that_never_gets_healthy() -> anyho
     world.applied("apps", &fourth).await?;
     assert_ne!(uid(&jobs, "migrate").await?, before);
     world.stop().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_that_trusts_tokens_of_a_service_account() -> anyhow::Result<()> {
-    let setup = Setup { no_controllers: true, ..Setup::default() };
-    let (world, _repository, first) = world_with(setup, &[("a.yaml", &config("a", "1"))]).await?;
-    let launcher = world.launcher(CONTROLLER)?;
-    let flags = ["--feature-gates=ObjectLevelWorkloadIdentity=true"];
-    let source = launcher.start("source-controller", &[])?;
-    let kustomize = launcher.start("kustomize-controller", &flags)?;
-    let namespace = world.cluster.namespace.clone();
-    world
-        .apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "remote"}}))
-        .await?;
-    let kubeconfig = kube::config::Kubeconfig::from_yaml(&world.cluster.kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-    let address = config.cluster_url.to_string();
-    let authority = config.root_cert.unwrap_or_default().iter().map(|der| pem(der)).collect::<String>();
-    let data = |more: Value| {
-        let mut data = json!({"provider": "generic", "address": address, "ca.crt": authority,
-            "serviceAccountName": "remote", "audiences": "https://kubernetes.default.svc"});
-        data.as_object_mut()
-            .into_iter()
-            .for_each(|data| data.extend(more.as_object().cloned().unwrap_or_default()));
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster"}, "data": data})
-    };
-    world.apply(data(json!({"provider": "nonsense"}))).await?;
-    world
-        .kustomization("apps", "fleet", json!({"kubeConfig": {"configMapRef": {"name": "cluster"}}}))
-        .await?;
-    let failing = |text: String| {
-        let api = world.kustomizations();
-        async move {
-            let what = format!("failing with {text}");
-            wait::until(&api, "apps", &what, |object| {
-                wait::condition(object, "Ready")["message"]
-                    .as_str()
-                    .is_some_and(|message| message.contains(&text))
-            })
-            .await
-        }
-    };
-    failing("provider 'nonsense' not implemented".to_owned()).await?;
-    world.apply(data(json!({"address": "http://remote.test"}))).await?;
-    failing("must start with https://".to_owned()).await?;
-    // The token is good, but its account may do nothing there yet.
-    world.apply(data(json!({}))).await?;
-    failing(format!("User \"system:serviceaccount:{namespace}:remote\" cannot")).await?;
-    world
-        .apply(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "remote"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "remote", "namespace": namespace}]}))
-        .await?;
-    world.applied("apps", &first).await?;
-    drop((source, kustomize));
-    world.stop().await
-}
-
-fn pem(der: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::prelude::BASE64_STANDARD.encode(der);
-    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
