@@ -111,6 +111,66 @@ async fn git_repositories() {
     assert!(left.is_empty(), "checkouts are left: {left:?}");
 }
 
+#[test]
+fn git_repositories_on_this_machine() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().canonicalize().unwrap().join("my repositories");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::create_dir(home.path().join("tmp")).unwrap();
+    repository(&root);
+    let url = format!("file://{}", root.to_str().unwrap().replace(' ', "%20"));
+    let at = |rest: &str| build(home.path(), &format!("{url}/{rest}"));
+
+    // A work tree, a bare repository, and a bare repository without the end of its name.
+    succeeds(&at("work"), &named("r-remote"));
+    succeeds(&at("site.git"), &named("r-remote"));
+    succeeds(&at("site"), &named("r-remote"));
+    succeeds(&at("site//deploy/base"), &named("remote"));
+    succeeds(&at("site.git/deploy/base"), &named("remote"));
+    succeeds(&build(home.path(), &format!("git::{url}/site//deploy")), &named("r-remote"));
+    for reference in ["ref=dev", "version=dev", "ref=refs/heads/dev", "ref=heads/dev", "ref=&version=dev"] {
+        succeeds(&at(&format!("site//deploy?{reference}&timeout=1m")), &named("dev-remote"));
+    }
+    for reference in ["ref=v1", "ref=tags/v1", "ref=HEAD", "ref=", "ref=a;b"] {
+        succeeds(&at(&format!("site//deploy?{reference}")), &named("r-remote"));
+    }
+    let output =
+        Command::new("git").args(["rev-parse", "dev"]).current_dir(root.join("work")).output().unwrap();
+    let dev = String::from_utf8(output.stdout).unwrap();
+    succeeds(&at(&format!("work//deploy?ref={}", dev.trim())), &named("dev-remote"));
+
+    fails(&at("site//deploy?ref=nope"), "couldn't find remote ref \"nope\"");
+    fails(&at(&format!("site//deploy?ref={}", "a".repeat(40))), "object not found");
+    fails(&at(&format!("site//deploy?ref={}", &dev[..8])), "couldn't find remote ref");
+    fails(&at("site//nope"), "nope");
+    fails(&at("absent"), "does not appear to be a git repository");
+    fails(&at("site//../work"), "not a valid directory");
+
+    std::fs::create_dir(home.path().join("over")).unwrap();
+    let overlay = format!("resources: ['{url}/site//deploy?ref=dev']\nnamePrefix: t-\n");
+    std::fs::write(home.path().join("over/kustomization.yaml"), overlay).unwrap();
+    succeeds(&build(home.path(), "over"), &named("t-dev-remote"));
+
+    let left: Vec<_> = std::fs::read_dir(home.path().join("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "checkouts are left: {left:?}");
+}
+
+/// Git itself refuses submodules that are files, unless it is told that they are good.
+#[test]
+fn submodules_of_repositories_on_this_machine() {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().canonicalize().unwrap();
+    std::fs::create_dir(root.join("tmp")).unwrap();
+    repository(&root);
+    let work = root.join("work");
+    git(&work, &["-c", "protocol.file.allow=always", "submodule", "add", "-q", "../site.git", "lib"]);
+    git(&work, &["commit", "-q", "-m", "three"]);
+    let at = |rest: &str| build(&root, &format!("file://{}//deploy?ref=main{rest}", work.display()));
+    fails(&at(""), "transport 'file' not allowed");
+    fails(&at("&submodules=true"), "submodule 'lib'");
+    succeeds(&at("&submodules=false"), &named("r-remote"));
+}
+
 /// Serves one file at `/cm.yaml`, and nothing else.
 fn serve_files() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

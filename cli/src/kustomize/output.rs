@@ -1,7 +1,8 @@
 //! Where a build goes: standard output, a file, or a directory with one file for each object.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use fluxide_kustomize::{Resource, Resources};
@@ -34,17 +35,30 @@ pub enum Error {
 pub fn write(resources: Resources, to: Option<&Path>) -> Result<(), Error> {
     match to.filter(|path| !path.as_os_str().is_empty()) {
         None => {
-            let text = resources.into_yaml()?;
-            let mut stdout = io::stdout().lock();
-            match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            let documents = resources.into_documents()?;
+            match write_documents(&documents, io::stdout().lock()) {
                 // Whoever reads has seen enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 result => result.map_err(Error::Stdout),
             }
         }
         Some(path) if path.is_dir() => write_each(&resources, path),
-        Some(path) => put(path, &resources.into_yaml()?),
+        Some(path) => {
+            let documents = resources.into_documents()?;
+            let written = File::create(path).and_then(|file| write_documents(&documents, file));
+            written.map_err(|error| open_error(path, &error))
+        }
     }
+}
+
+fn write_documents(documents: &[String], mut to: impl io::Write) -> io::Result<()> {
+    for (at, document) in documents.iter().enumerate() {
+        if at > 0 {
+            to.write_all(b"---\n")?;
+        }
+        to.write_all(document.as_bytes())?;
+    }
+    to.flush()
 }
 
 fn write_each(resources: &Resources, directory: &Path) -> Result<(), Error> {
@@ -75,12 +89,16 @@ fn file_name(resource: &Resource) -> String {
 }
 
 fn put(path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text).map_err(|error| Error::Open {
+    std::fs::write(path, text).map_err(|error| open_error(path, &error))
+}
+
+fn open_error(path: &Path, error: &io::Error) -> Error {
+    Error::Open {
         path: path.display().to_string(),
         reason: match error.kind() {
             io::ErrorKind::NotFound => "no such file or directory".to_owned(),
             io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
             _ => error.to_string(),
         },
-    })
+    }
 }

@@ -1,12 +1,14 @@
 //! Bases and files that live elsewhere: HTTP with reqwest, Git with the toolkit's own client. No program is started.
 
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fluxide_git::ssh::SshCredentials;
-use fluxide_git::{Auth, CheckoutOptions, GitError, Limits, Reference, Remote, checkout};
+use fluxide_git::{
+    Auth, CheckoutOptions, GitError, Limits, Reference, Remote, checkout, checkout_local, percent_decode,
+};
 use fluxide_kustomize::{
     Checkout, DiskFs, FileSystem, FsError, RemoteError, RemoteLoader, RepositoryAddress, Resolved,
 };
@@ -150,25 +152,55 @@ async fn clone(repository: &RepositoryAddress, into: &TempDir) -> Result<(), Rem
             RemoteError::Other(format!("failed to fetch '{reference}' of {said}: {error}"))
         }
     };
-    let mut remote = Remote::new(&url).map_err(failed)?;
-    if remote.url().scheme() == "ssh" {
-        remote.auth = Auth::Ssh(ssh_credentials().map_err(RemoteError::Other)?);
-    }
+    let source = Source::new(&url).map_err(|error| match error {
+        SourceError::Git(error) => failed(error),
+        SourceError::Credentials(text) => RemoteError::Other(text),
+    })?;
     let options = CheckoutOptions {
         recurse_submodules: repository.submodules,
         timeout: repository.timeout,
         limits: LIMITS,
         ..CheckoutOptions::default()
     };
-    let mut meanings = meanings(&repository.reference).into_iter().peekable();
-    while let Some(reference) = meanings.next() {
-        match checkout(&remote, &reference, &options, into.path()).await {
+    for reference in meanings(&repository.reference) {
+        let result = match &source {
+            Source::Server(remote) => checkout(remote, &reference, &options, into.path()).await,
+            Source::Directory(path) => checkout_local(path, &reference, &options, into.path()).await,
+        };
+        match result {
             Ok(_) => return Ok(()),
-            Err(GitError::ReferenceNotFound(_) | GitError::Unresolved(_)) if meanings.peek().is_some() => {}
+            Err(GitError::ReferenceNotFound(_) | GitError::Unresolved(_)) => {}
             Err(error) => return Err(failed(error)),
         }
     }
-    Err(RemoteError::Other(format!("nothing to fetch of {said}")))
+    let wanted = if repository.reference.is_empty() { "HEAD" } else { &repository.reference };
+    Err(failed(GitError::ReferenceNotFound(wanted.to_owned())))
+}
+
+/// Where a repository is.
+enum Source {
+    Server(Box<Remote>),
+    /// `file://`: on this machine.
+    Directory(PathBuf),
+}
+
+enum SourceError {
+    Git(GitError),
+    Credentials(String),
+}
+
+impl Source {
+    fn new(url: &str) -> Result<Source, SourceError> {
+        if let Some(path) = url.strip_prefix("file://") {
+            let path = percent_decode(path);
+            return Ok(Source::Directory(Path::new("/").join(path.trim_start_matches('/'))));
+        }
+        let mut remote = Remote::new(url).map_err(SourceError::Git)?;
+        if remote.url().scheme() == "ssh" {
+            remote.auth = Auth::Ssh(ssh_credentials().map_err(SourceError::Credentials)?);
+        }
+        Ok(Source::Server(Box::new(remote)))
+    }
 }
 
 /// `user@host:path` as a URL.
@@ -193,11 +225,17 @@ fn meanings(reference: &str) -> Vec<Reference> {
     if reference == "HEAD" || reference.starts_with("refs/") {
         return vec![Reference::Name(reference.to_owned())];
     }
-    vec![
+    let below_refs = Reference::Name(format!("refs/{reference}"));
+    let mut meanings = vec![
         Reference::Tag(reference.to_owned()),
         Reference::Branch(reference.to_owned()),
-        Reference::Name(format!("refs/{reference}")),
-    ]
+        Reference::Name(format!("refs/remotes/{reference}")),
+        Reference::Name(format!("refs/remotes/{reference}/HEAD")),
+    ];
+    // Git asks for these first; without a slash they are hardly ever there, and each question is a journey.
+    let first = if reference.contains('/') { 0 } else { 2 };
+    meanings.insert(first, below_refs);
+    meanings
 }
 
 /// The user's own key and known hosts.
@@ -236,6 +274,7 @@ mod tests {
     fn names_mean_tags_before_branches() {
         assert_eq!(meanings("")[0], Reference::Name("HEAD".into()));
         assert_eq!(meanings("v1")[0], Reference::Tag("v1".into()));
+        assert_eq!(meanings("heads/a")[0], Reference::Name("refs/heads/a".into()));
         assert!(matches!(meanings(&"a".repeat(40))[0], Reference::Commit { .. }));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use gix::hash::ObjectId;
 use tokio_util::sync::CancellationToken;
 
+use crate::local::LocalRepository;
 use crate::objects::{Objects, ParsedCommit};
 use crate::reference::Candidate;
 use crate::session::{CancelOnDrop, Guard, Session};
@@ -76,6 +77,29 @@ pub async fn checkout(
     options: &CheckoutOptions,
     directory: &Path,
 ) -> Result<Checkout, GitError> {
+    let (remote, reference) = (remote.clone(), reference.clone());
+    in_background(options, directory, move |work| work.run(&remote, &reference)).await
+}
+
+/// [`checkout`] from a repository on this machine: a directory with a `.git`, or a bare repository.
+///
+/// Its submodules are fetched, but only from servers: like Git's own, this refuses those that are files.
+pub async fn checkout_local(
+    repository: &Path,
+    reference: &Reference,
+    options: &CheckoutOptions,
+    directory: &Path,
+) -> Result<Checkout, GitError> {
+    let (repository, reference) = (repository.to_owned(), reference.clone());
+    in_background(options, directory, move |work| work.run_local(&repository, &reference)).await
+}
+
+/// Runs work on a thread that may block; dropping the future stops it.
+async fn in_background(
+    options: &CheckoutOptions,
+    directory: &Path,
+    run: impl FnOnce(&Work) -> Result<Checkout, GitError> + Send + 'static,
+) -> Result<Checkout, GitError> {
     let cancelled = Arc::new(CancellationToken::new());
     let guard = Guard {
         runtime: tokio::runtime::Handle::current(),
@@ -83,30 +107,22 @@ pub async fn checkout(
         cancelled: (*cancelled).clone(),
     };
     let _cancel = CancelOnDrop(cancelled);
-    let work = Work {
-        remote: remote.clone(),
-        reference: reference.clone(),
-        options: options.clone(),
-        directory: directory.to_path_buf(),
-        guard,
-    };
-    tokio::task::spawn_blocking(move || work.run())
+    let work = Work { options: options.clone(), directory: directory.to_path_buf(), guard };
+    tokio::task::spawn_blocking(move || run(&work))
         .await
         .map_err(|error| GitError::Protocol(format!("checkout ended unexpectedly: {error}")))?
 }
 
 struct Work {
-    remote: Remote,
-    reference: Reference,
     options: CheckoutOptions,
     directory: PathBuf,
     guard: Guard,
 }
 
 impl Work {
-    fn run(&self) -> Result<Checkout, GitError> {
-        let mut session = Session::connect(&self.remote, self.guard.clone())?;
-        let candidates = self.reference.resolve(&mut session)?;
+    fn run(&self, remote: &Remote, reference: &Reference) -> Result<Checkout, GitError> {
+        let mut session = Session::connect(remote, self.guard.clone())?;
+        let candidates = reference.resolve(&mut session)?;
         if let [only] = candidates.as_slice()
             && self.options.known_revision.as_deref() == Some(only.revision().as_str())
         {
@@ -115,21 +131,41 @@ impl Work {
         let mut budget = Budget::new(self.options.limits);
         let store = object_store()?;
         let wants: Vec<ObjectId> = candidates.iter().map(|c| c.want).collect();
-        if let Reference::Commit { hash, branch } = &self.reference {
+        if let Reference::Commit { hash, branch } = reference {
             let branch = branch.as_deref();
-            self.fetch_commit(&self.remote, session, &wants, (hash, branch), store.path(), &mut budget)?;
+            self.fetch_commit(remote, session, &wants, (hash, branch), store.path(), &mut budget)?;
         } else {
             session.fetch(&wants, true, store.path(), &mut budget.pack_bytes)?;
         }
-        let objects = Objects::open(store.path())?;
-        let (candidate, parsed, tag) = newest_commit(&objects, candidates)?;
+        self.write_newest(Some(remote), &Objects::open(store.path())?, candidates, &mut budget)
+    }
+
+    fn run_local(&self, repository: &Path, reference: &Reference) -> Result<Checkout, GitError> {
+        let repository = LocalRepository::open(repository)?;
+        let candidate = repository.resolve(reference)?;
+        if self.options.known_revision.as_deref() == Some(candidate.revision().as_str()) {
+            return Ok(Checkout::Unchanged(candidate.revision()));
+        }
+        let mut budget = Budget::new(self.options.limits);
+        self.write_newest(None, repository.objects(), vec![candidate], &mut budget)
+    }
+
+    /// Writes the files of the newest candidate. Without a remote the repository is one of this machine.
+    fn write_newest(
+        &self,
+        remote: Option<&Remote>,
+        objects: &Objects,
+        candidates: Vec<Candidate>,
+        budget: &mut Budget,
+    ) -> Result<Checkout, GitError> {
+        let (candidate, parsed, tag) = newest_commit(objects, candidates)?;
         let place = Place {
-            remote: &self.remote,
+            remote,
             directory: self.directory.clone(),
             sparse: Sparse::new(&self.options.sparse),
             depth: 0,
         };
-        self.write(&place, &objects, &parsed.tree, &mut budget)?;
+        self.write(&place, objects, &parsed.tree, budget)?;
         self.check_sparse_directories()?;
         Ok(Checkout::Done(Box::new(Commit {
             hash: candidate.commit.to_string(),
@@ -179,7 +215,10 @@ impl Work {
             return Err(GitError::Refused { path: link.path.clone(), reason });
         }
         budget.take_submodule()?;
-        let remote = parent.remote.submodule(&submodule.url)?;
+        let remote = match parent.remote {
+            Some(remote) => remote.submodule(&submodule.url)?,
+            None => submodule::of_local(&submodule.url)?,
+        };
         let store = object_store()?;
         let hash = link.commit.to_string();
         let session = Session::connect(&remote, self.guard.clone())?;
@@ -187,7 +226,7 @@ impl Work {
         let objects = Objects::open(store.path())?;
         let commit = objects.commit(&link.commit)?;
         let place = Place {
-            remote: &remote,
+            remote: Some(&remote),
             directory: parent.directory.join(&link.path),
             sparse: parent.sparse.below(&link.path),
             depth: parent.depth + 1,
@@ -250,7 +289,8 @@ impl Work {
 
 /// Where a tree is written, and whose it is.
 struct Place<'a> {
-    remote: &'a Remote,
+    /// `None` for a repository of this machine.
+    remote: Option<&'a Remote>,
     directory: PathBuf,
     sparse: Sparse,
     depth: usize,

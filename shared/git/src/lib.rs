@@ -5,11 +5,12 @@
 //! repository, SSH in process, sparse checkout and submodules.
 //!
 //! The main function is [`checkout`]: it resolves a [`Reference`], and unless that is what the caller has already,
-//! fetches it and writes its files to a directory.
+//! fetches it and writes its files to a directory. [`checkout_local`] does the same with a repository on this machine.
 
 mod checkout;
 mod error;
 mod http;
+mod local;
 mod objects;
 mod reach;
 mod reference;
@@ -20,8 +21,8 @@ mod submodule;
 mod tree;
 pub mod verify;
 
-pub use checkout::{Checkout, CheckoutOptions, Limits, checkout};
+pub use checkout::{Checkout, CheckoutOptions, Limits, checkout, checkout_local};
 pub use error::GitError;
 pub use objects::{Commit, Signature, Tag};
 pub use reference::Reference;
-pub use remote::{Auth, ClientCertificate, Proxy, Remote, TlsSettings};
+pub use remote::{Auth, ClientCertificate, Proxy, Remote, TlsSettings, percent_decode};

@@ -120,7 +120,8 @@ pub struct Proxy {
     pub credentials: Option<(String, String)>,
 }
 
-pub(crate) fn percent_decode(text: &str) -> String {
+/// The text that `%20` and the like in a part of a URL stand for.
+pub fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

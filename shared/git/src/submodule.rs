@@ -72,6 +72,17 @@ impl Remote {
     }
 }
 
+/// The repository of a submodule of a repository on this machine. Those that are on this machine too are refused, as Git
+/// refuses them since they let a repository read others.
+pub(crate) fn of_local(url: &str) -> Result<Remote, GitError> {
+    let url = absolute(url);
+    if !url.contains("://") || url.starts_with("file:") {
+        let reason = "transport 'file' not allowed: submodules of local repositories must be on a server";
+        return Err(GitError::InvalidUrl(format!("{reason}, not at '{url}'")));
+    }
+    Remote::new(&url)
+}
+
 fn relative(url: &str) -> bool {
     url.starts_with("./") || url.starts_with("../")
 }
@@ -117,6 +128,16 @@ mod tests {
         assert_eq!(parse(text).unwrap(), [entry("lib/a", "../a.git"), entry("c", "https://h/c d")]);
         assert!(parse(b"[submodule").is_err());
         assert!(parse(&vec![b'#'; MAX_GITMODULES + 1]).is_err());
+    }
+
+    #[test]
+    fn local_repositories_have_remote_submodules_only() {
+        for url in ["../lib", "/srv/lib", "file:///srv/lib", "lib"] {
+            let error = of_local(url).unwrap_err().to_string();
+            assert!(error.contains("transport 'file' not allowed"), "{error}");
+        }
+        assert_eq!(of_local("git@h.example:o/r").unwrap().url().as_str(), "ssh://git@h.example/o/r");
+        assert!(of_local("ext::sh -c x").is_err());
     }
 
     #[test]

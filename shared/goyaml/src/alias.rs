@@ -65,7 +65,7 @@ impl Resolver {
 
     /// Removes the merge key and returns the mappings behind it, weakest first.
     fn take_merged(&mut self, node: &mut Node) -> Result<Vec<Node>, Error> {
-        let mut merge_keys = node.pairs().filter(|(key, _)| key.tag == tag::MERGE);
+        let mut merge_keys = node.pairs().filter(|(key, _)| key.tag() == tag::MERGE);
         let value = merge_keys.next().map(|(_, value)| value.clone());
         if merge_keys.next().is_some() {
             return Err(Error::Merge("duplicate merge key"));
@@ -150,7 +150,7 @@ impl Node {
     fn position_index(&self) -> HashMap<String, usize> {
         let mut index = HashMap::new();
         for (at, (key, _)) in self.pairs().enumerate() {
-            index.entry(key.value.clone()).or_insert(at * 2);
+            index.entry(key.value.to_string()).or_insert(at * 2);
         }
         index
     }
@@ -217,7 +217,7 @@ impl<'a> AliasTargets<'a> {
 
     pub fn get(&self, alias: &Node) -> Result<&'a Node, Error> {
         let target = self.targets.get(&std::ptr::from_ref(alias));
-        target.copied().ok_or_else(|| Error::UnknownAnchor(alias.value.clone()))
+        target.copied().ok_or_else(|| Error::UnknownAnchor(alias.value.to_string()))
     }
 }
 

@@ -32,11 +32,12 @@ pub fn decode(node: &Node) -> Result<Value, Error> {
             decoder.mapping_v3(root, &mut map, true, None)?;
             Go::Map(map)
         }
-        Kind::Scalar if root.tag != tag::NULL => {
+        Kind::Scalar if root.tag() != tag::NULL => {
             let shown = terror_value(&root.value);
             let problem = format!(
                 "line {}: cannot unmarshal {}{shown} into map[string]interface {{}}",
-                root.line, root.tag
+                root.line,
+                root.tag()
             );
             return Err(Error::Values(vec![problem]));
         }
@@ -82,15 +83,15 @@ fn decode_simple(node: &Node, rules: Rules) -> Option<Value> {
         Kind::Mapping => {
             let mut map = BTreeMap::new();
             for (key, value) in node.pairs() {
-                let string = key.tag == tag::STR
+                let string = key.tag() == tag::STR
                     || rules == Rules::V2
-                        && key.tag.is_empty()
+                        && key.tag().is_empty()
                         && key.value != "<<"
                         && resolve(rules, "", &key.value) == Ok(Scalar::String);
                 if key.kind != Kind::Scalar || !string {
                     return None;
                 }
-                if map.insert(key.value.clone(), decode_simple(value, rules)?).is_some() {
+                if map.insert(key.value.to_string(), decode_simple(value, rules)?).is_some() {
                     return None;
                 }
             }
@@ -207,7 +208,7 @@ impl<'a> Decoder<'a> {
     ) -> Result<T, Error> {
         let target = self.targets.get(alias)?;
         if !self.following.insert(alias) {
-            return Err(Error::RecursiveAnchor(alias.value.clone()));
+            return Err(Error::RecursiveAnchor(alias.value.to_string()));
         }
         let result = then(self, target);
         self.following.remove(&std::ptr::from_ref(alias));
@@ -304,8 +305,8 @@ impl<'a> Decoder<'a> {
                 if key == Go::Null {
                     continue;
                 }
-                if scalar.kind == Kind::Scalar && scalar.tag != tag::BINARY {
-                    key = Go::String(scalar.value.clone());
+                if scalar.kind == Kind::Scalar && scalar.tag() != tag::BINARY {
+                    key = Go::String(scalar.value.to_string());
                 }
             }
             if let Some(known) = merged.as_deref_mut() {
@@ -342,7 +343,7 @@ impl<'a> Decoder<'a> {
     fn has_string_keys(&self, node: &Node) -> bool {
         node.pairs().all(|(key, _)| {
             let key = self.targets.through(key);
-            key.kind == Kind::Scalar && (key.tag == tag::STR || key.tag == tag::MERGE)
+            key.kind == Kind::Scalar && (key.tag() == tag::STR || key.tag() == tag::MERGE)
         })
     }
 
@@ -379,19 +380,19 @@ impl<'a> Decoder<'a> {
 }
 
 fn decode_scalar(node: &Node, rules: Rules) -> Result<Go, Error> {
-    if node.tag == tag::STR || rules == Rules::V3 && is_indicated_string(node) {
-        return Ok(Go::String(node.value.clone()));
+    if node.tag() == tag::STR || rules == Rules::V3 && is_indicated_string(node) {
+        return Ok(Go::String(node.value.to_string()));
     }
-    Ok(match resolve(rules, &node.tag, &node.value)? {
+    Ok(match resolve(rules, node.tag(), &node.value)? {
         Scalar::Null => Go::Null,
         Scalar::Bool(value) => Go::Bool(value),
         Scalar::Int(value) => Go::Int(value),
         Scalar::Uint(value) => Go::Uint(value),
         Scalar::Float(value) => Go::Float(value),
         Scalar::Timestamp(time) if rules == Rules::V3 => Go::String(time.to_string()),
-        Scalar::Other if node.tag == tag::BINARY => Go::String(decode_binary(&node.value)?),
+        Scalar::Other if node.tag() == tag::BINARY => Go::String(decode_binary(&node.value)?),
         Scalar::Timestamp(_) | Scalar::String | Scalar::Merge | Scalar::Other => {
-            Go::String(node.value.clone())
+            Go::String(node.value.to_string())
         }
     })
 }
@@ -401,19 +402,19 @@ const MAX_PROBLEMS: usize = 1000;
 
 /// What go-yaml v3 takes for a string without looking at the text.
 fn is_indicated_string(node: &Node) -> bool {
-    let untagged = node.tag.is_empty() || node.tag == "!";
+    let untagged = node.tag().is_empty() || node.tag() == "!";
     untagged && node.style.intersects(Style::QUOTED_OR_BLOCK)
 }
 
 fn is_merge_v2(key: &Node) -> bool {
-    let implicit = key.tag.is_empty() || key.tag == "!";
-    key.kind == Kind::Scalar && key.value == "<<" && (implicit || key.tag == tag::MERGE)
+    let implicit = key.tag().is_empty() || key.tag() == "!";
+    key.kind == Kind::Scalar && key.value == "<<" && (implicit || key.tag() == tag::MERGE)
 }
 
 fn is_merge_v3(key: &Node) -> bool {
     key.kind == Kind::Scalar
         && key.value == "<<"
-        && (key.tag.is_empty() || key.tag == "!" || key.tag == tag::MERGE)
+        && (key.tag().is_empty() || key.tag() == "!" || key.tag() == tag::MERGE)
 }
 
 fn check_key(key: &Go) -> Result<(), Error> {

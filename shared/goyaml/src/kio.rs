@@ -157,7 +157,7 @@ fn clear_if_empty(parent: &mut Node, key: &str) {
 }
 
 fn expect_mapping(node: &Node) -> Result<(), Error> {
-    if node.kind == Kind::Mapping || node.tag == tag::NULL {
+    if node.kind == Kind::Mapping || node.tag() == tag::NULL {
         return Ok(());
     }
     let found = match node.kind {

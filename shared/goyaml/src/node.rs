@@ -1,7 +1,13 @@
 //! The YAML node tree: what a document says and how it says it (styles, tags, comments, anchors).
 
-use std::borrow::Cow;
+pub mod tag;
+
 use std::fmt;
+
+use tag::Tag;
+
+/// The text of a scalar. Short ones, which most are, need no memory beside the node.
+pub type Text = compact_str::CompactString;
 
 /// What a [`Node`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,30 +81,6 @@ impl fmt::Debug for Style {
     }
 }
 
-/// The standard tags in short form.
-pub mod tag {
-    /// `null`.
-    pub const NULL: &str = "!!null";
-    /// Booleans.
-    pub const BOOL: &str = "!!bool";
-    /// Strings.
-    pub const STR: &str = "!!str";
-    /// Integers.
-    pub const INT: &str = "!!int";
-    /// Floating-point numbers.
-    pub const FLOAT: &str = "!!float";
-    /// Timestamps.
-    pub const TIMESTAMP: &str = "!!timestamp";
-    /// Sequences.
-    pub const SEQ: &str = "!!seq";
-    /// Mappings.
-    pub const MAP: &str = "!!map";
-    /// Base64 data.
-    pub const BINARY: &str = "!!binary";
-    /// The merge key `<<`.
-    pub const MERGE: &str = "!!merge";
-}
-
 /// One node of a YAML document, as go-yaml v3 models it.
 ///
 /// Duplicate keys of a mapping are kept; look-ups answer with the first. An alias carries only the name of its anchor;
@@ -109,10 +91,9 @@ pub struct Node {
     pub kind: Kind,
     /// How it is written.
     pub style: Style,
-    /// The tag in short form (`!!str`); empty when it is to be found out from the text.
-    pub tag: Cow<'static, str>,
+    tag: Tag,
     /// The text of a scalar, or the anchor name of an alias.
-    pub value: String,
+    pub value: Text,
     /// Children: the root of a document, the items of a sequence, keys and values in turn of a mapping.
     pub content: Vec<Node>,
     /// The line on which it starts, from 1; 0 when it was not parsed.
@@ -125,6 +106,8 @@ pub struct Node {
 /// What few nodes have; kept apart so that a node stays small.
 #[derive(Clone, Default, PartialEq)]
 struct Rare {
+    /// The tag, when it is none of the standard ones.
+    tag: String,
     anchor: String,
     head_comment: String,
     line_comment: String,
@@ -133,29 +116,31 @@ struct Rare {
 }
 
 impl Node {
-    /// A node of a kind and tag with nothing in it.
-    pub fn new(kind: Kind, tag: impl Into<Cow<'static, str>>) -> Node {
-        Node {
+    /// A node of a kind and tag (see [`Node::tag`]) with nothing in it.
+    pub fn new(kind: Kind, tag: &str) -> Node {
+        let mut node = Node {
             kind,
             style: Style::PLAIN,
-            tag: tag.into(),
-            value: String::new(),
+            tag: Tag::None,
+            value: Text::default(),
             content: Vec::new(),
             line: 0,
             column: 0,
             rare: None,
-        }
+        };
+        node.set_tag(tag);
+        node
     }
 
     /// A scalar with a tag (short form, such as [`tag::INT`]); an empty tag leaves it to the text.
-    pub fn scalar(tag: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Node {
+    pub fn scalar(tag: &str, value: impl Into<Text>) -> Node {
         let mut node = Node::new(Kind::Scalar, tag);
         node.value = value.into();
         node
     }
 
     /// A string scalar; the encoder quotes it when the plain text would be read as something else.
-    pub fn string(value: impl Into<String>) -> Node {
+    pub fn string(value: impl Into<Text>) -> Node {
         Node::scalar(tag::STR, value)
     }
 
@@ -227,6 +212,24 @@ impl Node {
         }
     }
 
+    /// The tag in short form (`!!str`); empty when it is to be found out from the text.
+    pub fn tag(&self) -> &str {
+        match (self.tag, &self.rare) {
+            (Tag::Other, Some(rare)) => &rare.tag,
+            (tag, _) => tag.text(),
+        }
+    }
+
+    /// Sets the tag, given in short form; empty leaves it to the text.
+    pub fn set_tag(&mut self, tag: &str) {
+        self.tag = Tag::of(tag);
+        if self.tag == Tag::Other {
+            self.set_rare(tag.to_owned(), |rare| &mut rare.tag);
+        } else if let Some(rare) = &mut self.rare {
+            rare.tag.clear();
+        }
+    }
+
     /// Whether this is a mapping.
     pub fn is_mapping(&self) -> bool {
         self.kind == Kind::Mapping
@@ -244,14 +247,14 @@ impl Node {
 
     /// Whether this is a null scalar.
     pub fn is_null(&self) -> bool {
-        self.kind == Kind::Scalar && self.tag == tag::NULL
+        self.kind == Kind::Scalar && self.tag == Tag::Null
     }
 
     /// Whether this is null, or a mapping or sequence without entries.
     pub fn is_null_or_empty(&self) -> bool {
         match self.kind {
             Kind::Mapping | Kind::Sequence | Kind::Document => self.content.is_empty(),
-            Kind::Scalar => self.tag == tag::NULL,
+            Kind::Scalar => self.tag == Tag::Null,
             Kind::Alias => false,
         }
     }
@@ -263,7 +266,7 @@ impl Node {
 
     /// The text of a scalar with tag `!!str`.
     pub fn as_str(&self) -> Option<&str> {
-        (self.kind == Kind::Scalar && self.tag == tag::STR).then_some(self.value.as_str())
+        (self.kind == Kind::Scalar && self.tag == Tag::Str).then_some(self.value.as_str())
     }
 
     /// Keys and values of a mapping, in order; nothing for any other kind.
@@ -462,9 +465,13 @@ impl Node {
     /// Removes all comments of this node and everything below it.
     pub fn clear_comments(&mut self) {
         if let Some(rare) = &mut self.rare {
-            let anchor = std::mem::take(&mut rare.anchor);
-            self.rare = None;
-            self.set_anchor(anchor);
+            rare.head_comment.clear();
+            rare.line_comment.clear();
+            rare.foot_comment.clear();
+            rare.twin = 0;
+            if **rare == Rare::default() {
+                self.rare = None;
+            }
         }
         self.content.iter_mut().for_each(Node::clear_comments);
     }
@@ -483,6 +490,12 @@ impl From<&str> for Node {
     }
 }
 
+impl From<Text> for Node {
+    fn from(value: Text) -> Node {
+        Node::string(value)
+    }
+}
+
 impl From<String> for Node {
     fn from(value: String) -> Node {
         Node::string(value)
@@ -492,7 +505,7 @@ impl From<String> for Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Node");
-        out.field("kind", &self.kind).field("tag", &self.tag);
+        out.field("kind", &self.kind).field("tag", &self.tag());
         if !self.style.is_plain() {
             out.field("style", &self.style);
         }

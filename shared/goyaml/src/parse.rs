@@ -1,6 +1,5 @@
 //! Events to node trees.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::error::Error;
@@ -88,7 +87,7 @@ impl<'a> Builder<'a> {
         }
         let mut node = Node::new(Kind::Alias, "");
         locate(&mut node, &event);
-        node.value = event.value;
+        node.value = event.value.as_str().into();
         attach(&mut node, event.comments);
         Ok(node)
     }
@@ -104,10 +103,10 @@ impl<'a> Builder<'a> {
         let mut node = Node::new(Kind::Scalar, "");
         locate(&mut node, &event);
         node.style = style;
-        node.value = event.value;
+        node.value = event.value.as_str().into();
         self.set_properties(&mut node, event.properties);
-        if node.tag.is_empty() {
-            node.tag = Cow::Borrowed(match self.dialect {
+        if node.tag().is_empty() {
+            node.set_tag(match self.dialect {
                 _ if !style.is_plain() => tag::STR,
                 Dialect::V2 => "",
                 Dialect::V3 if node.value == "<<" => tag::MERGE,
@@ -171,8 +170,8 @@ impl<'a> Builder<'a> {
             node.style = Style::FLOW;
         }
         self.set_properties(&mut node, event.properties);
-        if node.tag.is_empty() {
-            node.tag = Cow::Borrowed(default_tag);
+        if node.tag().is_empty() {
+            node.set_tag(default_tag);
         }
         attach(&mut node, event.comments);
         node
@@ -187,10 +186,10 @@ impl<'a> Builder<'a> {
         if properties.tag == "!" {
             // go-yaml v3 forgets this tag, for v2 it makes a string.
             if self.dialect == Dialect::V2 {
-                node.tag = Cow::Borrowed("!");
+                node.set_tag("!");
             }
         } else if !properties.tag.is_empty() {
-            node.tag = known_tag(&properties.tag);
+            node.set_tag(&short_tag(&properties.tag));
             node.style = node.style.with(Style::TAGGED);
         }
         if let Some(anchor) = properties.anchor {
@@ -227,26 +226,5 @@ fn attach(node: &mut Node, comments: Option<Box<EventComments>>) {
         node.set_head_comment(comments.head);
         node.set_line_comment(comments.line);
         node.set_foot_comment(comments.foot);
-    }
-}
-
-/// The short form of a tag, without an allocation for the standard ones.
-fn known_tag(tag: &str) -> Cow<'static, str> {
-    const KNOWN: [&str; 10] = [
-        tag::NULL,
-        tag::BOOL,
-        tag::STR,
-        tag::INT,
-        tag::FLOAT,
-        tag::TIMESTAMP,
-        tag::SEQ,
-        tag::MAP,
-        tag::BINARY,
-        tag::MERGE,
-    ];
-    let short = short_tag(tag);
-    match KNOWN.iter().find(|known| **known == short) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(short.into_owned()),
     }
 }

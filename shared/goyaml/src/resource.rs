@@ -38,7 +38,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Node>, Error> {
 /// The document of a chunk, unless it is empty.
 pub(crate) fn document(chunk: &[u8]) -> Result<Option<Node>, Error> {
     match parse_one(chunk) {
-        Ok(document) => Ok((document.root().tag != tag::NULL).then_some(document)),
+        Ok(document) => Ok((document.root().tag() != tag::NULL).then_some(document)),
         Err(Error::Empty) => Ok(None),
         Err(error) => Err(error.context("MalformedYAMLError")),
     }
@@ -101,7 +101,7 @@ fn checked(nodes: Vec<Node>) -> Result<Vec<Node>, Error> {
 pub fn check_object(object: &Node) -> Result<(), Error> {
     let text = |parent: Option<&Node>, key: &str| -> String {
         let value = parent.and_then(|node| node.get(key)).filter(|value| !value.is_null_or_empty());
-        value.map(|value| value.value.clone()).unwrap_or_default()
+        value.map(|value| value.value.to_string()).unwrap_or_default()
     };
     let metadata = object.get("metadata").filter(|metadata| !metadata.is_null_or_empty());
     let kind = text(Some(object), "kind");
@@ -233,16 +233,16 @@ fn reads_back(node: &Node, flow: bool) -> bool {
 pub(crate) fn is_read_back(node: &Node, flow: bool) -> bool {
     let plain = !node.style.intersects(Style::TAGGED.with(Style::FOLDED)) && node.anchor().is_empty();
     let standard_tag = match node.kind {
-        Kind::Sequence => node.tag == tag::SEQ || node.tag.is_empty(),
-        Kind::Mapping => node.tag == tag::MAP || node.tag.is_empty(),
+        Kind::Sequence => node.tag() == tag::SEQ || node.tag().is_empty(),
+        Kind::Mapping => node.tag() == tag::MAP || node.tag().is_empty(),
         Kind::Document | Kind::Scalar | Kind::Alias => true,
     };
     plain && standard_tag && !(flow && node.has_comments())
 }
 
 pub(crate) fn key_is_read_back(key: &Node, flow: bool) -> bool {
-    let string =
-        key.tag == tag::STR || key.tag.is_empty() && resolve(Rules::V3, "", &key.value) == Ok(Scalar::String);
+    let string = key.tag() == tag::STR
+        || key.tag().is_empty() && resolve(Rules::V3, "", &key.value) == Ok(Scalar::String);
     key.kind == Kind::Scalar
         && string
         && (key.value != "<<" || !key.style.is_plain())
@@ -264,16 +264,16 @@ pub(crate) fn scalar_is_read_back(node: &Node, flow: bool) -> bool {
         if quoted || flow || !matches!(first, Some(first) if first != b'\t' && first != b' ') {
             return false;
         }
-        return node.tag.is_empty() || node.tag == tag::STR;
+        return node.tag().is_empty() || node.tag() == tag::STR;
     }
     if quoted || node.style.contains(Style::LITERAL) {
-        return node.tag.is_empty() || node.tag == tag::STR;
+        return node.tag().is_empty() || node.tag() == tag::STR;
     }
-    if node.tag == tag::STR {
+    if node.tag() == tag::STR {
         return true;
     }
     let Ok(resolved) = resolve(Rules::V3, "", text) else { return false };
-    let same = node.tag.is_empty() || node.tag == resolved.tag();
+    let same = node.tag().is_empty() || node.tag() == resolved.tag();
     same && !(flow && (text.is_empty() || matches!(resolved, Scalar::Timestamp(_))))
 }
 

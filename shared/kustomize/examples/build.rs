@@ -15,10 +15,14 @@ fn main() -> ExitCode {
             directory => {
                 let result = DiskFs::new("/").map_err(fluxide_kustomize::Error::from).and_then(|fs| {
                     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.into());
-                    build(&fs, &directory.to_string_lossy(), &options)?.into_yaml()
+                    build(&fs, &directory.to_string_lossy(), &options)?.into_documents()
                 });
                 match result {
-                    Ok(text) => print!("{text}"),
+                    Ok(documents) => {
+                        for (at, document) in documents.iter().enumerate() {
+                            print!("{}{document}", if at > 0 { "---\n" } else { "" });
+                        }
+                    }
                     Err(err) => {
                         eprintln!("Error: {err}");
                         failed = true;

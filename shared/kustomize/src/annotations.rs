@@ -36,10 +36,10 @@ pub(crate) fn absorb(resource: &mut Resource) -> Result<(), Error> {
     if !annotations.pairs().any(|(key, _)| key.value.starts_with(INTERNAL_PREFIX)) {
         return Ok(());
     }
-    let mut take = |key: &str| annotations.remove(key).map(|value| value.value);
+    let mut take = |key: &str| annotations.remove(key).map(|value| value.value.into_string());
     let names = take(PREVIOUS_NAMES);
-    let kinds = take(PREVIOUS_KINDS).unwrap_or_default();
-    let namespaces = take(PREVIOUS_NAMESPACES).unwrap_or_default();
+    let kinds = take(PREVIOUS_KINDS);
+    let namespaces = take(PREVIOUS_NAMESPACES);
     let list = |text: Option<String>| -> Vec<String> {
         text.map(|text| text.split(',').map(str::to_owned).collect()).unwrap_or_default()
     };
@@ -53,7 +53,8 @@ pub(crate) fn absorb(resource: &mut Resource) -> Result<(), Error> {
         ..Memory::default()
     };
     if let Some(names) = names {
-        let (names, kinds, namespaces) = (list(Some(names)), list(Some(kinds)), list(Some(namespaces)));
+        let text = |text: Option<String>| list(Some(text.unwrap_or_default()));
+        let (names, kinds, namespaces) = (list(Some(names)), text(kinds), text(namespaces));
         if names.len() != kinds.len() || names.len() != namespaces.len() {
             return Err(Error::PreviousIds { id: resource.current_id().to_string() });
         }
@@ -63,6 +64,11 @@ pub(crate) fn absorb(resource: &mut Resource) -> Result<(), Error> {
             .zip(namespaces)
             .map(|((name, kind), namespace)| PreviousId { kind, name, namespace })
             .collect();
+    } else {
+        // Ids of a resource without a name.
+        let ids = list(kinds).into_iter().zip(list(namespaces));
+        let unnamed = |(kind, namespace)| PreviousId { kind, name: String::new(), namespace };
+        memory.previous = ids.map(unnamed).collect();
     }
     resource.memory = memory;
     Ok(())
@@ -84,7 +90,9 @@ pub(crate) fn remembered(memory: &Memory) -> Vec<(&'static str, String)> {
     }
     if !memory.previous.is_empty() {
         result.push((PREVIOUS_KINDS, previous(|id| &id.kind)));
-        result.push((PREVIOUS_NAMES, previous(|id| &id.name)));
+        if memory.previous.iter().all(|id| !id.name.is_empty()) {
+            result.push((PREVIOUS_NAMES, previous(|id| &id.name)));
+        }
         result.push((PREVIOUS_NAMESPACES, previous(|id| &id.namespace)));
     }
     if !memory.suffixes.is_empty() {

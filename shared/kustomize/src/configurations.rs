@@ -81,9 +81,16 @@ impl Decode for NameReference {
     }
 }
 
+/// How far definitions may lead. Few of them that refer to each other can be a tree of any size.
+const MAX_STEPS: u64 = 20_000_000;
+
+/// How deep one definition may be in others.
+const MAX_DEPTH: usize = 200;
+
 /// The field specs that OpenAPI definitions ask for with kustomize's extensions.
 pub(crate) fn load_crds(paths: &[String], loader: &Loader<'_>) -> Result<TransformerConfig, Error> {
     let mut merged = TransformerConfig::default();
+    let mut steps = MAX_STEPS;
     for path in paths {
         let content = loader.load(path)?;
         let value = yaml::to_json(&content).map_err(|err| {
@@ -101,8 +108,10 @@ pub(crate) fn load_crds(paths: &[String], loader: &Loader<'_>) -> Result<Transfo
                 gvk: Gvk { kind: kind.to_owned(), ..Gvk::default() },
                 config: TransformerConfig::default(),
                 visiting: Vec::new(),
+                steps,
             };
             walk.visit(name, &mut Vec::new())?;
+            steps = walk.steps;
             merged.merge(&walk.config)?;
         }
     }
@@ -120,15 +129,30 @@ struct CrdWalk<'a> {
     config: TransformerConfig,
     /// The definitions on the way here, so that one that refers to itself ends.
     visiting: Vec<String>,
+    /// How many more steps may be made.
+    steps: u64,
 }
 
 impl CrdWalk<'_> {
+    fn spend(&mut self, steps: usize) -> Result<(), Error> {
+        self.steps = self.steps.checked_sub(1 + steps as u64).ok_or(Error::Limit {
+            what: "the fields that the definitions of CRDs lead to",
+            limit: MAX_STEPS,
+        })?;
+        Ok(())
+    }
+
     fn visit(&mut self, name: &str, path: &mut Vec<String>) -> Result<(), Error> {
         if self.visiting.iter().any(|visiting| visiting == name) {
             return Ok(());
         }
         let definitions = self.definitions;
         let Some(properties) = definitions.get(name).and_then(properties) else { return Ok(()) };
+        self.spend(self.visiting.len())?;
+        if self.visiting.len() >= MAX_DEPTH {
+            let limit = MAX_DEPTH as u64;
+            return Err(Error::Limit { what: "the depth of the definitions of CRDs", limit });
+        }
         self.visiting.push(name.to_owned());
         for (field, property) in properties {
             path.push(field.clone());
@@ -140,6 +164,7 @@ impl CrdWalk<'_> {
     }
 
     fn visit_property(&mut self, property: &Value, path: &mut Vec<String>) -> Result<(), Error> {
+        self.spend(0)?;
         let extension = |name: &str| property.get(name).and_then(Value::as_str);
         for (name, table) in [
             ("x-kubernetes-annotation", "commonAnnotations"),
@@ -148,6 +173,8 @@ impl CrdWalk<'_> {
         ] {
             if extension(name).is_some() {
                 let spec = FieldSpec::new(self.gvk.clone(), path.join("/"), false);
+                let length = self.config.table_mut(table).map_or(0, |table| table.len());
+                self.spend(length)?;
                 if let Some(table) = self.config.table_mut(table) {
                     merge_one(table, &spec).map_err(|source| ConfigError::new("CRD", source))?;
                 }
@@ -157,6 +184,8 @@ impl CrdWalk<'_> {
         if let (Some(version), Some(kind)) = (version, extension("x-kubernetes-object-ref-kind")) {
             let key = extension("x-kubernetes-object-ref-name-key").unwrap_or("name");
             let path = format!("{}/{key}", path.join("/"));
+            let known: usize = self.config.name_reference.iter().map(|known| known.referrers.len()).sum();
+            self.spend(known)?;
             let mut config = TransformerConfig::default();
             config.name_reference.push(NameReference {
                 target: Gvk { group: String::new(), version: version.to_owned(), kind: kind.to_owned() },

@@ -182,7 +182,7 @@ impl Walk<'_> {
             let becomes = if must_be_list { Some((Kind::Sequence, "")) } else { wanted };
             if let Some((kind, tag)) = becomes {
                 field.kind = kind;
-                field.tag = tag.into();
+                field.set_tag(tag);
                 if kind != Kind::Scalar {
                     field.value.clear();
                 }

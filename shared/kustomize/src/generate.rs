@@ -84,9 +84,9 @@ pub(crate) fn generate(
         return Err(GeneratorError::NoName.into());
     }
     let options = merged_options(args.options.as_ref(), global);
-    let mut metadata = Node::mapping([("name", Node::string(&args.name))]);
+    let mut metadata = Node::mapping([("name", node::set_string(&args.name))]);
     if !args.namespace.is_empty() {
-        metadata.set("namespace", Node::string(&args.namespace));
+        metadata.set("namespace", node::set_string(&args.namespace));
     }
     let data = pairs::load(args, loader)?;
     let mut object = Node::mapping([
@@ -95,8 +95,12 @@ pub(crate) fn generate(
     ]);
     for (field, map) in [("labels", &options.labels), ("annotations", &options.annotations)] {
         if let Some(map) = map.as_ref().filter(|map| !map.is_empty()) {
-            let pairs = map.iter().map(|(key, value)| (key.as_str(), Node::string(value)));
-            metadata.set(field, Node::mapping(pairs));
+            let quoted = |value: &String| {
+                let mut node = Node::string(value);
+                node.style = Style::SINGLE_QUOTED;
+                node
+            };
+            metadata.set(field, Node::mapping(map.iter().map(|(key, value)| (key.as_str(), quoted(value)))));
         }
     }
     object.set("metadata", metadata);
@@ -104,7 +108,7 @@ pub(crate) fn generate(
         Generated::ConfigMap => set_config_data(&mut object, data),
         Generated::Secret => {
             let secret_type = if args.secret_type.is_empty() { "Opaque" } else { &args.secret_type };
-            object.set("type", Node::string(secret_type));
+            object.set("type", node::set_string(secret_type));
             let pairs = data.into_iter().map(|(key, value)| (key, block_text(encode_base64(&value))));
             object.set("data", Node::mapping(pairs));
         }
@@ -170,7 +174,7 @@ fn texts(object: &Node, field: &str) -> BTreeMap<String, String> {
     let mut map = BTreeMap::new();
     for (key, value) in object.get(field).into_iter().flat_map(Node::pairs) {
         let text = crate::yaml::text_of(Some(value)).to_owned();
-        map.entry(key.value.clone()).or_insert(text);
+        map.entry(key.value.to_string()).or_insert(text);
     }
     map
 }
@@ -189,9 +193,11 @@ fn set_config_data(object: &mut Node, data: BTreeMap<String, Vec<u8>>) {
 }
 
 fn block_text(text: String) -> Node {
-    let style = if text.contains('\n') { Style::LITERAL } else { Style::PLAIN };
+    if !text.contains('\n') {
+        return node::set_string(text);
+    }
     let mut node = Node::string(text);
-    node.style = style;
+    node.style = Style::LITERAL;
     node
 }
 

@@ -489,7 +489,8 @@ impl Kustomization {
         for args in generators.into_iter().flatten().flatten() {
             args.complete();
         }
-        append(&mut self.helm_charts, self.helm_chart_inflation_generator.take());
+        let old = self.helm_chart_inflation_generator.take();
+        append(&mut self.helm_charts, old.map(|charts| charts.into_iter().map(new_helm_chart).collect()));
     }
 
     fn is_empty(&self) -> bool {
@@ -569,6 +570,21 @@ fn deprecations(json: &Value) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// An entry of `helmChartInflationGenerator` as one of `helmCharts`.
+fn new_helm_chart(old: Value) -> Value {
+    let names = [
+        ("chartName", "name"),
+        ("chartVersion", "version"),
+        ("chartRepoUrl", "repo"),
+        ("values", "valuesFile"),
+        ("valuesLocal", "valuesInline"),
+        ("valuesMerge", "valuesMerge"),
+        ("releaseName", "releaseName"),
+    ];
+    let field = |(old_name, name): (&str, &str)| Some((name.to_owned(), old.get(old_name)?.clone()));
+    Value::Object(names.into_iter().filter_map(field).collect())
 }
 
 /// Appends as Go does: an absent list stays absent when nothing is added.

@@ -230,7 +230,7 @@ fn sorted_keys(target: &Node, patch: Option<&Node>) -> Vec<String> {
     let mut keys: Vec<String> = target
         .pairs()
         .chain(patch.into_iter().flat_map(Node::pairs))
-        .map(|(key, _)| key.value.clone())
+        .map(|(key, _)| key.value.to_string())
         .collect();
     keys.sort_unstable();
     keys.dedup();

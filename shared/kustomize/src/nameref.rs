@@ -135,7 +135,7 @@ impl Referrer {
 
 fn role_ref(resource: &Resource) -> Option<Gvk> {
     let role_ref = resource.node.get("roleRef")?;
-    let text = |field: &str| role_ref.get(field).map(|node| node.value.clone());
+    let text = |field: &str| role_ref.get(field).map(|node| node.value.to_string());
     Some(Gvk { group: text("apiGroup")?, version: String::new(), kind: text("kind")? })
 }
 
@@ -155,7 +155,7 @@ fn subject_namespaces(resource: &Resource) -> Result<HashSet<String>, Error> {
             let text = format!("Invalid Input: namespace is blank for resource \"{id}\"\n");
             return Err(TransformError::Value(text).into());
         }
-        namespaces.insert(namespace.value.clone());
+        namespaces.insert(namespace.value.to_string());
     }
     Ok(namespaces)
 }

@@ -1,7 +1,7 @@
 //! Reading and writing fields of YAML nodes the way kustomize's kyaml does: what counts as missing, which style
 //! survives a write, and what a path step may be.
 
-use fluxide_goyaml::node::{Kind, Node, Style, tag};
+use fluxide_goyaml::node::{Kind, Node, Style, Text, tag};
 use thiserror::Error;
 
 /// A node is not what the operation needs, or a path step makes no sense.
@@ -52,7 +52,7 @@ fn kind_name(kind: Kind) -> &'static str {
 
 /// Whether the node is tagged null, whatever its kind.
 pub(crate) fn is_null(node: &Node) -> bool {
-    node.tag == tag::NULL
+    node.tag() == tag::NULL
 }
 
 /// Null, or a collection without entries.
@@ -67,12 +67,20 @@ pub(crate) fn is_empty_map(node: &Node) -> bool {
 
 /// Whether the node is a scalar that is, or by its missing tag may be, a string.
 pub(crate) fn is_string(node: &Node) -> bool {
-    node.kind == Kind::Scalar && (node.tag == tag::STR || node.tag.is_empty())
+    node.kind == Kind::Scalar && (node.tag() == tag::STR || node.tag().is_empty())
 }
 
 /// A scalar whose type its text decides.
-pub(crate) fn untagged(value: impl Into<String>) -> Node {
+pub(crate) fn untagged(value: impl Into<Text>) -> Node {
     Node::scalar("", value)
+}
+
+/// A string that a field is set to, in quotes if it would be something else without them: a value that is put in its
+/// place keeps the quotes.
+pub(crate) fn set_string(value: impl Into<Text>) -> Node {
+    let mut node = Node::string(value);
+    quote_if_string(&mut node);
+    node
 }
 
 /// Replaces a scalar by another; the style of the old one stays.
@@ -111,7 +119,7 @@ pub(crate) fn set_field(map: &mut Node, name: &str, mut value: Node) -> Result<(
 
 /// Puts a plain text of no type into quotes, if it would be something else than a string without them.
 pub(crate) fn quote_untagged(node: &mut Node) {
-    if node.tag.is_empty() {
+    if node.tag().is_empty() {
         quote_if_string(node);
     }
 }
@@ -126,7 +134,7 @@ fn quote_if_string(node: &mut Node) {
 pub(crate) fn become_kind(node: &mut Node, kind: Kind) {
     if is_null(node) && node.kind != kind {
         node.kind = kind;
-        node.tag = Default::default();
+        node.set_tag("");
         node.value.clear();
     }
 }
@@ -153,7 +161,7 @@ pub(crate) fn mapping_field<'a>(map: &'a mut Node, name: &str) -> Result<&'a mut
 pub(crate) fn text_map(node: Option<&Node>) -> std::collections::BTreeMap<String, String> {
     let mut map = std::collections::BTreeMap::new();
     for (key, value) in node.into_iter().flat_map(Node::pairs) {
-        map.entry(key.value.clone()).or_insert_with(|| value.value.clone());
+        map.entry(key.value.to_string()).or_insert_with(|| value.value.to_string());
     }
     map
 }

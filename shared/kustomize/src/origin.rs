@@ -115,14 +115,15 @@ pub(crate) fn add_transformation(resources: &mut Resources, origin: &Origin) -> 
     for (at, line) in text.lines().enumerate() {
         let _ = writeln!(entry, "{}{line}", if at == 0 { "- " } else { "  " });
     }
-    for resource in resources.iter_mut() {
+    // What was just deleted is on its way out, and remembers nothing.
+    for resource in resources.iter_mut().filter(|resource| !resource.is_deleted()) {
         if resource.origin().is_none() {
-            resource.annotate(ORIGIN, &text)?;
+            resource.set_annotation(ORIGIN, &text)?;
             continue;
         }
         let mut list = resource.annotation(TRANSFORMATIONS).unwrap_or_default().to_owned();
         list.push_str(&entry);
-        resource.annotate(TRANSFORMATIONS, &list)?;
+        resource.set_annotation(TRANSFORMATIONS, &list)?;
     }
     Ok(())
 }

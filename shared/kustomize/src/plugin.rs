@@ -70,25 +70,46 @@ const TRANSFORMERS: [&str; 14] = [
     "ValueAddTransformer",
 ];
 
-/// The resource that a generator's configuration asks for.
+/// A generator that was configured by an object.
+pub(crate) enum PluginGenerator {
+    /// A ConfigMap or a Secret.
+    Pairs(Generated, Box<GeneratorArgs>),
+    /// An account for Google's IAM.
+    IamPolicy(IamPolicyArgs),
+}
+
+impl PluginGenerator {
+    pub(crate) fn generate(self, loader: &Loader<'_>, schemas: &Schemas) -> Result<Resource, Error> {
+        match self {
+            PluginGenerator::Pairs(kind, args) => generate(kind, &args, None, loader),
+            PluginGenerator::IamPolicy(args) => {
+                Ok(Resource::new(generate_iam_policy(&args)?, schemas.custom_scopes()))
+            }
+        }
+    }
+}
+
+/// The generator that a configuration describes.
 pub(crate) fn load_generator(
     config: &Resource,
     loader: &Loader<'_>,
     schemas: &Schemas,
-) -> Result<Resource, Error> {
+) -> Result<PluginGenerator, Error> {
     refuse_unknown(config)?;
     let id = config.original_id().to_string();
+    let fails = |err: Error| err.context(format!("plugin {id} fails configuration"));
     if !GENERATORS.contains(&config.kind()) {
+        // A transformer is configured before it is found to be none of the generators.
+        configure(config, loader, schemas).map_err(fails)?;
         return Err(PluginError::NotAGenerator(id).into());
     }
-    let fails = |err: Error| err.context(format!("plugin {id} fails configuration"));
     let value = config.to_json()?;
     let at = At::lenient(config.kind());
     let node = match config.kind() {
         "HelmChartInflationGenerator" => return Err(fails(PluginError::Helm.into())),
         "IAMPolicyGenerator" => {
             let args = IamPolicyArgs::decode(value, &at).map_err(|err| fails(err.into()))?;
-            return Ok(Resource::new(generate_iam_policy(&args)?, schemas.custom_scopes()));
+            return Ok(PluginGenerator::IamPolicy(args));
         }
         kind => {
             if kind == "SecretGenerator" {
@@ -107,7 +128,7 @@ pub(crate) fn load_generator(
     if args.namespace.is_empty() {
         args.namespace = metadata.namespace;
     }
-    generate(node, &args, None, loader)
+    Ok(PluginGenerator::Pairs(node, Box::new(args)))
 }
 
 /// The transformer that a configuration describes.

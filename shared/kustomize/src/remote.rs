@@ -110,65 +110,67 @@ struct Query {
     submodules: bool,
 }
 
+impl Default for Query {
+    fn default() -> Query {
+        Query { reference: String::new(), timeout: Duration::from_secs(27), submodules: true }
+    }
+}
+
 impl Query {
+    /// Reads a query as Go does; what it cannot read counts for nothing, all of it.
     fn parse(query: &str) -> Query {
-        let mut result =
-            Query { reference: String::new(), timeout: Duration::from_secs(27), submodules: true };
-        let mut version = String::new();
-        for pair in query.split('&') {
+        let mut values: Vec<(String, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decode(value);
-            match key {
-                "ref" if result.reference.is_empty() => result.reference = value,
-                "version" if version.is_empty() => version = value,
-                "timeout" => {
-                    if let Some(timeout) = parse_timeout(&value) {
-                        result.timeout = timeout;
-                    }
-                }
-                "submodules" => match value.as_str() {
-                    "1" | "t" | "T" | "true" | "TRUE" | "True" => result.submodules = true,
-                    "0" | "f" | "F" | "false" | "FALSE" | "False" => result.submodules = false,
-                    _ => {}
-                },
-                _ => {}
+            match (query_unescape(key), query_unescape(value)) {
+                (Some(key), Some(value)) if !pair.contains(';') => values.push((key, value)),
+                _ => return Query::default(),
             }
         }
-        if result.reference.is_empty() {
-            result.reference = version;
+        let first = |key: &str| values.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+        let reference = match first("ref") {
+            "" => first("version"),
+            reference => reference,
+        };
+        let mut result = Query { reference: reference.to_owned(), ..Query::default() };
+        if let Some(timeout) = parse_timeout(first("timeout")) {
+            result.timeout = timeout;
+        }
+        match first("submodules") {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => result.submodules = true,
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => result.submodules = false,
+            _ => {}
         }
         result
     }
 }
 
-fn percent_decode(text: &str) -> String {
+/// The text of a part of a query; `None` when a `%` is not followed by two digits.
+fn query_unescape(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (bytes[at], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+                out.push((digit(at)? * 16 + digit(at + 1)?) as u8);
+                at += 2;
             }
-            (b'+', _) => {
-                out.push(b' ');
-                at += 1;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
+            _ => out.push(byte),
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Some(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// Whole seconds, or a Go duration such as `1m30s`; `None` unless positive.
 fn parse_timeout(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<i64>() {
-        return u64::try_from(seconds).ok().filter(|s| *s > 0).map(Duration::from_secs);
+    if let Ok(seconds) = text.parse::<i64>()
+        && let Some(seconds) = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)
+    {
+        return Some(Duration::from_secs(seconds));
     }
     let mut total = 0.0;
     let mut rest = text.strip_prefix('+').unwrap_or(text);
@@ -179,14 +181,22 @@ fn parse_timeout(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let (unit, scale) =
-            [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)]
-                .into_iter()
-                .find(|(unit, _)| rest.starts_with(unit))?;
+        let (unit, scale) = [
+            ("ns", 1e-9),
+            ("us", 1e-6),
+            ("\u{b5}s", 1e-6),
+            ("\u{3bc}s", 1e-6),
+            ("ms", 1e-3),
+            ("s", 1.0),
+            ("m", 60.0),
+            ("h", 3600.0),
+        ]
+        .into_iter()
+        .find(|(unit, _)| rest.starts_with(unit))?;
         total += number * scale;
         rest = &rest[unit.len()..];
     }
-    (total > 0.0 && total < 1e9).then(|| Duration::from_secs_f64(total))
+    (total > 0.0 && total < 9.2e9).then(|| Duration::from_secs_f64(total))
 }
 
 fn split_host(text: &str) -> Option<(String, &str)> {
@@ -195,15 +205,15 @@ fn split_host(text: &str) -> Option<(String, &str)> {
         .into_iter()
         .find_map(|scheme| strip_prefix_ignore_case(text, scheme).map(|rest| (scheme, rest)))
         .unwrap_or(("", text));
+    if scheme == FILE {
+        return Some((FILE.to_owned(), text));
+    }
     let (user, text) = split_user(text);
     let github = strip_prefix_ignore_case(text, "github.com/").is_some()
         || strip_prefix_ignore_case(text, "github.com:").is_some();
     let scp = scheme.is_empty() && (!user.is_empty() || github);
     if scheme.is_empty() && !scp {
         return None;
-    }
-    if scheme == FILE {
-        return Some((FILE.to_owned(), text)).filter(|_| user.is_empty());
     }
     let slash = text.find('/');
     let colon = text.find(':').filter(|_| scp);
@@ -295,6 +305,9 @@ mod tests {
         );
         check("user@host:a/b?ref=main", "user@host:a/b", "", "main");
         check("file:///srv/repo", "file:///srv/repo", "", "");
+        check("file:///srv/repo//a/b?ref=v1", "file:///srv/repo", "a/b", "v1");
+        check("file:///srv/repo.git/a", "file:///srv/repo.git", "a", "");
+        check("FILE://git@srv/repo", "file://git@srv/repo", "", "");
     }
 
     #[test]
@@ -311,6 +324,13 @@ mod tests {
         let address = RepositoryAddress::parse("https://h/a/b?timeout=1m30s&submodules=false&ref=x").unwrap();
         assert_eq!(address.timeout, Duration::from_secs(90));
         assert!(!address.submodules);
+        let query = |text: &str| RepositoryAddress::parse(&format!("https://h/a/b?{text}")).unwrap();
+        assert_eq!(query("ref=&version=v%2B1&ref=x").reference, "v+1");
+        assert_eq!(query("ref=a;b").reference, "");
+        assert_eq!(query("ref=v1&x=%zz").reference, "");
+        for text in ["timeout=0", "timeout=-5", "timeout=x", ""] {
+            assert_eq!(query(text).timeout, Duration::from_secs(27), "{text}");
+        }
         assert_eq!(
             RepositoryAddress::parse("https://h/a/b?timeout=5").unwrap().timeout,
             Duration::from_secs(5)

@@ -200,8 +200,8 @@ fn find_source(resources: &Resources, source: &ReplacementSource) -> Result<Sour
     let part = usize::try_from(options.index)
         .ok()
         .and_then(|index| parts.get(index))
-        .ok_or_else(|| ReplacementError::Index { index: options.index, value: value.value.clone() })?;
-    copy.value = (*part).to_owned();
+        .ok_or_else(|| ReplacementError::Index { index: options.index, value: value.value.to_string() })?;
+    copy.value = (*part).into();
     Ok(Source { value: copy, place: None })
 }
 
@@ -264,7 +264,12 @@ fn apply(resources: &mut Resources, source: &mut Source, target: &ReplacementTar
             // A path with a wildcard writes to many places, of which no node has more than the object has.
             let places = if path.contains('*') { node_count(&resource.node) } else { 1 };
             allowance.spend_each(places, tree_size(&source.value))?;
-            write_to(resource, &source.value, path, target.options.as_ref())?;
+            let options = target.options.as_ref();
+            if source.place.as_ref().is_some_and(|place| place.resource == at) {
+                write_own(resource, source, path, options)?;
+            } else {
+                write_to(resource, &source.value, path, options)?;
+            }
             resource.spread_twins();
             source.refresh(at, resource)?;
         }
@@ -309,13 +314,8 @@ fn write(
     if structured::write(object, value, &steps, create) {
         return Ok(());
     }
-    let what = if create.is_some() {
-        format!("unable to find or create field {} in replacement target", yaml::quote(path))
-    } else {
-        format!("unable to find field {} in replacement target", yaml::quote(path))
-    };
     let mut failed = None;
-    let found = visit(object, &steps, create, &mut |field| {
+    let found = visit(object, &steps, create, &mut |field, _| {
         set(field, value, options).map_err(|err| {
             failed = Some(err);
             PathError::Stopped
@@ -323,10 +323,104 @@ fn write(
     });
     match (found, failed) {
         (_, Some(err)) => Err(err),
-        (Ok(0), None) => Err(ReplacementError::NoTargetField(what)),
-        (Ok(_), None) => Ok(()),
-        (Err(err), None) => Err(ReplacementError::TargetField { what, problem: err.to_string() }),
+        (found, None) => check_found(found, path, create),
     }
+}
+
+fn check_found(
+    found: Result<usize, PathError>,
+    path: &str,
+    create: Option<Kind>,
+) -> Result<(), ReplacementError> {
+    let what = if create.is_some() {
+        format!("unable to find or create field {} in replacement target", yaml::quote(path))
+    } else {
+        format!("unable to find field {} in replacement target", yaml::quote(path))
+    };
+    match found {
+        Ok(0) => Err(ReplacementError::NoTargetField(what)),
+        Ok(_) => Ok(()),
+        Err(err) => Err(ReplacementError::TargetField { what, problem: err.to_string() }),
+    }
+}
+
+/// Writes to the resource that the value comes from: what is created and written on the way shows in the value.
+fn write_own(
+    resource: &mut Resource,
+    source: &mut Source,
+    path: &str,
+    options: Option<&FieldOptions>,
+) -> Result<(), Error> {
+    let Some(place) = &source.place else { return Ok(()) };
+    let in_annotations = holds_annotations(&place.path) || holds_annotations(&split_field_path(path));
+    if in_annotations {
+        resource.node = annotations::with_remembered(resource)?;
+        resource.memory = Default::default();
+    }
+    write_within(&mut resource.node, source, path, options)?;
+    if in_annotations { annotations::absorb(resource) } else { Ok(()) }
+}
+
+fn write_within(
+    object: &mut Node,
+    source: &mut Source,
+    path: &str,
+    options: Option<&FieldOptions>,
+) -> Result<(), ReplacementError> {
+    let Some(source_place) = source.place.as_ref().and_then(|place| place_of(object, &place.path)) else {
+        source.place = None;
+        return write(object, &source.value, path, options);
+    };
+    let create = options.is_some_and(|options| options.create).then_some(source.value.kind);
+    let steps = split_field_path(path);
+    if structured::write(object, &source.value, &steps, create) {
+        return Ok(());
+    }
+    let mut targets = Vec::new();
+    let found = visit(object, &steps, create, &mut |_, place| {
+        targets.extend(place.map(<[usize]>::to_vec));
+        Ok(())
+    });
+    check_found(found, path, create)?;
+    for target in targets {
+        if let Some(value) = path::node_at(object, &source_place).filter(|_| source.place.is_some()) {
+            source.value = value.clone();
+            twins::separate(&mut source.value);
+        }
+        if let Some(field) = path::node_at(object, &target) {
+            set(field, &source.value, options)?;
+        }
+        if target.len() < source_place.len() && source_place.starts_with(&target) {
+            // The value is not in the object any more.
+            source.place = None;
+        }
+    }
+    // Whatever the path to it says by now, it is the same field.
+    if let Some(value) = path::node_at(object, &source_place).filter(|_| source.place.is_some()) {
+        source.value = value.clone();
+        twins::separate(&mut source.value);
+    }
+    Ok(())
+}
+
+/// Where a path leads to.
+fn place_of(object: &Node, path: &[String]) -> Option<Vec<usize>> {
+    fn find(node: &Node, wanted: &Node, place: &mut Vec<usize>) -> bool {
+        if std::ptr::eq(node, wanted) {
+            return true;
+        }
+        for (at, child) in node.content.iter().enumerate() {
+            place.push(at);
+            if find(child, wanted, place) {
+                return true;
+            }
+            place.pop();
+        }
+        false
+    }
+    let wanted = node::lookup(object, path).ok()??;
+    let mut place = Vec::new();
+    find(object, wanted, &mut place).then_some(place)
 }
 
 /// A scalar keeps its type and style and takes only the text; anything else is replaced as a whole.
@@ -343,7 +437,7 @@ fn set(field: &mut Node, value: &Node, options: Option<&FieldOptions>) -> Result
             Ok(index) if index >= parts.len() => parts.push(value),
             Ok(index) => parts[index] = value,
         }
-        text = parts.join(&options.delimiter);
+        text = parts.join(&options.delimiter).into();
     }
     if field.kind == Kind::Scalar {
         field.value = text;

@@ -171,11 +171,13 @@ impl Resource {
     /// What the resource was called, oldest first.
     pub(crate) fn previous_ids(&self) -> impl Iterator<Item = ResourceId> + '_ {
         let (group, version) = split_api_version(self.api_version());
-        self.memory.previous.iter().map(move |previous| ResourceId {
-            gvk: Gvk { group: group.into(), version: version.into(), kind: previous.kind.clone() },
-            name: previous.name.clone(),
-            namespace: previous.namespace.clone(),
-            cluster_scoped: false,
+        self.memory.previous.iter().filter(|previous| !previous.name.is_empty()).map(move |previous| {
+            ResourceId {
+                gvk: Gvk { group: group.into(), version: version.into(), kind: previous.kind.clone() },
+                name: previous.name.clone(),
+                namespace: previous.namespace.clone(),
+                cluster_scoped: false,
+            }
         })
     }
 
@@ -199,13 +201,17 @@ impl Resource {
         (self.name() == id.name && self.kind() == id.gvk.kind && self.effective_namespace() == namespace)
             || self.memory.previous.iter().any(|previous| {
                 previous.name == id.name
+                    && !previous.name.is_empty()
                     && previous.kind == id.gvk.kind
                     && effective_namespace(&previous.namespace, false) == namespace
             })
     }
 
     /// Remembers the current id before it changes.
-    pub(crate) fn store_previous_id(&mut self) {
+    ///
+    /// kustomize keeps names, kinds and namespaces in lists of their own and leaves an empty name out. As long as there
+    /// is no other name, there is no previous id then; with another it cannot tell any more what belongs together.
+    pub(crate) fn store_previous_id(&mut self) -> Result<(), Error> {
         let previous = PreviousId {
             kind: self.kind().to_owned(),
             name: self.name().to_owned(),
@@ -213,6 +219,11 @@ impl Resource {
         };
         self.memory.previous.push(previous);
         self.clear_empty_annotations();
+        let unnamed = self.memory.previous.iter().filter(|previous| previous.name.is_empty()).count();
+        if unnamed > 0 && unnamed < self.memory.previous.len() {
+            return Err(Error::PreviousIds { id: self.current_id().to_string() });
+        }
+        Ok(())
     }
 
     /// Removes annotations without entries, be they null or of a wrong kind: kustomize does so before it notes
@@ -307,14 +318,21 @@ impl Resource {
         let metadata = node::mapping_field(&mut self.node, "metadata")?;
         metadata.remove(field);
         if !map.is_empty() {
-            let pairs = map.into_iter().map(|(key, value)| (key, Node::string(value)));
+            let pairs = map.into_iter().map(|(key, value)| (key, node::set_string(value)));
             metadata.content.push(Node::string(field));
             metadata.content.push(Node::mapping(pairs));
         }
         Ok(())
     }
 
-    /// Adds one annotation, or changes it.
+    /// Adds one annotation, or changes it, and writes all of them anew as texts.
+    pub(crate) fn set_annotation(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let mut annotations = self.annotations();
+        annotations.insert(key.to_owned(), value.to_owned());
+        self.set_annotations(annotations)
+    }
+
+    /// Adds one annotation to those that are there, or changes it.
     pub(crate) fn annotate(&mut self, key: &str, value: &str) -> Result<(), Error> {
         let metadata = node::mapping_field(&mut self.node, "metadata")?;
         let annotations = node::mapping_field(metadata, "annotations")?;
@@ -331,7 +349,7 @@ impl Resource {
 fn key_that_is_no_string(node: &Node) -> Option<String> {
     for (key, value) in node.pairs() {
         if !node::is_string(key) {
-            return Some(key.value.clone());
+            return Some(key.value.to_string());
         }
         if let Some(path) = key_that_is_no_string(value) {
             return Some(format!("{}.{path}", key.value));

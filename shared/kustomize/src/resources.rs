@@ -6,6 +6,9 @@ use crate::id::ResourceId;
 use crate::resource::{Behavior, Resource};
 use std::collections::HashSet;
 
+/// What is between two objects in a stream of them.
+const SEPARATOR: &str = "---\n";
+
 /// The result of a build: objects in order, and what kustomize would have warned of.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
@@ -46,12 +49,27 @@ impl Resources {
 
     /// What `kustomize build` prints: the objects with `---` between them.
     pub fn to_yaml(&self) -> Result<String, Error> {
-        documents(self.items.iter().map(Resource::to_yaml))
+        let mut all = String::new();
+        for (at, resource) in self.items.iter().enumerate() {
+            if at > 0 {
+                all.push_str(SEPARATOR);
+            }
+            all.push_str(&resource.to_yaml()?);
+        }
+        Ok(all)
     }
 
-    /// [`Resources::to_yaml`] for a result that is not needed any more: every object is freed once it is printed.
-    pub fn into_yaml(self) -> Result<String, Error> {
-        documents(self.items.into_iter().map(|resource| resource.to_yaml()))
+    /// The text of each object, for a result that is not needed any more: every object is freed once it is printed.
+    ///
+    /// `kustomize build` prints them with `---` between them.
+    pub fn into_documents(self) -> Result<Vec<String>, Error> {
+        let print = |resource: Resource| {
+            let text = resource.to_yaml()?;
+            drop(resource);
+            // A copy fits where the object was; the text itself was in need of more room while it grew.
+            Ok(text.as_str().to_owned())
+        };
+        self.items.into_iter().map(print).collect()
     }
 
     /// The objects as JSON, in order.
@@ -159,18 +177,6 @@ impl<'a> IntoIterator for &'a Resources {
 /// A text that is equal for resources with equal current ids.
 pub(crate) fn id_key(resource: &Resource) -> String {
     [resource.api_version(), resource.kind(), resource.name(), resource.effective_namespace()].join("\0")
-}
-
-/// Texts of objects as one, with `---` between them.
-fn documents(texts: impl Iterator<Item = Result<String, Error>>) -> Result<String, Error> {
-    let mut all = String::new();
-    for (at, text) in texts.enumerate() {
-        if at > 0 {
-            all.push_str("---\n");
-        }
-        all.push_str(&text?);
-    }
-    Ok(all)
 }
 
 fn absorb_error(id: &ResourceId, problem: String) -> Error {

@@ -127,7 +127,7 @@ fn find_value(var: &Var, resources: &Resources) -> Result<VarValue, VarError> {
         return Ok(VarValue::Other);
     }
     let text = &node.value;
-    match &*node.tag {
+    match node.tag() {
         tag::INT => text.parse().map(VarValue::Int).map_err(|_| no_field()),
         tag::FLOAT => text.parse().map(VarValue::Float).map_err(|_| no_field()),
         tag::BOOL => match text.as_str() {
@@ -135,7 +135,7 @@ fn find_value(var: &Var, resources: &Resources) -> Result<VarValue, VarError> {
             "false" | "False" | "FALSE" => Ok(VarValue::Bool(false)),
             _ => Err(no_field()),
         },
-        _ => Ok(VarValue::Text(text.clone())),
+        _ => Ok(VarValue::Text(text.to_string())),
     }
 }
 
@@ -174,7 +174,7 @@ fn substitute(
         Kind::Mapping => {
             for (key, value) in node.pairs_mut() {
                 if !node::is_string(key) {
-                    let text = format!("invalid map key: value='{}', tag='{}'", key.value, key.tag);
+                    let text = format!("invalid map key: value='{}', tag='{}'", key.value, key.tag());
                     return Err(FieldSpecError::Set(text));
                 }
                 if node::is_string(value) {
@@ -212,8 +212,8 @@ fn expand_node(
         VarValue::Bool(value) => (tag::BOOL, value.to_string()),
         VarValue::Other => return Ok(()),
     };
-    node.tag = kind.into();
-    node.value = text;
+    node.set_tag(kind);
+    node.value = text.into();
     node.style = Style::PLAIN;
     Ok(())
 }

@@ -169,6 +169,40 @@ fn expressions_that_explode() {
     );
 }
 
+fn definitions(last: &str) -> String {
+    let mut text =
+        String::from("T: {Schema: {properties: {apiVersion: {}, kind: {}, metadata: {}, a: {$ref: D0}}}}\n");
+    for level in 0..60 {
+        let next = level + 1;
+        text.push_str(&format!(
+            "D{level}: {{Schema: {{properties: {{a: {{$ref: D{next}}}, b: {{$ref: D{next}}}, c: {{$ref: T}}}}}}}}\n"
+        ));
+    }
+    text.push_str(&format!("D60: {{Schema: {{properties: {{a: {{{last}}}}}}}}}\n"));
+    text
+}
+
+/// Definitions that lead to more fields than there are atoms, and to themselves.
+#[test]
+fn definition_bomb() {
+    let text = "resources: [r.yaml]\ncrds: [crd.yaml]\n";
+    let reference = "x-kubernetes-object-ref-api-version: v1, x-kubernetes-object-ref-kind: Secret";
+    for last in ["", reference, "x-kubernetes-annotation: ''"] {
+        let fs = overlay(text, CONFIG_MAP).with("/a/crd.yaml", definitions(last));
+        fails(&fs, "/a", "definitions of CRDs");
+    }
+    let mut deep = definitions("");
+    for level in 61..5_000 {
+        let next = level + 1;
+        deep.push_str(&format!("D{level}: {{Schema: {{properties: {{a: {{$ref: D{next}}}}}}}}}\n"));
+    }
+    let deep = deep.replace("{$ref: D0}", "{$ref: D61}");
+    fails(&overlay(text, CONFIG_MAP).with("/a/crd.yaml", deep), "/a", "depth of the definitions");
+    let recursive = "T: {Schema: {properties: {apiVersion: {}, kind: {}, metadata: {}, a: {$ref: T}}}}\n";
+    let fs = overlay(text, CONFIG_MAP).with("/a/crd.yaml", recursive);
+    assert_eq!(build(&fs, "/a", &Options::kustomize()).unwrap().len(), 1);
+}
+
 /// What a backtracking engine would never finish.
 #[test]
 fn expressions_that_backtrack() {

@@ -63,7 +63,7 @@ impl Emitter<'_> {
         if !scalar_is_read_back(node, flow) || !is_plain_text(text) {
             return Err(Indirect);
         }
-        if node.tag == tag::STR || node.style.intersects(Style::QUOTED_OR_BLOCK) {
+        if node.tag() == tag::STR || node.style.intersects(Style::QUOTED_OR_BLOCK) {
             self.string(text);
             return Ok(());
         }

@@ -402,7 +402,7 @@ fn foot_of(node: &Node, place: Place) -> &str {
 /// Anchor and tag of a node; the tag only when it was written or the text alone would mean something else.
 fn properties(node: &Node) -> Properties<'_> {
     let mut quote = false;
-    let mut shown: &str = &node.tag;
+    let mut shown: &str = node.tag();
     if !shown.is_empty() && !node.style.contains(Style::TAGGED) {
         let short = short_tag(shown);
         let implied = match node.kind {

@@ -7,7 +7,7 @@ use crate::generate::{Generated, generate};
 use crate::kustomization::{COMPONENT, Kustomization};
 use crate::loader::Loader;
 use crate::origin::{Origin, add_transformation};
-use crate::plugin::{PluginError, load_generator, load_transformer};
+use crate::plugin::{PluginError, PluginGenerator, load_generator, load_transformer};
 use crate::reader::read_objects;
 use crate::resource::{ORIGIN, Resource};
 use crate::resources::{Resources, id_key};
@@ -118,7 +118,7 @@ impl<'a> Target<'a> {
         if let Some(origin) = &self.origin {
             let text = origin.enter(path).to_yaml();
             for resource in &mut resources {
-                resource.annotate(ORIGIN, &text)?;
+                resource.set_annotation(ORIGIN, &text)?;
             }
         }
         let limit = session.options.limits.resources;
@@ -226,7 +226,9 @@ impl<'a> Target<'a> {
             (Generated::ConfigMap, "ConfigMapGenerator", &kustomization.config_map_generator),
             (Generated::Secret, "SecretGenerator", &kustomization.secret_generator),
         ];
-        let configs = self.plugin_configs(session, self.kustomization.generators.clone())?;
+        // All are configured before the first one runs.
+        let plugins =
+            self.plugin_generators(session).map_err(|err| err.context("loading generator plugins"))?;
         for (kind, name, entries) in builtin {
             for args in entries.iter().flatten() {
                 let resource = generate(kind, args, global, &self.loader)?;
@@ -234,22 +236,36 @@ impl<'a> Target<'a> {
                 absorb(into, resource, origin)?;
             }
         }
-        let mut generated = Vec::new();
-        for config in &configs {
-            let resource = load_generator(config, &self.loader, &session.schemas).map_err(|err| {
-                err.context("failed to load generator").context("loading generator plugins")
-            })?;
-            generated.push((resource, Origin::of_plugin(config)));
-        }
-        for (resource, origin) in generated {
+        for (plugin, origin) in plugins {
+            let resource = plugin.generate(&self.loader, &session.schemas)?;
             absorb(into, resource, origin)?;
         }
         Ok(())
     }
 
+    fn plugin_generators(
+        &self,
+        session: &mut Session<'_>,
+    ) -> Result<Vec<(PluginGenerator, Option<Origin>)>, Error> {
+        let entries = self.kustomization.generators.clone();
+        let configs = self.plugin_configs(session, entries, "configuring external generator")?;
+        let load = |config: &Resource| {
+            let plugin = load_generator(config, &self.loader, &session.schemas)
+                .map_err(|err| err.context("failed to load generator"))?;
+            Ok((plugin, Origin::of_plugin(config)))
+        };
+        configs.iter().map(load).collect()
+    }
+
     fn refuse_helm(&self) -> Result<(), Error> {
         let Some(chart) = self.kustomization.helm_charts.iter().flatten().next() else { return Ok(()) };
         let mut config = chart.clone();
+        if let Value::Object(config) = &mut config
+            && !self.kustomization.namespace.is_empty()
+            && config.get("namespace").and_then(Value::as_str).is_none_or(str::is_empty)
+        {
+            config.insert("namespace".to_owned(), self.kustomization.namespace.clone().into());
+        }
         if let (Value::Object(config), Some(Value::Object(globals))) =
             (&mut config, &self.kustomization.helm_globals)
         {
@@ -261,11 +277,13 @@ impl<'a> Target<'a> {
         Err(Error::from(PluginError::Helm).context(context))
     }
 
-    /// The objects that `generators`, `transformers` or `validators` list, inline or by path.
+    /// The objects that `generators`, `transformers` or `validators` list, inline or by path. `doing` is what the error
+    /// says of inline ones that cannot be together.
     fn plugin_configs(
         &self,
         session: &mut Session<'_>,
         entries: Option<Vec<String>>,
+        doing: &str,
     ) -> Result<Vec<Resource>, Error> {
         let mut accumulator = Accumulator::default();
         let mut paths = Vec::new();
@@ -277,10 +295,10 @@ impl<'a> Target<'a> {
             if let Some(origin) = &self.origin {
                 let text = origin.enter(self.file).to_yaml();
                 for resource in &mut resources {
-                    resource.annotate(ORIGIN, &text)?;
+                    resource.set_annotation(ORIGIN, &text)?;
                 }
             }
-            accumulator.resources.append_all(resources)?;
+            accumulator.resources.append_all(resources).map_err(|err| err.context(doing))?;
         }
         let mut target = Target {
             kustomization: Kustomization {
@@ -300,7 +318,7 @@ impl<'a> Target<'a> {
         session: &mut Session<'_>,
         entries: Option<Vec<String>>,
     ) -> Result<Vec<Step>, Error> {
-        let configs = self.plugin_configs(session, entries)?;
+        let configs = self.plugin_configs(session, entries, "configuring external transformer")?;
         let mut steps = Vec::with_capacity(configs.len());
         for config in &configs {
             let transformer = load_transformer(config, &self.loader, &session.schemas)?;
@@ -341,7 +359,7 @@ fn accumulation(file: Error, directory: Error) -> Error {
 
 fn absorb(into: &mut Accumulator, mut resource: Resource, origin: Option<Origin>) -> Result<(), Error> {
     if let Some(origin) = origin.filter(|_| resource.origin().is_none()) {
-        resource.annotate(ORIGIN, &origin.to_yaml())?;
+        resource.set_annotation(ORIGIN, &origin.to_yaml())?;
     }
     // The struct of the generator, of which Go shows pointers here, is left out.
     into.resources.absorb(resource).map_err(|err| err.context("merging from generator"))

@@ -80,7 +80,7 @@ fn content(object: &Node, field: &str) -> Result<Content, Error> {
 fn map_text(map: &Node) -> Result<String, Error> {
     let failed = |err: fluxide_goyaml::Error| Error::Output { id: String::new(), message: err.to_string() };
     let strings_only = map.pairs().all(|(key, value)| {
-        node::is_string(key) && !key.tag.is_empty() && node::is_string(value) && !value.tag.is_empty()
+        node::is_string(key) && !key.tag().is_empty() && node::is_string(value) && !value.tag().is_empty()
     });
     if strings_only {
         let mut pairs: Vec<(&str, &str)> =
@@ -131,7 +131,7 @@ fn write_node(text: &mut String, node: &Node) {
     let _ = write!(
         text,
         "{{\"Kind\":{kind},\"Style\":{style},\"Tag\":{},\"Value\":{},\"Anchor\":{},\"Alias\":null,\"Content\":",
-        quoted(&node.tag),
+        quoted(node.tag()),
         quoted(&node.value),
         quoted(node.anchor())
     );

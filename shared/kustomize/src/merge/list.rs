@@ -337,7 +337,7 @@ fn tuples(patch: Option<&Node>, target: &Node, keys: &[&str]) -> Vec<Vec<String>
         .map(|item| {
             keys.iter()
                 .map(|key| match item.get(key) {
-                    Some(field) if !node::is_null_or_empty(field) => field.value.clone(),
+                    Some(field) if !node::is_null_or_empty(field) => field.value.to_string(),
                     _ => String::new(),
                 })
                 .collect::<Vec<String>>()
@@ -350,7 +350,7 @@ fn tuples(patch: Option<&Node>, target: &Node, keys: &[&str]) -> Vec<Vec<String>
 fn texts(patch: Option<&Node>, target: &Node) -> Vec<Vec<String>> {
     let mut seen = HashSet::new();
     let items = patch.into_iter().chain([target]).flat_map(|list| &list.content);
-    items.filter(|item| seen.insert(item.value.as_str())).map(|item| vec![item.value.clone()]).collect()
+    items.filter(|item| seen.insert(item.value.as_str())).map(|item| vec![item.value.to_string()]).collect()
 }
 
 /// Makes tuples one that agree somewhere and contradict each other nowhere.

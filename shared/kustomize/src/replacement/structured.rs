@@ -14,7 +14,7 @@ pub(super) fn write(object: &mut Node, value: &Node, path: &[String], create: Op
             continue;
         }
         let Ok(mut document) = parse_one(field.value.as_bytes()) else { continue };
-        let found = visit(document.root_mut(), &path[end..], create, &mut |inner| {
+        let found = visit(document.root_mut(), &path[end..], create, &mut |inner, _| {
             if inner.kind == Kind::Scalar {
                 inner.value.clone_from(&value.value);
             } else {
@@ -27,7 +27,7 @@ pub(super) fn write(object: &mut Node, value: &Node, path: &[String], create: Op
         }
         let Some(text) = serialize(&document, &field.value) else { return false };
         if let Ok(Some(field)) = lookup_mut(object, &path[..end]) {
-            field.value = text;
+            field.value = text.into();
         }
         return true;
     }

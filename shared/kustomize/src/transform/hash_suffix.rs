@@ -13,7 +13,7 @@ impl Transform for HashTransformer {
     fn transform(&self, resources: &mut Resources, _: &Schemas) -> Result<(), Error> {
         for resource in resources.iter_mut().filter(|resource| resource.memory.needs_hash) {
             let hash = name_hash(&resource.node)?;
-            resource.store_previous_id();
+            resource.store_previous_id()?;
             let name = format!("{}-{hash}", resource.name());
             resource.set_name(&name)?;
         }

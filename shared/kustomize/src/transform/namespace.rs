@@ -67,7 +67,7 @@ impl Transform for NamespaceTransformer {
             if let Some(count) = ids.get_mut(&id_key(resource)) {
                 *count -= 1;
             }
-            resource.store_previous_id();
+            resource.store_previous_id()?;
             self.apply(resource)?;
             let count = ids.entry(id_key(resource)).or_default();
             *count += 1;

@@ -120,7 +120,7 @@ impl Transform for PatchTransformer {
                 resources.allowance.spend_each(selected.len(), self.size)?;
                 for at in selected {
                     let resource = &mut resources.items_mut()[at];
-                    resource.store_previous_id();
+                    resource.store_previous_id()?;
                     json_patch::apply(resource, patch)?;
                 }
                 Ok(())

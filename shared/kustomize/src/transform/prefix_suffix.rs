@@ -43,7 +43,7 @@ impl Transform for AffixTransformer {
                         Side::Prefix => memory.prefixes.push(self.text.clone()),
                         Side::Suffix => memory.suffixes.push(self.text.clone()),
                     }
-                    resource.store_previous_id();
+                    resource.store_previous_id()?;
                 }
                 field
                     .apply(resource, Create::Kind(Kind::Scalar, tag::STR), &mut |name| {

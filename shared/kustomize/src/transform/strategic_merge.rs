@@ -68,7 +68,7 @@ pub(super) fn apply(resource: &mut Resource, patch: Resource, schemas: &Schemas)
         (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
     let (keeps_name, keeps_kind) = (!patch.memory.allow_name_change, !patch.memory.allow_kind_change);
     if !keeps_name || !keeps_kind {
-        resource.store_previous_id();
+        resource.store_previous_id()?;
     }
     if crate::annotations::erases(&patch.node) {
         resource.memory = Default::default();

@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
                 let target = self.target(node)?;
                 self.root(target, entries)
             }
-            Kind::Scalar if node.tag == tag::NULL => Ok(()),
+            Kind::Scalar if node.tag() == tag::NULL => Ok(()),
             Kind::Scalar => {
                 Err(StoreError::Unsupported("YAML documents that are values are not supported".to_owned()))
             }
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
 }
 
 fn scalar(node: &Node) -> Result<Value, StoreError> {
-    if node.tag == tag::BINARY {
+    if node.tag() == tag::BINARY {
         let bytes = STANDARD
             .decode(node.value.split_whitespace().collect::<String>())
             .map_err(|_| StoreError::Unsupported("!!binary value contains invalid base64 data".to_owned()))?;
@@ -171,7 +171,7 @@ fn scalar(node: &Node) -> Result<Value, StoreError> {
             Err(error) => Value::Bytes(error.into_bytes()),
         });
     }
-    Ok(match resolve(Rules::V3, &node.tag, &node.value)? {
+    Ok(match resolve(Rules::V3, node.tag(), &node.value)? {
         Scalar::Null => Value::Null,
         Scalar::Bool(value) => Value::Bool(value),
         Scalar::Int(value) => Value::Int(value),
@@ -180,7 +180,7 @@ fn scalar(node: &Node) -> Result<Value, StoreError> {
         }
         Scalar::Float(value) => Value::Float(value),
         Scalar::Timestamp(time) => Value::Time(time.to_string()),
-        Scalar::Merge | Scalar::String | Scalar::Other => Value::String(node.value.clone()),
+        Scalar::Merge | Scalar::String | Scalar::Other => Value::String(node.value.to_string()),
     })
 }
 

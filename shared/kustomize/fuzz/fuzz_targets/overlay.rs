@@ -1,6 +1,6 @@
 //! Builds any tree of files in both modes: no panic, no output that depends on anything but the input.
 //!
-//! The input is text; a line `=== PATH` begins a file. Run with `cargo +nightly fuzz run build` in the crate's directory.
+//! The input is text; a line `=== PATH` begins a file. Run with `cargo +nightly fuzz run overlay` in the crate's directory.
 
 #![no_main]
 
