@@ -42,11 +42,20 @@ struct Builder<'a> {
     event: Option<Event>,
     /// The anchors defined so far.
     anchors: HashMap<String, ()>,
+    /// The children of the open collections. They go to their parent all at once, so that its list is never enlarged:
+    /// lists that grow leave holes in the memory.
+    open: Vec<Node>,
 }
 
 impl<'a> Builder<'a> {
     fn new(input: &'a input::Input<'_>, dialect: Dialect) -> Builder<'a> {
-        Builder { parser: Parser::new(input, dialect), dialect, event: None, anchors: HashMap::new() }
+        Builder {
+            parser: Parser::new(input, dialect),
+            dialect,
+            event: None,
+            anchors: HashMap::new(),
+            open: Vec::new(),
+        }
     }
 
     fn document(&mut self) -> Result<Option<Node>, Error> {
@@ -119,11 +128,12 @@ impl<'a> Builder<'a> {
 
     fn sequence(&mut self, event: Event) -> Result<Node, Error> {
         let mut node = self.collection(event, Kind::Sequence, tag::SEQ);
+        let start = self.open.len();
         while self.peek()? != EventKind::SequenceEnd {
             let item = self.node()?;
-            node.content.push(item);
+            self.open.push(item);
         }
-        node.content.shrink_to_fit();
+        node.content = self.open.drain(start..).collect();
         let end = self.next()?.comments.map(|comments| *comments).unwrap_or_default();
         node.set_line_comment(end.line);
         node.set_foot_comment(end.foot);
@@ -133,14 +143,15 @@ impl<'a> Builder<'a> {
     fn mapping(&mut self, event: Event) -> Result<Node, Error> {
         let block = !event.flow;
         let mut node = self.collection(event, Kind::Mapping, tag::MAP);
+        let start = self.open.len();
         while self.peek()? != EventKind::MappingEnd {
             let mut key = self.node()?;
             if block && !key.foot_comment().is_empty() {
                 // A foot comment that a key brings with it is about the entry before.
-                let count = node.content.len();
-                if count > 1 {
+                let count = self.open.len();
+                if count > start + 1 {
                     let foot = key.foot_comment().to_owned();
-                    node.content[count - 2].set_foot_comment(foot);
+                    self.open[count - 2].set_foot_comment(foot);
                     key.set_foot_comment("");
                 }
             }
@@ -149,10 +160,10 @@ impl<'a> Builder<'a> {
                 key.set_foot_comment(value.foot_comment().to_owned());
                 value.set_foot_comment("");
             }
-            node.content.push(key);
-            node.content.push(value);
+            self.open.push(key);
+            self.open.push(value);
         }
-        node.content.shrink_to_fit();
+        node.content = self.open.drain(start..).collect();
         let mut end = self.next()?.comments.map(|comments| *comments).unwrap_or_default();
         if block && !end.foot.is_empty() && node.content.len() > 1 {
             let last_key = node.content.len() - 2;
