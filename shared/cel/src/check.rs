@@ -181,7 +181,7 @@ impl fmt::Display for Type {
 pub(super) fn type_of(expression: &IdedExpr, names: &[&str]) -> Result<Type, String> {
     let map = Type::Map(Box::new(Type::Simple("string")), Box::new(Type::Dyn));
     let scope = names.iter().map(|name| ((*name).to_owned(), map.clone())).collect();
-    Checker { scope, added: &[], failed_at: None }.check(expression)
+    Checker { scope, added: &[], failed_at: None, types: Types::new() }.check(expression)
 }
 
 /// The type of an expression about variables of these types, with functions beside the usual ones; an error says where
@@ -192,8 +192,28 @@ pub(super) fn type_with(
     added: Overloads,
 ) -> Result<Type, (u64, String)> {
     let scope = variables.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect();
-    let mut checker = Checker { scope, added, failed_at: None };
+    let mut checker = Checker { scope, added, failed_at: None, types: Types::new() };
     checker.check(expression).map_err(|why| (checker.failed_at.unwrap_or(expression.id), why))
+}
+
+/// The types of all parts of an expression, by the places of the parts in memory.
+pub(super) type Types = HashMap<usize, Type>;
+
+/// The types of all parts of an expression that has a type. What only names a group of functions has none.
+pub(super) fn types_of(
+    expression: &IdedExpr,
+    variables: &[(&str, Type)],
+    added: Overloads,
+) -> Result<Types, String> {
+    let scope = variables.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect();
+    let mut checker = Checker { scope, added, failed_at: None, types: Types::new() };
+    checker.check(expression)?;
+    Ok(checker.types)
+}
+
+/// The place of a part of an expression in memory.
+pub(super) fn place(part: &IdedExpr) -> usize {
+    std::ptr::from_ref(part).addr()
 }
 
 struct Checker {
@@ -201,13 +221,19 @@ struct Checker {
     added: Overloads,
     /// The innermost expression that is wrong.
     failed_at: Option<u64>,
+    types: Types,
 }
 
 impl Checker {
     fn check(&mut self, expression: &IdedExpr) -> Result<Type, String> {
         let checked = self.check_kind(expression);
-        if checked.is_err() {
-            self.failed_at.get_or_insert(expression.id);
+        match &checked {
+            Ok(found) => {
+                self.types.insert(place(expression), found.clone());
+            }
+            Err(_) => {
+                self.failed_at.get_or_insert(expression.id);
+            }
         }
         checked
     }
@@ -292,7 +318,7 @@ impl Checker {
         }
         let overloads = overloads(self.added, known)
             .ok_or_else(|| format!("undeclared reference to '{}' (in container '')", call.func_name))?;
-        resolve(&call.func_name, &overloads, &arguments)
+        resolve(known, &overloads, &arguments)
     }
 
     fn comprehension(&mut self, comprehension: &ComprehensionExpr) -> Result<Type, String> {
@@ -389,8 +415,12 @@ fn resolve(name: &str, overloads: &[&'static str], arguments: &[Type]) -> Result
 }
 
 fn no_overload(name: &str, arguments: &[Type]) -> String {
-    let arguments: Vec<String> = arguments.iter().map(Type::to_string).collect();
-    format!("found no matching overload for '{name}' applied to '({})'", arguments.join(", "))
+    let mut arguments: Vec<String> = arguments.iter().map(Type::to_string).collect();
+    let Some(method) = name.strip_prefix('.').filter(|_| !arguments.is_empty()) else {
+        return format!("found no matching overload for '{name}' applied to '({})'", arguments.join(", "));
+    };
+    let target = arguments.remove(0);
+    format!("found no matching overload for '{method}' applied to '{target}.({})'", arguments.join(", "))
 }
 
 type Bindings = HashMap<&'static str, Type>;

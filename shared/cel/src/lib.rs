@@ -3,6 +3,8 @@
 
 mod budget;
 mod check;
+mod cost;
+mod cost_calls;
 mod library;
 mod limits;
 mod program;
@@ -17,6 +19,7 @@ use serde_json::Map;
 
 pub use cel::Value;
 pub use check::{Overloads, Type};
+pub use cost::Extent;
 pub use program::{Dialect, Outcome, Program, RESERVED, escape, members, optional};
 
 /// Why an expression cannot be used or evaluated.

@@ -1,7 +1,7 @@
 //! Expressions that are checked against the types of their variables before they are used.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr};
 use cel::common::value::Val;
@@ -9,6 +9,7 @@ use cel::objects::{Key, OptionalValue};
 use cel::{Context, DeclarationError, Env, ExecutionError, IdedExpr, ParseErrors, Value};
 
 use crate::check::{self, Overloads, Type};
+use crate::cost::{self, Extent};
 use crate::{library, limits};
 
 /// The functions that expressions may use.
@@ -46,6 +47,19 @@ impl Dialect {
         })?;
         library::redirect(&mut parsed);
         Ok(Program { parsed, depth, result, environment: self.environment.clone() })
+    }
+}
+
+impl Dialect {
+    /// What evaluating an expression may cost at most, when its variables are as large as `extent` lets them be.
+    ///
+    /// The numbers are cel-go's: servers refuse rules by them before they are ever evaluated.
+    pub fn cost(&self, text: &str, variables: &[(&str, Type)], extent: &Extent) -> Result<u64, String> {
+        let (parsed, _, depth) = crate::parse(&self.environment, text)?;
+        limits::evaluating(depth, || {
+            let types = check::types_of(&parsed, variables, self.added)?;
+            Ok(cost::most(&parsed, &types, extent))
+        })?
     }
 }
 
@@ -204,12 +218,38 @@ impl Type {
             (Type::List(kind), serde_json::Value::Array(items)) => {
                 Value::List(Arc::new(items.iter().map(|item| kind.value(item)).collect()))
             }
+            (Type::Simple(name @ ("timestamp" | "duration" | "bytes")), serde_json::Value::String(text)) => {
+                read(name, text).unwrap_or_else(|| Value::String(Arc::new(text.clone())))
+            }
             (Type::Simple("double"), serde_json::Value::Number(number)) => {
                 Value::Float(number.as_f64().unwrap_or(f64::NAN))
             }
             (_, v) => crate::to_cel(v, crate::Numbers::Typed),
         }
     }
+}
+
+/// A time, a duration or bytes, which JSON has as texts.
+fn read(kind: &str, text: &str) -> Option<Value> {
+    static READERS: LazyLock<HashMap<&str, IdedExpr>> = LazyLock::new(|| {
+        let readers = [
+            ("timestamp", "timestamp(text)"),
+            ("duration", "duration(text)"),
+            ("bytes", "base64.decode(text)"),
+        ];
+        let parsed = |(kind, reader)| {
+            let (mut parsed, _, _) = crate::parse(crate::environment(), reader).ok()?;
+            library::redirect(&mut parsed);
+            Some((kind, parsed))
+        };
+        readers.into_iter().filter_map(parsed).collect()
+    });
+    // A day is the time at which it begins.
+    let is_day = kind == "timestamp" && text.len() == 10;
+    let text = if is_day { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let mut context = Context::with_env(crate::environment().clone());
+    context.add_variable_from_value("text", Value::String(Arc::new(text)));
+    context.resolve(READERS.get(kind)?).ok()
 }
 
 /// A value that expressions see as an optional one.
@@ -307,6 +347,21 @@ mod tests {
         assert_eq!(outcome(json!({"a-b": 1, "l": ["x"]})), Ok(Outcome::Bool(false)));
         assert_eq!(outcome(json!({"l": []})), Err("no such key: a__dash__b".to_owned()));
         assert!(program.uses("self"));
+    }
+
+    #[test]
+    fn texts_of_times_and_bytes_are_read() {
+        let holds = |kind: &'static str, text: &str, rule: &str| {
+            let kind = Type::Simple(kind);
+            let program = dialect().compile(rule, &[("self", kind.clone())]).unwrap();
+            program.evaluate(&[("self", kind.value(&json!(text)))])
+        };
+        let later = "self > timestamp('2020-01-01T00:00:00Z')";
+        assert_eq!(holds("timestamp", "2021-01-01T00:00:00Z", later), Ok(Outcome::Bool(true)));
+        assert_eq!(holds("timestamp", "2019-12-31", later), Ok(Outcome::Bool(false)));
+        assert_eq!(holds("duration", "90m", "self > duration('1h')"), Ok(Outcome::Bool(true)));
+        assert_eq!(holds("bytes", "eA==", "self == b'x'"), Ok(Outcome::Bool(true)));
+        assert_eq!(holds("timestamp", "yesterday", later), Err("no such overload".to_owned()));
     }
 
     #[test]

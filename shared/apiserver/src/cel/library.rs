@@ -19,7 +19,7 @@ pub(super) type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 /// The types of the functions.
 pub(super) const OVERLOADS: Overloads = &[
     (".isSorted", &["list(A)->bool"]),
-    (".sum", &["list(int)->int", "list(double)->double", "list(dyn)->dyn"]),
+    (".sum", &["list(int)->int", "list(uint)->uint", "list(double)->double", "list(duration)->duration"]),
     (".min", &["list(A)->A"]),
     (".max", &["list(A)->A"]),
     (".indexOf", &["list(A),A->int"]),

@@ -34,7 +34,7 @@ pub(crate) fn default_names(crd: &mut Value) {
     if text(crd, &["spec", "names", "singular"]).is_empty() {
         object::set_at(crd, &["spec", "names", "singular"], kind.to_lowercase().into());
     }
-    if text(crd, &["spec", "names", "listKind"]).is_empty() {
+    if text(crd, &["spec", "names", "listKind"]).is_empty() && !kind.is_empty() {
         object::set_at(crd, &["spec", "names", "listKind"], format!("{kind}List").into());
     }
     if crd["spec"].get("conversion").is_none() {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{schema_validation, versions};
 use crate::api_error::FieldError;
-use crate::object::{self, text};
+use crate::object::text;
 use crate::validation::{internal, invalid_text, names};
 
 const IMMUTABLE: &str = "field is immutable";
@@ -15,13 +15,6 @@ const IMMUTABLE: &str = "field is immutable";
 pub(crate) fn validate(crd: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &crd["spec"];
-    if old.is_none() {
-        let name = format!("{}.{}", text(spec, &["names", "plural"]), text(spec, &["group"]));
-        if object::name(crd) != name {
-            let why = "must be spec.names.plural+\".\"+spec.group";
-            errors.push(FieldError::invalid("metadata.name", object::name(crd), why));
-        }
-    }
     group(text(spec, &["group"]), &mut errors);
     one_of(text(spec, &["scope"]), "spec.scope", &["Cluster", "Namespaced"], &mut errors);
     if spec["preserveUnknownFields"] == true
@@ -33,8 +26,7 @@ pub(crate) fn validate(crd: &Value, old: Option<&Value>) -> Vec<FieldError> {
             "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
         ));
     }
-    check_versions(crd, &mut errors);
-    check_names(&spec["names"], &mut errors);
+    check_versions(crd, old, &mut errors);
     conversion(&spec["conversion"], &mut errors);
     stored_versions(crd, &mut errors);
     if let Some(old) = old {
@@ -69,7 +61,11 @@ fn group(group: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_versions(crd: &Value, errors: &mut Vec<FieldError>) {
+fn check_versions(crd: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let unchanged = |version: &Value| {
+        let same = |other: &&Value| other["name"] == version["name"];
+        old.and_then(|old| versions(old).find(same)).is_some_and(|old| old["schema"] == version["schema"])
+    };
     let all: Vec<&Value> = versions(crd).collect();
     let shared = |name: &str| shared_member(&all, name);
     let mut seen = BTreeSet::new();
@@ -96,7 +92,12 @@ fn check_versions(crd: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::required(format!("{path}.schema.openAPIV3Schema"), ""));
         } else if !shared("schema") {
             let at = format!("{path}.schema.openAPIV3Schema");
-            schema_validation::validate(&version["schema"]["openAPIV3Schema"], &at, errors);
+            schema_validation::validate(
+                &version["schema"]["openAPIV3Schema"],
+                &at,
+                unchanged(version),
+                errors,
+            );
         }
         if !shared("subresources") {
             subresources(&version["subresources"], &format!("{path}.subresources"), errors);
@@ -108,7 +109,12 @@ fn check_versions(crd: &Value, errors: &mut Vec<FieldError>) {
             selectable_fields(version, &format!("{path}.selectableFields"), errors);
         }
     }
-    let shown = || internal::text("[]apiextensions.CustomResourceDefinitionVersion", &shown_versions(&all));
+    let shown = || match &crd["spec"]["versions"] {
+        Value::Array(_) => {
+            internal::text("[]apiextensions.CustomResourceDefinitionVersion", &shown_versions(&all))
+        }
+        _ => "null".to_owned(),
+    };
     if !unique {
         errors.push(invalid_text("spec.versions", &shown(), "must contain unique version names"));
     }
@@ -116,10 +122,11 @@ fn check_versions(crd: &Value, errors: &mut Vec<FieldError>) {
         let why = "must have exactly one version marked as storage version";
         errors.push(invalid_text("spec.versions", &shown(), why));
     }
+    check_names(&crd["spec"]["names"], errors);
     let Some(first) = all.first() else { return };
     if shared("schema") && first["schema"]["openAPIV3Schema"].is_object() {
         let path = "spec.validation.openAPIV3Schema";
-        schema_validation::validate(&first["schema"]["openAPIV3Schema"], path, errors);
+        schema_validation::validate(&first["schema"]["openAPIV3Schema"], path, unchanged(first), errors);
     }
     if shared("subresources") {
         subresources(&first["subresources"], "spec.subresources", errors);
@@ -150,12 +157,14 @@ fn shown_versions(all: &[&Value]) -> Value {
 
 fn check_names(v: &Value, errors: &mut Vec<FieldError>) {
     let path = "spec.names";
+    for name in ["plural", "singular", "kind", "listKind"] {
+        if text(v, &[name]).is_empty() {
+            errors.push(FieldError::required(format!("{path}.{name}"), ""));
+        }
+    }
     for (name, mixed_case) in [("plural", false), ("singular", false), ("kind", true), ("listKind", true)] {
         let (at, found) = (format!("{path}.{name}"), text(v, &[name]));
         if found.is_empty() {
-            if name != "singular" {
-                errors.push(FieldError::required(at, ""));
-            }
             continue;
         }
         if mixed_case {

@@ -7,6 +7,8 @@ mod embedded;
 pub(crate) mod establish;
 mod list_types;
 mod patterns;
+mod rule_checks;
+mod rule_costs;
 mod rules;
 mod schema_validation;
 pub(crate) mod structural;

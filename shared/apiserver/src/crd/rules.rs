@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::structural::{NodeType, Rule, Structural, correlated, join};
 use crate::api_error::{FieldError, FieldErrorKind};
-use crate::validation::{internal, invalid_text};
 
 /// A rule ready to be held against values of its node.
 #[derive(Clone)]
@@ -40,14 +39,19 @@ pub(super) fn compile(s: &Structural, root: bool) -> Vec<Option<CompiledRule>> {
         .collect()
 }
 
-fn compile_one(text: &str, kind: &Type, optional: bool) -> Result<Program, String> {
-    let old = if optional { Type::Optional(Box::new(kind.clone())) } else { kind.clone() };
+pub(super) fn compile_one(text: &str, kind: &Type, optional: bool) -> Result<Program, String> {
     let dialect = crate::cel::dialect().ok_or_else(|| "the CEL environment cannot be built".to_owned())?;
-    dialect.compile(text, &[("self", kind.clone()), ("oldSelf", old)])
+    dialect.compile(text, &variables(kind, optional))
+}
+
+/// The variables of a rule about values of a type.
+pub(super) fn variables(kind: &Type, optional: bool) -> [(&'static str, Type); 2] {
+    let old = if optional { Type::Optional(Box::new(kind.clone())) } else { kind.clone() };
+    [("self", kind.clone()), ("oldSelf", old)]
 }
 
 /// The type that CEL sees for a node.
-fn type_of(s: &Structural, root: bool) -> Type {
+pub(super) fn type_of(s: &Structural, root: bool) -> Type {
     if s.int_or_string {
         return Type::Dyn;
     }
@@ -69,7 +73,12 @@ fn type_of(s: &Structural, root: bool) -> Type {
         NodeType::Array => {
             Type::List(Box::new(s.items.as_deref().map_or(Type::Dyn, |items| type_of(items, false))))
         }
-        NodeType::String => Type::Simple("string"),
+        NodeType::String => Type::Simple(match s.limits.format.as_deref() {
+            Some("byte") => "bytes",
+            Some("duration") => "duration",
+            Some("date" | "date-time") => "timestamp",
+            _ => "string",
+        }),
         NodeType::Integer => Type::Simple("int"),
         NodeType::Number => Type::Simple("double"),
         NodeType::Boolean => Type::Bool,
@@ -194,86 +203,4 @@ fn failure(reason: Option<&str>, field: String, v: &Value, message: String) -> F
         _ => FieldErrorKind::Invalid,
     };
     FieldError { kind, field, value: scalar.then(|| v.clone()), detail: message }
-}
-
-/// What is wrong with the rules of a schema.
-pub(super) fn check_schema(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    check_node(&Structural::compile(schema), schema, path, true, errors);
-}
-
-fn check_node(s: &Structural, raw: &Value, path: &str, root: bool, errors: &mut Vec<FieldError>) {
-    if !s.rules.is_empty() {
-        let kind = type_of(s, root);
-        for (index, rule) in s.rules.iter().enumerate() {
-            let raw = &raw["x-kubernetes-validations"][index];
-            check_rule(rule, raw, &kind, &format!("{path}.x-kubernetes-validations[{index}]"), errors);
-        }
-    }
-    for (name, child) in &s.properties {
-        check_node(child, &raw["properties"][name], &format!("{path}.properties[{name}]"), false, errors);
-    }
-    if let Some(child) = &s.additional {
-        check_node(
-            child,
-            &raw["additionalProperties"],
-            &format!("{path}.additionalProperties"),
-            false,
-            errors,
-        );
-    }
-    if let Some(child) = &s.items {
-        check_node(child, &raw["items"], &format!("{path}.items"), false, errors);
-    }
-}
-
-fn check_rule(rule: &Rule, raw: &Value, kind: &Type, path: &str, errors: &mut Vec<FieldError>) {
-    let trimmed = rule.rule.trim();
-    let at = |name: &str| format!("{path}.{name}");
-    if trimmed.is_empty() {
-        errors.push(FieldError::required(at("rule"), "rule is not specified"));
-        return;
-    }
-    if let Some(message) = &rule.message {
-        if message.is_empty() || message.trim().is_empty() {
-            let why = "must be non-empty if specified";
-            errors.push(FieldError::invalid(at("message"), message.as_str(), why));
-        } else if message.contains('\n') {
-            let why = "must not contain line breaks";
-            errors.push(FieldError::invalid(at("message"), message.as_str(), why));
-        }
-    } else if rule.message_expression.is_none() && trimmed.contains('\n') {
-        errors.push(FieldError::required(
-            at("message"),
-            "message must be specified if rule contains line breaks",
-        ));
-    }
-    let shown = || internal::text("apiextensions.ValidationRule", raw);
-    match compile_one(trimmed, kind, rule.optional_old_self) {
-        Err(why) => {
-            errors.push(invalid_text(at("rule"), &shown(), &format!("compilation failed: {why}")));
-            return;
-        }
-        Ok(program) => {
-            if !matches!(program.result(), Type::Bool) {
-                errors.push(invalid_text(at("rule"), &shown(), "cel expression must evaluate to a bool"));
-                return;
-            }
-            if rule.optional_old_self && !program.uses("oldSelf") {
-                let why = "may not be set if oldSelf is not used in rule";
-                errors.push(FieldError::invalid(at("optionalOldSelf"), true, why));
-            }
-        }
-    }
-    let Some(message) = rule.message_expression.as_deref() else { return };
-    match compile_one(message.trim(), kind, rule.optional_old_self) {
-        Err(why) => {
-            let why = format!("messageExpression compilation failed: {why}");
-            errors.push(invalid_text(at("messageExpression"), &shown(), &why));
-        }
-        Ok(program) if *program.result() != Type::Simple("string") => {
-            let why = "messageExpression must evaluate to a string";
-            errors.push(invalid_text(at("messageExpression"), &shown(), why));
-        }
-        Ok(_) => {}
-    }
 }

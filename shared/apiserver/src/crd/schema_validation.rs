@@ -8,25 +8,24 @@ use crate::api_error::FieldError;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
-/// What is wrong with a schema.
-pub(super) fn validate(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let before = errors.len();
+/// What is wrong with a schema. Rules of an unchanged one may be as costly as they were.
+pub(super) fn validate(schema: &Value, path: &str, unchanged: bool, errors: &mut Vec<FieldError>) {
     if schema["nullable"] == true {
         errors.push(FieldError::forbidden(format!("{path}.nullable"), "nullable cannot be true at the root"));
-    }
-    supported(schema, path, errors);
-    if errors.len() > before {
-        return;
     }
     let mut structural = Vec::new();
     invariants(schema, Level::Root, path, &mut structural);
     completeness(schema, schema, path, &mut structural);
     structural.sort_by_key(|e| format!("{}: {}", e.field, e.body()));
+    if structural.is_empty() {
+        defaults(schema, path, &mut structural);
+    }
     let is_structural = structural.is_empty();
-    errors.extend(structural);
-    if is_structural {
-        defaults(schema, path, errors);
-        super::rules::check_schema(schema, path, errors);
+    errors.append(&mut structural);
+    let before = errors.len();
+    supported(schema, path, errors);
+    if is_structural && errors.len() == before {
+        super::rule_checks::check_schema(schema, path, unchanged, errors);
     }
 }
 
@@ -54,6 +53,34 @@ fn supported(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let forbid = |name: &str, why: &str, errors: &mut Vec<FieldError>| {
         errors.push(FieldError::forbidden(format!("{path}.{name}"), why));
     };
+    let found = kind(schema);
+    if !found.is_empty() && !TYPES.contains(&found) {
+        errors.push(FieldError::not_supported(format!("{path}.type"), found, &TYPES));
+    }
+    for (name, why) in [
+        ("id", "id is not supported"),
+        ("additionalItems", "additionalItems is not supported"),
+        ("patternProperties", "patternProperties is not supported"),
+        ("definitions", "definitions is not supported"),
+        ("dependencies", "dependencies is not supported"),
+        ("$ref", "$ref is not supported"),
+    ] {
+        let is_set = match &schema[name] {
+            Value::Null => false,
+            Value::Object(members) => !members.is_empty(),
+            Value::String(text) => !text.is_empty(),
+            _ => true,
+        };
+        if is_set {
+            forbid(name, why, errors);
+        }
+    }
+    if found == "null" {
+        forbid("type", "type cannot be set to null, use nullable as an alternative", errors);
+    }
+    if schema["items"].is_array() {
+        forbid("items", "items must be a schema object and not an array", errors);
+    }
     if schema["uniqueItems"] == true {
         let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         forbid("uniqueItems", why, errors);
@@ -76,37 +103,11 @@ fn supported(schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
             supported(child, &format!("{path}.{list}[{index}]"), errors);
         }
     }
-    match &schema["items"] {
-        Value::Array(_) => forbid("items", "items must be a schema object and not an array", errors),
-        items @ Value::Object(_) => supported(items, &format!("{path}.items"), errors),
-        _ => {}
-    }
     if schema["not"].is_object() {
         supported(&schema["not"], &format!("{path}.not"), errors);
     }
-    let found = kind(schema);
-    if found == "null" {
-        forbid("type", "type cannot be set to null, use nullable as an alternative", errors);
-    } else if !found.is_empty() && !TYPES.contains(&found) {
-        errors.push(FieldError::not_supported(format!("{path}.type"), found, &TYPES));
-    }
-    for (name, why) in [
-        ("id", "id is not supported"),
-        ("additionalItems", "additionalItems is not supported"),
-        ("patternProperties", "patternProperties is not supported"),
-        ("definitions", "definitions is not supported"),
-        ("dependencies", "dependencies is not supported"),
-        ("$ref", "$ref is not supported"),
-    ] {
-        let is_set = match &schema[name] {
-            Value::Null => false,
-            Value::Object(members) => !members.is_empty(),
-            Value::String(text) => !text.is_empty(),
-            _ => true,
-        };
-        if is_set {
-            forbid(name, why, errors);
-        }
+    if schema["items"].is_object() {
+        supported(&schema["items"], &format!("{path}.items"), errors);
     }
     if schema["x-kubernetes-preserve-unknown-fields"] == false {
         let at = format!("{path}.x-kubernetes-preserve-unknown-fields");

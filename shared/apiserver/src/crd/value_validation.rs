@@ -189,13 +189,11 @@ impl Check<'_> {
             && length > max
         {
             found.errors.push(FieldError::too_long(self.shown(path), max as usize));
-        }
-        if let Some(min) = l.min_length
+        } else if let Some(min) = l.min_length
             && length < min
         {
             self.wrong(path, text, format!("{path} in body should be at least {min} chars long"), found);
-        }
-        if let Some((pattern, Some(regex))) = &l.pattern
+        } else if let Some((pattern, Some(regex))) = &l.pattern
             && !regex.is_match(text)
         {
             self.wrong(path, text, format!("{path} in body should match '{pattern}'"), found);
