@@ -93,8 +93,6 @@ impl Core {
         meta.remove("resourceVersion");
         if has_generation(resource) && !resource.is("storage.k8s.io", "csidrivers") {
             meta.insert("generation".into(), json!(1));
-        } else {
-            meta.remove("generation");
         }
     }
 }

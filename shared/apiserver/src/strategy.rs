@@ -209,7 +209,7 @@ pub(crate) fn validate_update(
     match &resource.custom {
         None => validation::builtin::validate_update(resource, subresource, v, live),
         Some(c) => {
-            let mut errors = validation::metadata::validate_update(resource, v, live);
+            let mut errors = validation::metadata::validate_update(resource, subresource, v, live);
             errors.extend(crate::crd::custom_validation::validate(c, v, Some(live), subresource == "status"));
             errors
         }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::managers::ManagerId;
+use crate::go_format;
+use crate::managers::{ManagerId, Operation};
 use crate::path::Path;
 
 /// A field that another manager owns with another value.
@@ -31,8 +32,10 @@ impl fmt::Display for Conflicts {
             return write!(f, "Apply failed with 1 conflict: {}: {}", only.message(), only.path);
         }
         write!(f, "Apply failed with {} conflicts: ", self.0.len())?;
+        let mut sorted: Vec<&Conflict> = self.0.iter().collect();
+        sorted.sort_by_cached_key(|conflict| order(&conflict.manager));
         let mut previous: Option<&ManagerId> = None;
-        for conflict in &self.0 {
+        for conflict in sorted {
             if previous != Some(&conflict.manager) {
                 if previous.is_some() {
                     f.write_str("\n")?;
@@ -44,6 +47,12 @@ impl fmt::Display for Conflicts {
         }
         Ok(())
     }
+}
+
+/// Managers come in the order of their identities as JSON: one with a subresource before one without.
+fn order(id: &ManagerId) -> (String, Operation, String, bool, String) {
+    let (manager, version) = (go_format::quoted(&id.manager), id.api_version.clone());
+    (manager, id.operation, version, id.subresource.is_empty(), id.subresource.clone())
 }
 
 impl std::error::Error for Conflicts {}

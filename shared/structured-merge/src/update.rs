@@ -26,10 +26,9 @@ pub struct UpdateRequest<'a> {
 
 /// The new object with its `metadata.managedFields`.
 ///
-/// Clients may edit the entries; an empty list, or one with an empty entry, resets them. What cannot be worked out
-/// leaves the entries of the stored object.
+/// Clients may edit the entries; an empty list, or one with an empty entry, resets them. Where it cannot be worked out who
+/// owns what, nobody does.
 pub fn update(request: &UpdateRequest<'_>, versions: &dyn Versions) -> Value {
-    let stored = || request.live.map(Managers::of_object).unwrap_or_default();
     let managers = managers_to_start_from(request);
     let mut new = without_managed_fields(request.new);
     let is_create = request
@@ -55,7 +54,7 @@ pub fn update(request: &UpdateRequest<'_>, versions: &dyn Versions) -> Value {
     );
     let managers = match recorded {
         Ok(()) => updated,
-        Err(_) => stored(),
+        Err(_) => Managers::default(),
     };
     managers.write_to(&mut new);
     new

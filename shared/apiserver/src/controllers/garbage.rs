@@ -69,6 +69,8 @@ fn finish_owners(core: &Core) -> bool {
             if !blocking {
                 changed |= remove_finalizer(core, &table, &owner, "foregroundDeletion");
             }
+        } else if let Some(finalizer) = protection_to_lift(core, &table, &owner.value, &finalizers) {
+            changed |= remove_finalizer(core, &table, &owner, finalizer);
         }
     }
     changed
@@ -76,6 +78,26 @@ fn finish_owners(core: &Core) -> bool {
 
 fn references(v: &Value) -> impl Iterator<Item = &Value> {
     object::at(v, &["metadata", "ownerReferences"]).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The finalizer that keeps a claim while Pods use it, or a volume while it is bound, once nothing does.
+fn protection_to_lift(core: &Core, table: &str, v: &Value, finalizers: &[&str]) -> Option<&'static str> {
+    let (finalizer, in_use) = match table {
+        "persistentvolumeclaims" => ("kubernetes.io/pvc-protection", is_mounted(core, v)),
+        "persistentvolumes" => ("kubernetes.io/pv-protection", text(v, &["status", "phase"]) == "Bound"),
+        _ => return None,
+    };
+    (finalizers.contains(&finalizer) && !in_use).then_some(finalizer)
+}
+
+fn is_mounted(core: &Core, claim: &Value) -> bool {
+    let name = object::name(claim);
+    let is_over = |pod: &Value| matches!(text(pod, &["status", "phase"]), "Succeeded" | "Failed");
+    let uses = |volume: &Value| text(volume, &["persistentVolumeClaim", "claimName"]) == name;
+    core.store.list("pods", Some(object::namespace(claim))).objects.iter().any(|pod| {
+        let volumes = pod.value["spec"]["volumes"].as_array();
+        !is_over(&pod.value) && volumes.into_iter().flatten().any(uses)
+    })
 }
 
 fn blocks(dependent: &Value, uid: &str) -> bool {

@@ -58,8 +58,8 @@ pub(crate) fn delete_with(ctx: &mut Context, options: &Value) -> ApiResult<()> {
 /// Deletes everything that the selectors match.
 pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
     let options = options(ctx)?;
-    warn_of_orphans(ctx, &options);
     let selection = Selection::parse(ctx)?;
+    warn_of_orphans(ctx, &options);
     let namespace = (!ctx.target.namespace.is_empty()).then_some(ctx.target.namespace.as_str());
     let listing = ctx.core.store.list(&ctx.resource.table, namespace);
     let mut items = Vec::new();
@@ -83,10 +83,11 @@ pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
         }
     }
     let r = ctx.resource;
-    let v = json!({
-        "kind": r.list_kind, "apiVersion": r.api_version(),
-        "metadata": {"resourceVersion": listing.revision.to_string()}, "items": items,
-    });
+    let mut meta = json!({"resourceVersion": listing.revision.to_string()});
+    if r.custom.is_some() {
+        object::members(&mut meta).insert("continue".into(), "".into());
+    }
+    let v = json!({"kind": r.list_kind, "apiVersion": r.api_version(), "metadata": meta, "items": items});
     Ok(Answer::document(200, &v, ctx.accepted))
 }
 
@@ -109,7 +110,6 @@ fn answers_object(r: &Resource) -> bool {
             "pods"
                 | "services"
                 | "serviceaccounts"
-                | "replicationcontrollers"
                 | "resourcequotas"
                 | "podtemplates"
                 | "persistentvolumes"
@@ -202,7 +202,7 @@ fn delete_object(
         let waits = !object::finalizers(&v).is_empty() || grace > 0 || has_own_finalizers(&resource, &v);
         let is_pod = resource.is("", "pods");
         if options.dry_run {
-            if is_pod || has_own_finalizers(&resource, &v) {
+            if is_pod || waits {
                 mark(ctx.core, &resource, &mut v, grace);
             }
             return Ok((!waits, v));

@@ -54,6 +54,8 @@ pub(crate) struct Context<'a> {
     pub resource: &'a Arc<Resource>,
     pub accepted: Accepted,
     pub warnings: Vec<String>,
+    /// The object as the client wrote it, where its empty lists and maps are not seen otherwise.
+    pub written: Option<serde_json::Value>,
 }
 
 impl Context<'_> {
@@ -173,7 +175,16 @@ fn route(
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
     let accepted = output::negotiate(request.header("accept"), transforms)
         .map_err(|e| if matches!(target.verb, "list" | "watch") { output::with_streams(e) } else { e })?;
-    let mut ctx = Context { core, request, target, user: &user, resource, accepted, warnings: Vec::new() };
+    let mut ctx = Context {
+        core,
+        request,
+        target,
+        user: &user,
+        resource,
+        accepted,
+        warnings: Vec::new(),
+        written: None,
+    };
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
         ctx.warnings.push(d);
     }

@@ -7,12 +7,13 @@ use super::Context;
 use super::answer::Answer;
 use super::decode::{self, FieldValidation, media_type};
 use super::read::{namespace_of, one};
-use super::write::{Proposed, Recorded, create_object, report, update_object};
+use super::write::{Proposed, Recorded, create_object, remember, report, update_object};
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::object::{self, text};
 use crate::patching::{json_patch, merge_patch};
 use crate::registry::{Resource, split_group_version};
 use crate::store::ObjectKey;
+use crate::validation::metadata::OwnChecks;
 use crate::{schema, strategy, typing};
 
 /// Patches an object; an apply patch may create it.
@@ -71,10 +72,20 @@ pub(crate) struct Edit {
 impl Edit {
     /// Reads the body of a patch that is no apply.
     pub fn read(kind: PatchKind, body: &[u8]) -> ApiResult<Self> {
-        let refused = |e: String| ApiError::bad_request(format!("error decoding patch: {e}"));
-        let decoded = decode::json(body).map_err(refused)?;
+        let refused = |e: String| match kind {
+            PatchKind::Strategic => ApiError::bad_request(e),
+            _ => ApiError::bad_request(format!("error decoding patch: {e}")),
+        };
+        let mut decoded = decode::json(body).map_err(refused)?;
         let (operations, problems) = match kind {
             PatchKind::Json => json_patch::parse(&decoded)?,
+            PatchKind::Strategic if decoded.value.is_null() => {
+                decoded.value = Value::Object(serde_json::Map::new());
+                (Vec::new(), Vec::new())
+            }
+            PatchKind::Merge if decoded.value.is_null() => {
+                return Err(ApiError::bad_request("Invalid JSON Patch"));
+            }
             _ if !decoded.value.is_object() => {
                 let found = crate::go_value::json_kind(&decoded.value);
                 return Err(refused(format!(
@@ -152,11 +163,13 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
         };
         let mut new = edit.apply(live, |live, patch| typing::strategic_merge(&resource, live, patch))?;
         if kind == PatchKind::Strategic {
+            // The type is that of the resource, whatever the patch says.
             let members = object::members(&mut new);
-            members.entry("kind").or_insert_with(|| resource.kind.clone().into());
-            members.entry("apiVersion").or_insert_with(|| resource.api_version().into());
+            members.insert("kind".into(), resource.kind.clone().into());
+            members.insert("apiVersion".into(), resource.api_version().into());
         }
         let patched = new.clone();
+        remember(ctx, &patched);
         let unknown = decode_patched(&resource, &mut new).map_err(|why| edit.refused(&patched, &why))?;
         let problems = edit.problems(unknown, &patched, validation)?;
         if !reported {
@@ -164,7 +177,7 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
             reported = true;
         }
         check_identity(ctx, &mut new)?;
-        check_uid(&resource, &new, live)?;
+        check_uid(ctx, &new, live)?;
         Ok(Proposed { value: new, recorded: Recorded::ByUpdate, manager: manager.clone() })
     })?;
     one(ctx, 200, &v)
@@ -173,7 +186,13 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
 /// Brings a patched object into the form of its kind, and names unknown fields.
 fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, DecodeFailure> {
     if resource.custom.is_some() {
-        return strategy::decode(resource, v).map_err(|e| e.message.into());
+        let bare = |message: String| match message
+            .split_once(&format!("cannot be handled as a {}: ", resource.kind))
+        {
+            Some((_, why)) => why.to_owned(),
+            None => message,
+        };
+        return strategy::decode(resource, v).map_err(|e| bare(e.message).into());
     }
     let (kind, api_version) = (text(v, &["kind"]).to_owned(), text(v, &["apiVersion"]).to_owned());
     let (group, version) = split_group_version(&api_version);
@@ -236,14 +255,17 @@ fn check_identity(ctx: &Context, new: &mut Value) -> ApiResult<()> {
     }
 }
 
-/// The uid is validated twice by the server, once for the metadata and once for the object.
-fn check_uid(resource: &Resource, new: &Value, live: &Value) -> ApiResult<()> {
+/// The uid is validated by the server as that of any object, and by most kinds once more.
+fn check_uid(ctx: &Context, new: &Value, live: &Value) -> ApiResult<()> {
+    let resource = ctx.resource;
     let uid = object::uid(new);
     if uid.is_empty() || uid == object::uid(live) {
         return Ok(());
     }
     let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
-    Err(ApiError::invalid(&resource.group, &resource.kind, object::name(live), vec![error.clone(), error]))
+    let again = OwnChecks::of(resource, &ctx.target.subresource).of_change;
+    let errors = vec![error; if again { 2 } else { 1 }];
+    Err(ApiError::invalid(&resource.group, &resource.kind, object::name(live), errors))
 }
 
 fn apply(ctx: &mut Context) -> ApiResult<Answer> {
@@ -264,7 +286,8 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
             return Err(ctx.not_found(&key.name));
         }
         let mut new = typing::apply(&resource, &subresource, None, &applied, &manager, force, &now)?;
-        decode_applied(&resource, &mut new)?;
+        remember(ctx, &new);
+        decode_applied(&resource, &applied, &mut new)?;
         decoded.report_duplicates(ctx, validation)?;
         let uid = object::uid(&new);
         if !uid.is_empty() {
@@ -284,26 +307,27 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
     let mut reported = false;
     let v = update_object(ctx, &key, dry_run, |ctx, live| {
         let mut new = typing::apply(&resource, &subresource, Some(live), &applied, &manager, force, &now)?;
-        decode_applied(&resource, &mut new)?;
+        remember(ctx, &new);
+        decode_applied(&resource, &applied, &mut new)?;
         if !reported {
             decoded.report_duplicates(ctx, validation)?;
             reported = true;
         }
         check_identity(ctx, &mut new)?;
-        check_uid(&resource, &new, live)?;
+        check_uid(ctx, &new, live)?;
         Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone() })
     })?;
     one(ctx, 200, &v)
 }
 
 /// Brings the outcome of an apply into the form of its kind. Its fields are known, its values may still be malformed.
-fn decode_applied(resource: &Resource, v: &mut Value) -> ApiResult<()> {
+fn decode_applied(resource: &Resource, applied: &Value, v: &mut Value) -> ApiResult<()> {
     let builtin = match resource.custom {
         Some(_) => None,
         None => schema::builtin().kind(&resource.group, &resource.version, &resource.kind),
     };
     let Some(ty) = builtin else { return strategy::decode(resource, v).map(|_| ()) };
-    let name = format!("{}/{}", object::namespace(v), object::name(v));
+    let name = format!("{}/{}", object::namespace(applied), object::name(applied));
     schema::decode(v, ty).map(|_| ()).map_err(|e| {
         let slash = if resource.group.is_empty() { "/" } else { "" };
         let kind = format!("{slash}{}, Kind={}", resource.api_version(), resource.kind);

@@ -153,7 +153,11 @@ pub(crate) fn update_object(
         let proposed = propose(ctx, &live)?;
         check_preconditions(&resource, &proposed.value, &live)?;
         let new = finish_update(ctx, &resource, &subresource, proposed, &live)?;
-        let new = versions::to_stored(&resource, new);
+        let mut new = versions::to_stored(&resource, new);
+        if !dry_run {
+            // The storage keeps none.
+            object::metadata(&mut new).remove("selfLink");
+        }
         if new == stored.value && !(stored.untouched && strategy::first_update_writes(&resource, &new)) {
             return Ok(presented(&resource, &stored.value));
         }
@@ -262,11 +266,71 @@ pub(crate) fn storage_path(resource: &Resource, v: &Value) -> String {
 }
 
 fn validate_create(ctx: &Context, v: &Value) -> ApiResult<()> {
-    refuse(ctx, v, strategy::validate_create(ctx.resource, v))
+    let validate = |v: &Value| strategy::validate_create(ctx.resource, v);
+    refuse(ctx, v, as_written(ctx, v, validate(v), validate))
 }
 
 fn validate_update(ctx: &Context, v: &Value, live: &Value) -> ApiResult<()> {
-    refuse(ctx, v, strategy::validate_update(ctx.resource, &ctx.target.subresource, v, live))
+    let validate = |v: &Value| strategy::validate_update(ctx.resource, &ctx.target.subresource, v, live);
+    refuse(ctx, v, as_written(ctx, v, validate(v), validate))
+}
+
+/// The same errors with values as the client wrote them: empty lists and maps, which are dropped before, are quoted.
+fn as_written(
+    ctx: &Context,
+    v: &Value,
+    errors: Vec<FieldError>,
+    validate: impl Fn(&Value) -> Vec<FieldError>,
+) -> Vec<FieldError> {
+    let Some(written) = ctx.written.as_ref().filter(|_| !errors.is_empty()) else { return errors };
+    let mut whole = v.clone();
+    restore_empty(&mut whole, written);
+    let again = validate(&whole);
+    let same = again.len() == errors.len()
+        && errors.iter().zip(&again).all(|(one, other)| one.field == other.field && one.kind == other.kind);
+    if same { again } else { errors }
+}
+
+/// Puts the empty lists and maps of `written` back.
+fn restore_empty(v: &mut Value, written: &Value) {
+    match (v, written) {
+        (Value::Object(members), Value::Object(written)) => {
+            for (name, written) in written {
+                match members.get_mut(name) {
+                    Some(found) if !found.is_null() => restore_empty(found, written),
+                    // Selectors are quoted in the form of the API, which leaves out what is empty.
+                    _ if matches!(name.as_str(), "matchLabels" | "matchExpressions") => {}
+                    _ if is_empty_container(written) => {
+                        members.insert(name.clone(), written.clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(written)) if items.len() == written.len() => {
+            items.iter_mut().zip(written).for_each(|(item, written)| restore_empty(item, written));
+        }
+        _ => {}
+    }
+}
+
+/// Remembers an object as the client wrote it, when something of it goes unseen otherwise.
+pub(crate) fn remember(ctx: &mut Context, written: &Value) {
+    ctx.written = (ctx.resource.custom.is_none() && holds_empty(written)).then(|| written.clone());
+}
+
+fn holds_empty(v: &Value) -> bool {
+    match v {
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, v)| name != "managedFields" && (is_empty_container(v) || holds_empty(v))),
+        Value::Array(items) => items.iter().any(holds_empty),
+        _ => false,
+    }
+}
+
+fn is_empty_container(v: &Value) -> bool {
+    v.as_array().is_some_and(Vec::is_empty) || v.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 fn refuse(ctx: &Context, v: &Value, errors: Vec<FieldError>) -> ApiResult<()> {
@@ -294,6 +358,7 @@ fn body_object(ctx: &mut Context) -> ApiResult<Value> {
         return Err(decode::unrecognized(ctx, &format!("Object 'Kind' is missing in '{body}'")));
     }
     check_kind(&resource, &mut v)?;
+    remember(ctx, &v);
     problems.extend(strategy::decode(&resource, &mut v)?);
     if problems.len() > 1 && resource.custom.is_none() {
         let order = decode::member_order(&ctx.request.body);

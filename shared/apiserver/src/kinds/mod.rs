@@ -73,6 +73,11 @@ pub(crate) fn prepare_update(
 ) -> ApiResult<()> {
     if resource.is("", "pods") && subresource == "status" {
         pods::complete_addresses(new);
+        if object::text(new, &["status", "qosClass"]).is_empty()
+            && let Some(class) = object::at(live, &["status", "qosClass"]).cloned()
+        {
+            object::child(new, "status").insert("qosClass".into(), class);
+        }
     }
     if subresource == "finalize" && resource.is("", "namespaces") {
         let finalizers = new["spec"]["finalizers"].clone();

@@ -26,8 +26,10 @@ pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
             "error decoding patch: json: cannot unmarshal {found} into Go value of type {expected}"
         ))
     };
-    let Some(list) = document.value.as_array() else {
-        return Err(refused(&document.value, "[]handlers.jsonPatchOp"));
+    let list = match &document.value {
+        Value::Array(list) => list.as_slice(),
+        Value::Null => &[],
+        other => return Err(refused(other, "[]handlers.jsonPatchOp")),
     };
     if list.len() > MOST_OPERATIONS {
         let message = format!(
@@ -39,8 +41,10 @@ pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
     let mut problems: Vec<String> = document.problems.iter().map(|p| format!("json patch {p}")).collect();
     let mut steps = Vec::with_capacity(list.len());
     for (index, operation) in list.iter().enumerate() {
-        let Value::Object(members) = operation else {
-            return Err(refused(operation, "handlers.jsonPatchOp"));
+        let members = match operation {
+            Value::Object(members) => members,
+            Value::Null => return Err(unprocessable(String::new())),
+            other => return Err(refused(other, "handlers.jsonPatchOp")),
         };
         let known = ["op", "path", "from", "value"];
         let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));

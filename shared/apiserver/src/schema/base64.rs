@@ -3,6 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+/// The text in which Go writes bytes.
+pub(super) fn encoded(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// The text in the form in which Go writes the same bytes, or the position at which it is malformed.
 pub(super) fn canonical(text: &str) -> Result<String, usize> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

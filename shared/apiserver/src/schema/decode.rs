@@ -114,7 +114,9 @@ impl<'a> Decoder<'a> {
                 other => Err(self.type_error(other, ty, named)),
             },
             Some(Form::List(list)) => match value {
-                Value::Array(items) => self.items(items, list),
+                Value::Array(items) => {
+                    self.items(items, list, named.and_then(|list| list.strip_prefix("[]")))
+                }
                 other => Err(self.type_error(other, ty, named)),
             },
             Some(Form::Scalar(scalar)) => self.scalar(value, scalar, ty, named),
@@ -184,7 +186,7 @@ impl<'a> Decoder<'a> {
         }
         for (name, value) in members {
             if value.is_null() {
-                *value = zero(ty);
+                *value = if ty.format() == Format::Bytes { Value::from("") } else { zero(ty) };
                 continue;
             }
             self.path.push(Step::Key(name.clone()));
@@ -194,7 +196,12 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn items(&mut self, items: &mut [Value], list: ListRef<'a>) -> Result<(), DecodeError> {
+    fn items(
+        &mut self,
+        items: &mut [Value],
+        list: ListRef<'a>,
+        named: Option<&str>,
+    ) -> Result<(), DecodeError> {
         let ty = list.element();
         for (index, item) in items.iter_mut().enumerate() {
             if item.is_null() {
@@ -204,7 +211,7 @@ impl<'a> Decoder<'a> {
                 continue;
             }
             self.path.push(Step::Index(index));
-            self.value(item, ty, None)?;
+            self.value(item, ty, named)?;
             self.path.pop();
         }
         Ok(())
@@ -277,6 +284,26 @@ impl<'a> Decoder<'a> {
     }
 
     fn bytes(&self, value: &mut Value, ty: TypeRef<'a>) -> Result<(), DecodeError> {
+        // Go takes a list of numbers as well.
+        if let Value::Array(numbers) = &*value {
+            let byte = |number: &Value| number.as_u64().and_then(|number| u8::try_from(number).ok());
+            if let Some(other) = numbers.iter().find(|number| byte(number).is_none()) {
+                let found = match other {
+                    Value::Number(number) => format!("number {number}"),
+                    other => json_kind(other).to_owned(),
+                };
+                let (expected, found_kind) = ("uint8".to_owned(), value_kind(other));
+                return Err(DecodeError::Type {
+                    found,
+                    place: self.place(),
+                    expected,
+                    kind: "uint8",
+                    found_kind,
+                });
+            }
+            *value = Value::from(base64::encoded(&numbers.iter().filter_map(byte).collect::<Vec<u8>>()));
+            return Ok(());
+        }
         let Value::String(text) = &*value else { return Err(self.type_error(value, ty, None)) };
         *value = Value::from(base64::canonical(text).map_err(DecodeError::Base64)?);
         Ok(())

@@ -7,8 +7,12 @@ pub(crate) fn canonical_time(text: &str) -> Option<String> {
     Some(read(text)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// An RFC 3339 time in UTC with microseconds.
+/// An RFC 3339 time in UTC with microseconds, of which there must be six digits.
 pub(crate) fn canonical_micro_time(text: &str) -> Option<String> {
+    let fraction = text.get(19..)?.strip_prefix('.')?;
+    if fraction.bytes().take_while(u8::is_ascii_digit).count() != 6 {
+        return None;
+    }
     Some(read(text)?.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
 }
 
@@ -105,8 +109,13 @@ mod tests {
         assert_eq!(canonical_time("2026-01-02T03:04:05.999Z").as_deref(), Some("2026-01-02T03:04:05Z"));
         assert_eq!(canonical_time("2026-01-02T03:04:05+01:00").as_deref(), Some("2026-01-02T02:04:05Z"));
         assert_eq!(
-            canonical_micro_time("2026-01-02T03:04:05Z").as_deref(),
-            Some("2026-01-02T03:04:05.000000Z")
+            canonical_micro_time("2026-01-02T04:04:05.120000+01:00").as_deref(),
+            Some("2026-01-02T03:04:05.120000Z")
+        );
+        assert_eq!(canonical_micro_time("2026-01-02T03:04:05Z"), None);
+        assert_eq!(
+            parse_complaint("2026-01-02T03:04:05Z", "2006-01-02T15:04:05.000000Z07:00"),
+            " as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\""
         );
         assert_eq!(canonical_time("yesterday"), None);
         assert_eq!(canonical_time("2026-01-02 03:04:05Z"), None);

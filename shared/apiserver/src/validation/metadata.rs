@@ -14,29 +14,101 @@ const LONGEST_SUBRESOURCE: usize = 256;
 
 /// Checks the metadata of a new object, its name by the rule of its kind.
 pub(crate) fn validate(resource: &Resource, v: &Value) -> Vec<FieldError> {
-    let mut errors = object_meta(resource, v, |name| name_problems(resource, name));
-    if resource.custom.is_none() {
+    let mut errors = object_meta(resource, v, |name| name_problems(resource, v, name));
+    if resource.custom.is_none() && has_standard_finalizers(resource) {
         errors.extend(standard_finalizers(v));
     }
     errors
 }
 
-/// Checks the metadata of a changed object as the server does before and within the rules of its kind.
-pub(crate) fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+/// Checks the metadata of a changed object as the server does before the rules of its kind, and within them.
+pub(crate) fn validate_update(
+    resource: &Resource,
+    subresource: &str,
+    new: &Value,
+    old: &Value,
+) -> Vec<FieldError> {
     let mut errors = object_meta(resource, new, names::path_segment);
     errors.extend(object_meta_update(new, old));
-    errors.extend(object_meta_update(new, old));
-    if resource.custom.is_none() {
-        errors.extend(standard_finalizers(new));
+    let own = OwnChecks::of(resource, subresource);
+    let standard = resource.custom.is_none() && has_standard_finalizers(resource);
+    if own.of_change {
+        errors.extend(object_meta_update(new, old));
+        if standard {
+            errors.extend(standard_finalizers(new));
+        }
+    }
+    for _ in 0..own.of_whole {
+        errors.extend(object_meta(resource, new, |name| name_problems(resource, new, name)));
+        if standard {
+            errors.extend(standard_finalizers(new));
+        }
     }
     errors
+}
+
+/// What the rules of a kind check of changed metadata once more. Each check says what is wrong again.
+pub(crate) struct OwnChecks {
+    /// Whether they check what changed.
+    pub of_change: bool,
+    /// How often they check the metadata as that of a new object.
+    of_whole: usize,
+}
+
+impl OwnChecks {
+    /// The checks of updates through a resource or subresource.
+    pub fn of(resource: &Resource, subresource: &str) -> Self {
+        let is_main = matches!(subresource, "" | "scale");
+        let (of_change, of_whole) = match (resource.group.as_str(), resource.plural.as_str()) {
+            ("policy", _) | ("" | "events.k8s.io", "events") => (false, 0),
+            ("batch", "cronjobs") | ("admissionregistration.k8s.io", _) if !is_main => (false, 0),
+            (
+                "",
+                "serviceaccounts" | "endpoints" | "pods" | "persistentvolumeclaims" | "nodes" | "namespaces",
+            )
+            | ("apps", "controllerrevisions")
+            | ("batch", "jobs")
+            | ("storage.k8s.io", "storageclasses")
+            | ("networking.k8s.io", "ingresses" | "ingressclasses")
+            | ("rbac.authorization.k8s.io" | "node.k8s.io" | "apiregistration.k8s.io", _)
+                if is_main =>
+            {
+                (true, 1)
+            }
+            ("", "persistentvolumes") if is_main => (false, 2),
+            ("discovery.k8s.io", "endpointslices")
+            | ("", "limitranges")
+            | ("admissionregistration.k8s.io", _)
+                if is_main =>
+            {
+                (false, 1)
+            }
+            _ => (true, 0),
+        };
+        OwnChecks { of_change, of_whole }
+    }
+}
+
+/// Whether finalizers need a domain unless they are the standard ones.
+fn has_standard_finalizers(resource: &Resource) -> bool {
+    let (group, plural) = (resource.group.as_str(), resource.plural.as_str());
+    !matches!(
+        group,
+        "policy"
+            | "coordination.k8s.io"
+            | "node.k8s.io"
+            | "admissionregistration.k8s.io"
+            | "apiextensions.k8s.io"
+            | "apiregistration.k8s.io"
+            | "events.k8s.io"
+    ) && plural != "events"
 }
 
 fn object_meta(resource: &Resource, v: &Value, problems: impl Fn(&str) -> Vec<String>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = object::name(v);
     let generate = text(v, &["metadata", "generateName"]);
-    if !generate.is_empty() {
+    if !generate.is_empty() && !resource.is("", "replicationcontrollers") {
         for m in problems(generate.trim_end_matches('-')) {
             errors.push(FieldError::invalid("metadata.generateName", generate, m));
         }
@@ -95,7 +167,7 @@ fn object_meta_update(new: &Value, old: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn name_problems(resource: &Resource, name: &str) -> Vec<String> {
+fn name_problems(resource: &Resource, v: &Value, name: &str) -> Vec<String> {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces" | "services") => names::dns1123_label(name),
         ("apps", "statefulsets") => names::dns1123_label(name),
@@ -106,7 +178,26 @@ fn name_problems(resource: &Resource, name: &str) -> Vec<String> {
             }
             problems
         }
-        ("rbac.authorization.k8s.io", _) => names::path_segment(name),
+        ("rbac.authorization.k8s.io" | "policy", _) | ("" | "events.k8s.io", "events") => {
+            names::path_segment(name)
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            let mut problems = names::dns1123_subdomain(name);
+            let plural = text(v, &["spec", "names", "plural"]);
+            if name != format!("{plural}.{}", text(v, &["spec", "group"])) {
+                problems.push("must be spec.names.plural+\".\"+spec.group".to_owned());
+            }
+            problems
+        }
+        ("apiregistration.k8s.io", _) => {
+            let mut problems = names::path_segment(name);
+            let wanted = format!("{}.{}", text(v, &["spec", "version"]), text(v, &["spec", "group"]));
+            if problems.is_empty() && name != wanted {
+                let wanted = crate::api_error::go_quote(&wanted);
+                problems.push(format!("must be `spec.version+\".\"+spec.group`: {wanted}"));
+            }
+            problems
+        }
         _ => names::dns1123_subdomain(name),
     }
 }

@@ -271,4 +271,5 @@ pub(super) fn disruption_budget_status(v: &Value, errors: &mut Vec<FieldError>) 
     for name in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
         super::not_negative(&v["status"], name, "status", errors);
     }
+    super::conditions::validate(&v["status"], "status.conditions", errors);
 }

@@ -282,6 +282,15 @@ pub(super) fn node(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>)
         let path = format!("spec.podCIDRs[{index}]");
         addresses::block(block.as_str().unwrap_or_default(), &path, &[], errors);
     }
+    let ranges = items(spec, "podCIDRs");
+    if ranges.len() > 1 {
+        let is_v6 = |range: &Value| range.as_str().is_some_and(|range| range.contains(':'));
+        let families = ranges.iter().any(is_v6) && !ranges.iter().all(is_v6);
+        if !families || ranges.len() > 2 {
+            let why = "may specify no more than one CIDR for each IP family";
+            errors.push(FieldError::invalid("spec.podCIDRs", ranges.to_vec(), why));
+        }
+    }
     let Some(old) = old else { return };
     let before = &old["spec"];
     let blocks = items(before, "podCIDRs");

@@ -154,10 +154,69 @@ fn hints(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
 
 /// Checks a RuntimeClass; its handler never changes.
 pub(super) fn runtime_class(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    new_runtime_class(v, errors);
     if let Some(old) = old {
         immutable(v, old, "handler", "handler", errors);
-        return;
     }
+}
+
+/// Checks an APIService.
+pub(super) fn api_service(v: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &v["spec"];
+    let (group, version) = (string(spec, "group"), string(spec, "version"));
+    if group.is_empty() && version != "v1" {
+        let why = "only v1 may have an empty group and it better be legacy kube";
+        errors.push(FieldError::required("spec.group", why));
+    }
+    if !group.is_empty() {
+        super::subdomain_name(group, "spec.group", errors);
+    }
+    for m in names::dns1035_label(version) {
+        errors.push(FieldError::invalid("spec.version", version, m));
+    }
+    for (name, most) in [("groupPriorityMinimum", 20_000), ("versionPriority", 1_000)] {
+        let priority = super::integer(spec, name);
+        if !(1..=most).contains(&priority) {
+            let why = format!("must be positive and less than {most}");
+            errors.push(FieldError::invalid(format!("spec.{name}"), priority, why));
+        }
+    }
+    let bundle = string(spec, "caBundle");
+    let insecure = spec["insecureSkipTLSVerify"] == true;
+    let Some(service) = member(spec, "service") else {
+        if !bundle.is_empty() {
+            let bytes = bundle.trim_end_matches('=').len() * 3 / 4;
+            let shown = format!("{bytes} bytes");
+            errors.push(FieldError::invalid(
+                "spec.caBundle",
+                shown,
+                "local APIServices may not have a caBundle",
+            ));
+        }
+        if insecure {
+            let why = "local APIServices may not have insecureSkipTLSVerify";
+            errors.push(FieldError::invalid("spec.insecureSkipTLSVerify", true, why));
+        }
+        return;
+    };
+    for name in ["namespace", "name"] {
+        if string(service, name).is_empty() {
+            errors.push(FieldError::required(format!("spec.service.{name}"), ""));
+        }
+    }
+    if let Some(port) = member(service, "port").and_then(Value::as_i64)
+        && !(1..=65535).contains(&port)
+    {
+        let why = "port is not valid: must be between 1 and 65535, inclusive";
+        errors.push(FieldError::invalid("spec.service.port", port, why));
+    }
+    if insecure && !bundle.is_empty() {
+        let why = "may not be true if caBundle is present";
+        errors.push(FieldError::invalid("spec.insecureSkipTLSVerify", true, why));
+    }
+}
+
+fn new_runtime_class(v: &Value, errors: &mut Vec<FieldError>) {
     let handler = string(v, "handler");
     if handler.is_empty() {
         errors.push(FieldError::required("handler", ""));

@@ -5,6 +5,7 @@
 mod affinity;
 mod autoscaling;
 mod cluster;
+mod conditions;
 mod config;
 mod containers;
 mod discovery;
@@ -48,7 +49,7 @@ pub(crate) fn validate_update(
     new: &Value,
     old: &Value,
 ) -> Vec<FieldError> {
-    let mut errors = metadata::validate_update(resource, new, old);
+    let mut errors = metadata::validate_update(resource, subresource, new, old);
     match subresource {
         "" | "scale" => validate(resource, new, Some(old), &mut errors),
         "status" => validate_status(resource, new, old, &mut errors),
@@ -103,6 +104,7 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         }
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policies::policy(v, old, errors),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => policies::binding(v, errors),
+        ("apiregistration.k8s.io", "apiservices") => discovery::api_service(v, errors),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             errors.extend(crate::crd::definition_validation::validate(v, old));
         }

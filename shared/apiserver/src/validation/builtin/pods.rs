@@ -37,7 +37,9 @@ fn changes(now: &Value, then: &Value, errors: &mut Vec<FieldError>) {
             return;
         }
         for (index, container) in items(now, list).iter().enumerate() {
-            if string(container, "image").trim() != string(container, "image") {
+            if string(container, "image").trim().is_empty() {
+                errors.push(FieldError::required(format!("{path}[{index}].image"), ""));
+            } else if string(container, "image").trim() != string(container, "image") {
                 let why = "must not have leading or trailing whitespace";
                 let at = format!("{path}[{index}].image");
                 errors.push(FieldError::invalid(at, string(container, "image"), why));

@@ -102,7 +102,8 @@ fn sources(spec: &Value, path: &str, errors: &mut Vec<FieldError>) {
     } else {
         return;
     };
-    errors.push(super::super::invalid_text(path, &format!("{path}.dataSource"), why));
+    // The server shows the path of the source in place of its value, and paths have nothing to show.
+    errors.push(super::super::invalid_text(path, "{}", why));
 }
 
 fn changed_claim(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {

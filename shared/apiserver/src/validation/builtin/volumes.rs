@@ -121,7 +121,7 @@ pub(super) fn details(name: &str, source: &Value, path: &str, errors: &mut Vec<F
         "nfs" => {
             required(&["server", "path"], errors);
             let exported = string(source, "path");
-            if !exported.is_empty() && !exported.starts_with('/') {
+            if !exported.starts_with('/') {
                 errors.push(FieldError::invalid(
                     format!("{path}.path"),
                     exported,

@@ -52,7 +52,9 @@ pub(crate) fn of(resource: &Resource, v: &Value, old: Option<&Value>) -> Vec<Str
         ("", "secrets") if string(v, "type") == "kubernetes.io/tls" => {
             out.extend(super::key_pairs::complaint(v))
         }
-        ("storage.k8s.io", "csidrivers") if old.is_none() => {
+        ("storage.k8s.io", "csidrivers")
+            if old.is_none_or(|old| old["spec"]["tokenRequests"] != spec["tokenRequests"]) =>
+        {
             let unset = member(spec, "serviceAccountTokenInSecrets").is_none();
             if unset && !items(spec, "tokenRequests").is_empty() {
                 out.push(
