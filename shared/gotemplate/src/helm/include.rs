@@ -46,7 +46,7 @@ pub(super) fn tpl(call: &mut Call<'_>, text: &[u8], data: &Value) -> Result<Valu
     let parsed = match call.session.parsed.get(text) {
         Some(parsed) => parsed.clone(),
         None => {
-            call.charge(text.len().saturating_mul(16))?;
+            call.charge(text.len().saturating_mul(32))?;
             let parsed = call.templates.parse_text(&name, Text::from(text)).map_err(|error| {
                 let shown = quote(text);
                 Error::wrapping(

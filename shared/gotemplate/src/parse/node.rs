@@ -30,7 +30,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(name: Text, text: Text) -> Source {
-        let actions = memchr::memmem::find_iter(&text, b"{{").count();
+        let actions = memchr::memmem::find_iter(&text, b"{{").take(MOST_FORESEEN).count();
         Source {
             name,
             text,
@@ -101,6 +101,9 @@ impl Source {
         out
     }
 }
+
+/// Room is not made for more actions than this before they are there.
+const MOST_FORESEEN: usize = 1 << 14;
 
 /// A stretch of the text.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,5 +1,7 @@
 //! The parser, token for token Go's, because error messages show where it stood.
 
+mod tokens;
+
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
@@ -544,58 +546,6 @@ impl<'s> Parser<'s> {
             return Err(self.error("max nesting depth of control structures exceeded"));
         }
         Ok(())
-    }
-
-    fn next(&mut self) -> Token<'s> {
-        if self.state.peeked > 0 {
-            self.state.peeked -= 1;
-        } else {
-            self.state.tokens[0] = self.lexer.next_token();
-        }
-        self.state.tokens[self.state.peeked]
-    }
-
-    fn back_up(&mut self) {
-        self.state.peeked += 1;
-    }
-
-    fn back_up_2(&mut self, first: Token<'s>) {
-        self.state.tokens[1] = first;
-        self.state.peeked = 2;
-    }
-
-    fn back_up_3(&mut self, first: Token<'s>, second: Token<'s>) {
-        self.state.tokens[1] = second;
-        self.state.tokens[2] = first;
-        self.state.peeked = 3;
-    }
-
-    fn peek(&mut self) -> Token<'s> {
-        if self.state.peeked == 0 {
-            self.state.peeked = 1;
-            self.state.tokens[0] = self.lexer.next_token();
-        }
-        self.state.tokens[self.state.peeked - 1]
-    }
-
-    fn next_non_space(&mut self) -> Token<'s> {
-        loop {
-            let token = self.next();
-            if token.kind != TokenKind::Space {
-                return token;
-            }
-        }
-    }
-
-    fn peek_non_space(&mut self) -> Token<'s> {
-        let token = self.next_non_space();
-        self.back_up();
-        token
-    }
-
-    fn expect(&mut self, kind: TokenKind, context: &str) -> Result<(), Error> {
-        let token = self.next_non_space();
-        if token.kind == kind { Ok(()) } else { Err(self.unexpected(token, context)) }
     }
 
     fn unexpected(&self, token: Token<'s>, context: &str) -> Error {
