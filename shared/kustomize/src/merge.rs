@@ -214,7 +214,7 @@ fn set(target: &mut Node, key: &str, outcome: Outcome) -> Result<(), NodeError> 
     match outcome {
         Outcome::InPlace => {
             if let Some(field) = target.get_mut(key) {
-                node::quote_untagged(field);
+                node::quote_if_string(field);
             }
         }
         Outcome::Null => {}

@@ -117,14 +117,8 @@ pub(crate) fn set_field(map: &mut Node, name: &str, mut value: Node) -> Result<(
     Ok(())
 }
 
-/// Puts a plain text of no type into quotes, if it would be something else than a string without them.
-pub(crate) fn quote_untagged(node: &mut Node) {
-    if node.tag().is_empty() {
-        quote_if_string(node);
-    }
-}
-
-fn quote_if_string(node: &mut Node) {
+/// Puts a plain string into quotes, if it would be something else than a string without them.
+pub(crate) fn quote_if_string(node: &mut Node) {
     if is_string(node) && node.style.is_plain() && crate::yaml::is_not_string_in_yaml_1_1(&node.value) {
         node.style = Style::DOUBLE_QUOTED;
     }
