@@ -54,7 +54,7 @@ pub fn usage_error(error: &clap::Error) -> String {
     use clap::error::{ContextKind, ErrorKind};
     let text = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
     let argument = text(ContextKind::InvalidArg);
-    let flag = argument.split([' ', '=']).next().unwrap_or_default();
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument if !flag.starts_with('-') => {
             format!("Error: expected at most two arguments, unexpected arguments: {flag}")
