@@ -37,12 +37,36 @@ impl Reason {
 #[derive(Clone)]
 pub struct Complaints {
     recorder: Option<Recorder>,
+    #[cfg(test)]
+    heard: Option<std::sync::Arc<std::sync::Mutex<Vec<String>>>>,
 }
 
 impl Complaints {
     /// Writes with a recorder; without one nothing is written.
     pub fn new(recorder: Option<Recorder>) -> Self {
-        Self { recorder }
+        Self {
+            recorder,
+            #[cfg(test)]
+            heard: None,
+        }
+    }
+
+    /// Keeps what it would write, as text.
+    #[cfg(test)]
+    pub(crate) fn heard() -> Self {
+        Self { recorder: None, heard: Some(std::sync::Arc::default()) }
+    }
+
+    /// Keeps one more.
+    #[cfg(test)]
+    pub(crate) fn hear(&self, complaint: String) {
+        self.heard.iter().for_each(|heard| heard.lock().unwrap().push(complaint.clone()));
+    }
+
+    /// What was kept.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.heard.iter().flat_map(|heard| heard.lock().unwrap().clone()).collect()
     }
 
     /// Complains about an alert.
@@ -72,8 +96,18 @@ impl Complaints {
         message: String,
         details: BTreeMap<String, String>,
     ) {
+        #[cfg(test)]
+        self.hear(told(reason, &message, &details));
         if let Some(recorder) = &self.recorder {
             recorder.emit(object, Severity::Error, reason.as_str(), message, details);
         }
     }
+}
+
+/// A complaint as Flux's tests see it.
+#[cfg(test)]
+fn told(reason: Reason, message: &str, details: &BTreeMap<String, String>) -> String {
+    let text = format!("Warning {} {message}", reason.as_str());
+    let details: Vec<String> = details.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+    if details.is_empty() { text } else { format!("{text} map[{}]", details.join(" ")) }
 }

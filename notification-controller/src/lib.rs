@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod events;
 pub mod hooks;
 mod http_server;
+mod lenient_json;
 pub mod notifier;
 mod options;
 pub mod receiver;
@@ -106,6 +107,7 @@ pub async fn run_with(
     };
     let event_server = Arc::new(EventServer::new(
         options.rate_limit_interval.0,
+        options.rate_limit_ignore_volatile,
         matcher,
         dispatcher,
         deliverer.clone(),

@@ -30,6 +30,10 @@ pub struct Options {
     /// The interval in which an event of the same content is sent once.
     #[arg(long, default_value = "5m")]
     pub rate_limit_interval: GoDuration,
+    /// Whether times, durations, ids of requests and addresses in messages make no difference between events: the same
+    /// failure is told once per interval.
+    #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, action = ArgAction::Set)]
+    pub rate_limit_ignore_volatile: bool,
     /// Export the request path as a label of the HTTP metrics.
     #[arg(long, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = parse_bool, action = ArgAction::Set)]
     pub export_http_path_metrics: bool,

@@ -138,7 +138,7 @@ impl Identities {
             let end = SystemTime::now() + CODECOMMIT_LIFE;
             let expires = found.expires.map_or(end, |expires| expires.min(end));
             // Neither half can have a line break.
-            Ok(Token { secret: format!("{username}\n{password}"), expires })
+            Ok::<_, AuthError>(Token { secret: format!("{username}\n{password}"), expires })
         };
         let token = self.cache.get(key, &self.events(pass), make).await;
         let token = token.map_err(|error| self.explained(wanted, error))?;

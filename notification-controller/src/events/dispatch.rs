@@ -69,14 +69,23 @@ pub enum Error {
     Provider(String),
     /// The provider asks for what is turned off.
     #[error(
-        "failed to initialize notifier for provider '{0}': to use spec.serviceAccountName please enable the ObjectLevelWorkloadIdentity feature gate in the notification-controller"
+        "to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller"
     )]
-    FeatureGate(String),
+    FeatureGate,
     /// The name of the commit status cannot be told.
-    #[error("failed to evaluate the spec.commitStatusExpr CEL expression for the event: {0}")]
+    #[error(
+        "failed to create commit status: failed to evaluate the spec.commitStatusExpr CEL expression for the event: {0}"
+    )]
     CommitStatus(#[from] fluxide_cel::Error),
+    /// The expression of the name cannot be compiled.
+    #[error(
+        "failed to create commit status: failed to evaluate the spec.commitStatusExpr CEL expression for the event: failed to compile expression: {0}"
+    )]
+    CommitStatusExpression(fluxide_cel::Error),
     /// The objects cannot be given to an expression.
-    #[error("failed to evaluate the spec.commitStatusExpr CEL expression for the event: {0}")]
+    #[error(
+        "failed to create commit status: failed to evaluate the spec.commitStatusExpr CEL expression for the event: {0}"
+    )]
     Json(#[from] serde_json::Error),
 }
 
@@ -114,7 +123,7 @@ impl Dispatcher {
         }
         let has_account = provider.spec.service_account_name.as_ref().is_some_and(|name| !name.is_empty());
         if has_account && !self.object_level_identity {
-            return Err(Error::FeatureGate(provider.name_any()));
+            return Err(Error::FeatureGate);
         }
         let mut merged = event.clone();
         merged.metadata = self.metadata(event, alert);
@@ -224,7 +233,7 @@ fn dropped(event: &Event, provider_type: &ProviderType) -> Option<Dispatched> {
     if is_update && !forwards {
         return Some(Dispatched::Skipped);
     }
-    if is_change_request(provider_type) && of_user(CHANGE_REQUEST).is_none() {
+    if is_change_request(provider_type) && of_user(CHANGE_REQUEST).is_none_or(String::is_empty) {
         return Some(Dispatched::NoChangeRequest);
     }
     None
@@ -233,7 +242,8 @@ fn dropped(event: &Event, provider_type: &ProviderType) -> Option<Dispatched> {
 /// The name of the commit status: by the provider's expression, or by object and provider.
 fn commit_status_id(event: &Event, alert: &Alert, provider: &Provider) -> Result<String, Error> {
     if let Some(text) = provider.spec.commit_status_expr.as_deref().filter(|text| !text.is_empty()) {
-        let expression = Expression::parse_checked_string(text, &["event", "alert", "provider"])?;
+        let expression = Expression::parse_checked_string(text, &["event", "alert", "provider"])
+            .map_err(Error::CommitStatusExpression)?;
         let mut variables = Map::new();
         variables.insert("event".to_owned(), serde_json::to_value(event)?);
         variables.insert("alert".to_owned(), readable(serde_json::to_value(alert)?));
@@ -326,7 +336,7 @@ mod tests {
         assert_eq!(id(Some(expression)).unwrap(), "Kustomization/p/ae");
         assert_eq!(
             id(Some("event.reason")).unwrap_err().to_string(),
-            "failed to evaluate the spec.commitStatusExpr CEL expression for the event: CEL expression output type mismatch: expected string, got dyn"
+            "failed to create commit status: failed to evaluate the spec.commitStatusExpr CEL expression for the event: failed to compile expression: CEL expression output type mismatch: expected string, got dyn"
         );
     }
 }

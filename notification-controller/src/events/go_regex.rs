@@ -131,6 +131,19 @@ fn escape<'a>(rest: &'a str, pattern: &str, in_class: bool) -> Result<(String, &
             text.push_str(&format!("{:02x}", u32::from(c)));
             text
         }
+        'x' if after.starts_with('{') => {
+            let (digits, left) = after[1..].split_once('}').unwrap_or((after, ""));
+            let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            if !is_number {
+                return Err(format!("error parsing regexp: invalid escape sequence: `\\x{{{digits}`"));
+            }
+            return Ok((format!("\\x{{{digits}}}"), left));
+        }
+        // `\pL` is whole without braces.
+        'p' | 'P' if after.starts_with('{') => {
+            let (name, left) = after[1..].split_once('}').unwrap_or((after, ""));
+            return Ok((format!("\\{c}{{{name}}}"), left));
+        }
         'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' => format!("\\{c}"),
         'A' | 'z' if !in_class => format!("\\{c}"),
         other => return Err(format!("error parsing regexp: invalid escape sequence: `\\{other}`")),

@@ -5,6 +5,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::volatile;
+use crate::lenient_json;
+
+/// The time of events that have none.
+pub const NO_TIME: &str = "0001-01-01T00:00:00Z";
 /// Metadata keys that say nothing to people.
 const DROPPED: [&str; 2] = ["checksum", "digest"];
 /// The metadata key that tells equal events apart and is for nobody else.
@@ -14,7 +19,7 @@ const DISTINGUISHING: [&str; 3] = ["originRevision", "revision", TOKEN];
 
 /// Decodes an event. What is null counts as left out.
 pub fn decode(body: &[u8]) -> Result<Event, serde_json::Error> {
-    let mut members: Map<String, Value> = serde_json::from_slice(body)?;
+    let mut members: Map<String, Value> = serde_json::from_slice(&lenient_json::mended(body))?;
     members.retain(|_, member| !member.is_null());
     for nested in ["involvedObject", "metadata"] {
         match members.get_mut(nested) {
@@ -24,20 +29,22 @@ pub fn decode(body: &[u8]) -> Result<Event, serde_json::Error> {
         }
     }
     let mut event: Event = serde_json::from_value(Value::Object(members))?;
-    event.timestamp = match event.timestamp.as_str() {
-        "" => fluxide_runtime::timestamp(Timestamp::now()),
-        text => {
-            let time = text.parse::<Timestamp>().map_err(serde::de::Error::custom)?;
-            fluxide_runtime::timestamp(time)
-        }
-    };
+    if !event.timestamp.is_empty() {
+        let time = event.timestamp.parse::<Timestamp>().map_err(serde::de::Error::custom)?;
+        event.timestamp = fluxide_runtime::timestamp(time);
+    }
+    // What Go takes for no time at all.
+    if event.timestamp == NO_TIME {
+        event.timestamp.clear();
+    }
     clean(&mut event);
     Ok(event)
 }
 
-/// The API group of the object that an event is about.
+/// The API group of the object that an event is about; none if the API version is not one.
 pub fn group(event: &Event) -> &str {
-    event.involved_object.api_version.split_once('/').map_or("", |(group, _)| group)
+    let parts = event.involved_object.api_version.split_once('/');
+    parts.filter(|(_, version)| !version.contains('/')).map_or("", |(group, _)| group)
 }
 
 /// The value of a metadata key of the object's own group.
@@ -57,15 +64,18 @@ fn clean(event: &mut Event) {
     });
 }
 
-/// What is the same for events that need not be sent again within the interval.
-pub fn identity(event: &Event) -> [u8; 32] {
+/// What is the same for events that need not be sent again within the interval; if wanted, whatever the volatile parts of
+/// their messages are.
+pub fn identity(event: &Event, ignore_volatile: bool) -> [u8; 32] {
     let object = &event.involved_object;
+    let message =
+        if ignore_volatile { volatile::without(&event.message) } else { event.message.as_str().into() };
     let mut parts = vec![
         "event".to_owned(),
         format!("name={}", object.name),
         format!("namespace={}", object.namespace),
         format!("kind={}", object.kind),
-        format!("message={}", event.message),
+        format!("message={message}"),
     ];
     for key in DISTINGUISHING {
         if let Some(value) = own_metadata(event, key) {
@@ -102,6 +112,7 @@ mod tests {
 
     #[test]
     fn revisions_and_tokens_make_events_different_and_annotations_do_not() {
+        let identity = |event: &Event| identity(event, false);
         let plain = identity(&event(json!({})));
         assert_eq!(plain, identity(&event(json!({"event.toolkit.fluxcd.io/summary": "s"}))));
         assert_eq!(plain, identity(&event(json!({"k.fluxcd.io/app-version": "1"}))));

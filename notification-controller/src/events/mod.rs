@@ -6,6 +6,7 @@ pub mod incoming;
 mod matching;
 mod metadata;
 mod rate_limit;
+mod volatile;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,7 @@ const HANDLING_TIMEOUT: Duration = Duration::from_secs(15);
 /// Receives events, selects alerts for them and passes them on to be delivered.
 pub struct EventServer {
     rate_limit: Mutex<RateLimit>,
+    ignore_volatile: bool,
     matcher: Matcher,
     dispatcher: Dispatcher,
     deliverer: Deliverer,
@@ -40,16 +42,18 @@ pub struct EventServer {
 pub type Ready = Box<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
 impl EventServer {
-    /// A server that lets an event of one kind pass once per interval.
+    /// A server that lets an event of one kind pass once per interval. With `ignore_volatile` times, ids and the like make
+    /// no difference between messages.
     pub fn new(
         interval: Duration,
+        ignore_volatile: bool,
         matcher: Matcher,
         dispatcher: Dispatcher,
         deliverer: Deliverer,
         ready: Ready,
     ) -> Self {
         let rate_limit = Mutex::new(RateLimit::new(interval, Timestamp::now()));
-        Self { rate_limit, matcher, dispatcher, deliverer, ready }
+        Self { rate_limit, ignore_volatile, matcher, dispatcher, deliverer, ready }
     }
 
     /// Answers a call: 202 for every event that is not a duplicate, once it is sure to be delivered.
@@ -91,8 +95,9 @@ impl EventServer {
     }
 
     fn take(&self, event: &Event) -> Verdict {
+        let identity = incoming::identity(event, self.ignore_volatile);
         let mut limit = self.rate_limit.lock().unwrap_or_else(PoisonError::into_inner);
-        limit.take(incoming::identity(event), Timestamp::now())
+        limit.take(identity, Timestamp::now())
     }
 
     async fn handle(&self, event: Event) {

@@ -56,7 +56,6 @@ const TYPES: &[(&str, &str, &str)] = &[
 
 const PREFIX: &str = "dev.cdevents.";
 const CONTEXT: [&str; 5] = ["version", "id", "source", "type", "timestamp"];
-const OPTIONAL_CONTEXT: [&str; 3] = ["schemaUri", "chainId", "links"];
 
 /// Why a body is no CDEvent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,12 +66,12 @@ pub enum Error {
     /// The type is not in the specification.
     #[error("unknown event type {0:?}")]
     UnknownType(String),
+    /// Its schema is not in the specification.
+    #[error("schema with id {0} could not be found")]
+    UnknownSchema(String),
     /// Something is missing.
     #[error("{0} is missing or has the wrong form")]
     Missing(String),
-    /// Something does not belong there.
-    #[error("{0} is not known to the specification")]
-    Superfluous(String),
 }
 
 /// Checks a body.
@@ -82,19 +81,20 @@ pub fn check(body: &[u8]) -> Result<(), Error> {
     for member in CONTEXT {
         text(context, "context", member)?;
     }
-    known("context", context, |member| CONTEXT.contains(&member) || OPTIONAL_CONTEXT.contains(&member))?;
-    let time = context["timestamp"].as_str().unwrap_or_default();
+    links(context)?;
+    let time = text(context, "context", "timestamp")?;
     time.parse::<Timestamp>().map_err(|_| Error::Missing("context.timestamp".to_owned()))?;
-    let kind = context["type"].as_str().unwrap_or_default();
+    // Events of a schema of its own are of use to those who know it.
+    let schema = member(context, "schemaUri").and_then(Value::as_str).unwrap_or_default();
+    if !schema.is_empty() {
+        return Err(Error::UnknownSchema(schema.to_owned()));
+    }
+    let kind = text(context, "context", "type")?;
     let (_, subject_type, content_members) = find(kind).ok_or_else(|| Error::UnknownType(kind.to_owned()))?;
-    known("the event", &event, |member| {
-        matches!(member, "context" | "subject" | "customData" | "customDataContentType")
-    })?;
 
     let subject = object(&event, "subject")?;
     text(subject, "subject", "id")?;
-    known("subject", subject, |member| matches!(member, "id" | "source" | "type" | "content"))?;
-    if subject.get("type").and_then(Value::as_str) != Some(subject_type) {
+    if member(subject, "type").and_then(Value::as_str) != Some(subject_type) {
         return Err(Error::Missing("subject.type".to_owned()));
     }
     content(object(subject, "content")?, content_members)
@@ -125,9 +125,8 @@ fn content(content: &Map<String, Value>, members: &str) -> Result<(), Error> {
         .filter_map(|member| member.split_once(':'))
         .map(|(name, kind)| (name.trim_end_matches('!'), name.ends_with('!'), kind))
         .collect();
-    known("subject.content", content, |member| members.iter().any(|(name, ..)| *name == member))?;
     for (name, required, kind) in members {
-        let fits = match content.get(name) {
+        let fits = match member(content, name) {
             None => !required,
             Some(value) => fits(value, kind),
         };
@@ -139,10 +138,13 @@ fn content(content: &Map<String, Value>, members: &str) -> Result<(), Error> {
 }
 
 fn fits(value: &Value, kind: &str) -> bool {
-    let member = |name: &str| value.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let names = |name: &str| {
+        let found = value.as_object().and_then(|object| member(object, name)).and_then(Value::as_str);
+        found.is_some_and(|text| !text.is_empty())
+    };
     match kind {
-        "link" => member("id"),
-        "uri" => member("uri"),
+        "link" => names("id"),
+        "uri" => names("uri"),
         "object" => value.is_object(),
         "texts" => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
         "text" => value.as_str().is_some_and(|text| !text.is_empty()),
@@ -151,20 +153,32 @@ fn fits(value: &Value, kind: &str) -> bool {
     }
 }
 
-fn object<'a>(parent: &'a Map<String, Value>, name: &str) -> Result<&'a Map<String, Value>, Error> {
-    parent.get(name).and_then(Value::as_object).ok_or_else(|| Error::Missing(name.to_owned()))
-}
-
-fn text(parent: &Map<String, Value>, path: &str, name: &str) -> Result<(), Error> {
-    let found = parent.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    found.map(|_| ()).ok_or_else(|| Error::Missing(format!("{path}.{name}")))
-}
-
-fn known(path: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) -> Result<(), Error> {
-    match object.keys().find(|member| !is_known(member)) {
-        Some(unknown) => Err(Error::Superfluous(format!("{unknown:?} of {path}"))),
-        None => Ok(()),
+/// The links of an event lead to other events.
+fn links(context: &Map<String, Value>) -> Result<(), Error> {
+    let wrong = || Error::Missing("context.links".to_owned());
+    let Some(links) = member(context, "links").filter(|links| !links.is_null()) else { return Ok(()) };
+    for link in links.as_array().ok_or_else(wrong)? {
+        let link = link.as_object().ok_or_else(wrong)?;
+        for end in ["from", "to", "target"].iter().filter_map(|end| member(link, end)) {
+            text(end.as_object().ok_or_else(wrong)?, "context.links", "contextId")?;
+        }
     }
+    Ok(())
+}
+
+/// A member; as Go reads JSON, the size of the letters of its name does not matter.
+fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let like = || object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    object.get(name).or_else(like)
+}
+
+fn object<'a>(parent: &'a Map<String, Value>, name: &str) -> Result<&'a Map<String, Value>, Error> {
+    member(parent, name).and_then(Value::as_object).ok_or_else(|| Error::Missing(name.to_owned()))
+}
+
+fn text<'a>(parent: &'a Map<String, Value>, path: &str, name: &str) -> Result<&'a str, Error> {
+    let found = member(parent, name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    found.ok_or_else(|| Error::Missing(format!("{path}.{name}")))
 }
 
 #[cfg(test)]
@@ -213,7 +227,6 @@ mod tests {
             ("/context/timestamp", json!("yesterday")),
             ("/subject/type", json!("artifact")),
             ("/subject/id", json!(1)),
-            ("/subject/content", json!({"unknown": 1})),
             ("/subject/content", json!({"repository": {"source": "/s"}})),
             ("/subject", json!(null)),
         ] {
@@ -221,6 +234,19 @@ mod tests {
             *bad.pointer_mut(pointer).unwrap() = value;
             assert!(verdict(&bad).is_err(), "{pointer}");
         }
+        for (member, value) in [
+            ("links", json!([{"from": {"contextId": 1}}])),
+            ("links", json!({})),
+            ("schemaUri", json!("https://example.test/schema")),
+        ] {
+            let mut bad = good.clone();
+            bad["context"][member] = value;
+            assert!(verdict(&bad).is_err(), "{member}");
+        }
+        let mut odd = good.clone();
+        odd["context"]["unknown"] = 1.into();
+        odd["context"]["links"] = json!([{"linkType": "END", "from": {"contextId": "x"}}]);
+        assert_eq!(verdict(&odd), Ok(()));
         assert_eq!(check(b"[]"), Err(Error::NotJson));
         let missing = event("dev.cdevents.artifact.packaged.0.2.0", "artifact", json!({}));
         assert_eq!(verdict(&missing), Err(Error::Missing("subject.content.change".to_owned())));

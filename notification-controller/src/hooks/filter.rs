@@ -7,6 +7,9 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::media_type;
+use crate::lenient_json;
+
 /// What expressions know about: the object, the body of the call, and the claims of its token.
 pub fn names(with_claims: bool) -> &'static [&'static str] {
     if with_claims { &["res", "req", "claims"] } else { &["res", "req"] }
@@ -92,24 +95,28 @@ pub fn describe(resource: &ReceiverResource) -> String {
 fn request(headers: &HeaderMap, body: &[u8]) -> Result<Value, serde_json::Error> {
     let empty = || Value::Object(Map::new());
     let object = |bytes: &[u8]| {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        Map::deserialize(&mut reader).map(Value::Object)
+        let bytes = lenient_json::mended(bytes);
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        Option::<Map<String, Value>>::deserialize(&mut reader)
+            .map(|object| Value::Object(object.unwrap_or_default()))
     };
-    if has_content_type(headers, "application/json") {
+    if is_json(headers) {
         return object(body);
     }
-    if has_content_type(headers, "application/x-www-form-urlencoded") {
+    if is_form(headers) {
         let payload = url::form_urlencoded::parse(body).find(|(name, _)| name == "payload");
         return payload.map_or(Ok(empty()), |(_, payload)| object(payload.as_bytes()));
     }
     Ok(empty())
 }
 
-/// Whether one of the content types is this one, parameters aside.
-pub fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
-    headers.get_all(CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value
-            .split(',')
-            .any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted))
-    })
+/// Whether one of the content types before the first that is none is JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kinds = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kinds.split(',').map_while(media_type::parse).any(|kind| kind == "application/json")
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.and_then(media_type::parse).is_some_and(|kind| kind == "application/x-www-form-urlencoded")
 }

@@ -5,6 +5,7 @@ pub mod filter;
 mod gcr;
 mod issuer_keys;
 mod jwt;
+mod media_type;
 pub mod oidc;
 mod rate_limit;
 mod signature;

@@ -4,10 +4,10 @@ use fluxide_notification_api::receiver::{Receiver, ReceiverType};
 use fluxide_runtime::secrets::Secret;
 use http::HeaderMap;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::filter::has_content_type;
-use super::{cdevents, gcr, oidc, signature};
+use super::{cdevents, gcr, media_type, oidc, signature};
+use crate::lenient_json;
 use crate::receiver::{TokenError, token_of};
 
 /// Why a call is refused. Callers are not told.
@@ -123,7 +123,10 @@ pub async fn validate(
         ReceiverType::Nexus => {
             let checked = signature::check_sha1(header("X-Nexus-Webhook-Signature"), token, body);
             checked.map_err(|error| Error::Signature { context: "invalid Nexus signature", error })?;
-            let payload: Value = serde_json::from_slice(body).map_err(|error| payload("Nexus", &error))?;
+            let body = lenient_json::mended(body);
+            let payload: Option<Map<String, Value>> =
+                serde_json::from_slice(&body).map_err(|error| payload("Nexus", &error))?;
+            let payload = Value::Object(payload.unwrap_or_default());
             texts("Nexus", &payload, &["/action", "/repositoryName"])?;
         }
         ReceiverType::DockerHub => {
@@ -132,9 +135,9 @@ pub async fn validate(
         ReceiverType::Quay => {
             let payload = first(body, "Quay")?;
             texts("Quay", &payload, &["/docker_url"])?;
-            let tags = payload.get("updated_tags").filter(|tags| !tags.is_null());
-            let is_list =
-                |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(Value::is_string));
+            let tags = member(&payload, "updated_tags");
+            let is_text = |tag: &Value| tag.is_string() || tag.is_null();
+            let is_list = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
             if tags.is_some_and(|tags| !is_list(tags)) {
                 let reason = "updated_tags is no list of texts".to_owned();
                 return Err(Error::Payload { service: "Quay", reason });
@@ -162,11 +165,15 @@ pub async fn validate(
 
 /// The way of GitHub, which others have taken over: the newer header before the older one.
 fn hub(context: &'static str, headers: &HeaderMap, token: &[u8], body: &[u8]) -> Result<(), Error> {
-    let is_form = has_content_type(headers, "application/x-www-form-urlencoded");
-    if !is_form && !has_content_type(headers, "application/json") {
-        return Err(Error::Token("webhook request has unsupported Content-Type"));
-    }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match media_type::parse(header("Content-Type")).as_deref() {
+        Some("application/json") => {}
+        Some("application/x-www-form-urlencoded") if is_form(body) => {}
+        Some("application/x-www-form-urlencoded") => {
+            return Err(Error::Token("webhook request has a body that is no form"));
+        }
+        _ => return Err(Error::Token("webhook request has unsupported Content-Type")),
+    }
     let signature = match header("X-Hub-Signature-256") {
         "" => header("X-Hub-Signature"),
         signature => signature,
@@ -174,9 +181,24 @@ fn hub(context: &'static str, headers: &HeaderMap, token: &[u8], body: &[u8]) ->
     signature::check_prefixed(signature, token, body).map_err(|error| Error::Signature { context, error })
 }
 
+/// Whether a body is a form as Go reads it: without semicolons, and with two digits after each percent sign.
+fn is_form(body: &[u8]) -> bool {
+    let mut rest = body;
+    while let [first, after @ ..] = rest {
+        let is_pair = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+        match first {
+            b';' => return false,
+            b'%' if !after.get(..2).is_some_and(is_pair) => return false,
+            _ => rest = after,
+        }
+    }
+    true
+}
+
 /// The first JSON value of a body.
 fn first(body: &[u8], service: &'static str) -> Result<Value, Error> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let body = lenient_json::mended(body);
+    let mut reader = serde_json::Deserializer::from_slice(&body);
     let value = Value::deserialize(&mut reader).map_err(|error| payload(service, &error))?;
     if value.is_object() || value.is_null() {
         return Ok(value);
@@ -190,7 +212,7 @@ fn texts(service: &'static str, payload: &Value, pointers: &[&str]) -> Result<()
         let mut current = payload;
         let mut parts = pointer.split('/').skip(1).peekable();
         while let Some(part) = parts.next() {
-            let Some(next) = current.get(part).filter(|next| !next.is_null()) else { break };
+            let Some(next) = member(current, part) else { break };
             let fits = if parts.peek().is_some() { next.is_object() } else { next.is_string() };
             if !fits {
                 return Err(Error::Payload { service, reason: format!("{part} has the wrong type") });
@@ -199,6 +221,14 @@ fn texts(service: &'static str, payload: &Value, pointers: &[&str]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// A member that is not null; if there is none of that name, one whose name differs in the size of its letters.
+fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let exact = object.get(name);
+    let like =
+        || object.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    exact.or_else(like).filter(|member| !member.is_null())
 }
 
 fn payload(service: &'static str, error: &serde_json::Error) -> Error {

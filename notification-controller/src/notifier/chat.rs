@@ -31,10 +31,7 @@ fn connector_card(message: &Message<'_>) -> Value {
     let (event, name) = (message.event, object_name(message.event));
     let facts: Vec<Value> =
         event.metadata.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    let mut section = json!({"activityTitle": event.message, "activitySubtitle": name});
-    if !facts.is_empty() {
-        section["facts"] = facts.into();
-    }
+    let section = json!({"activityTitle": event.message, "activitySubtitle": name, "facts": facts});
     json!({
         "@type": "MessageCard",
         "@context": "http://schema.org/extensions",
@@ -46,7 +43,10 @@ fn connector_card(message: &Message<'_>) -> Value {
 
 fn adaptive_card(message: &Message<'_>) -> Value {
     let event = message.event;
-    let mut text = json!({"type": "TextBlock", "text": event.message, "wrap": true});
+    let mut text = json!({"type": "TextBlock", "wrap": true});
+    if !event.message.is_empty() {
+        text["text"] = event.message.as_str().into();
+    }
     if message.is_error() {
         text["color"] = "attention".into();
     }
@@ -122,12 +122,12 @@ pub fn webex(settings: &Settings, message: &Message<'_>) -> Requests {
     for (key, value) in &event.metadata {
         markdown.push_str(&format!(">**{key}**: {value}\n"));
     }
-    let body = json!({"roomId": settings.channel, "markdown": markdown});
-    let mut request = message.webhook(settings, url(settings, "Webex hook")?, &body)?;
-    if !settings.token.is_empty() {
-        request = bearer(request, settings)?;
+    let mut body = json!({"markdown": markdown});
+    if !settings.channel.is_empty() {
+        body["roomId"] = settings.channel.as_str().into();
     }
-    Ok(vec![request])
+    let request = message.webhook(settings, url(settings, "Webex hook")?, &body)?;
+    Ok(vec![bearer(request, settings)?])
 }
 
 /// Whether the settings of a `telegram` provider are complete.
@@ -246,10 +246,16 @@ pub fn zulip(settings: &Settings, message: &Message<'_>) -> Requests {
         .append_pair("to", channel)
         .append_pair("topic", topic)
         .append_pair("type", "stream")
-        .finish();
+        .finish()
+        // As Go encodes forms.
+        .replace('*', "%2A")
+        .replace("%7E", "~");
     let mut request = message.webhook(settings, zulip_url(settings)?, &Value::Null)?;
     request.body = form.into_bytes();
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    if settings.username.is_empty() && settings.password.is_empty() {
+        return Ok(vec![request]);
+    }
     let request = request.basic(&settings.username, &settings.password);
     Ok(vec![request.map_err(|error| error.to_string())?])
 }

@@ -91,7 +91,7 @@ pub async fn publish(
         .header("Content-Type", "application/json")
         .and_then(|request| request.header("Authorization", &authorization))
         .map_err(invalid)?;
-    http.expect(&request).await.map(|_| ()).map_err(|error| Error::request("failed to send msg", error))
+    http.accepted(&request).await.map(|_| ()).map_err(|error| Error::request("failed to send msg", error))
 }
 
 fn is_shared(settings: &Settings) -> bool {

@@ -227,6 +227,12 @@ impl Clients {
         Self { script: Some(script), ..Self::new(AddressPolicy::default()) }
     }
 
+    /// The same clients, with another function.
+    #[cfg(test)]
+    pub(super) fn with_script(&self, script: Script) -> Self {
+        Self { script: Some(script), ..self.clone() }
+    }
+
     /// The policy.
     pub fn policy(&self) -> &AddressPolicy {
         &self.policy
@@ -335,8 +341,8 @@ impl Http {
         }
     }
 
-    /// Sends a request and insists on a success.
-    pub async fn expect(&self, request: &Request) -> Result<Answer, Error> {
+    /// Sends a request that must be accepted: any other status is an error.
+    pub async fn accepted(&self, request: &Request) -> Result<Answer, Error> {
         self.send(request).await?.success()
     }
 
@@ -489,6 +495,5 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_LIMIT)]);
-    text.trim_end().to_owned()
+    String::from_utf8_lossy(&body[..body.len().min(SHOWN_LIMIT)]).into_owned()
 }

@@ -3,7 +3,7 @@
 use fluxide_auth::azure::Azure;
 use fluxide_auth::gcp::Gcp;
 use fluxide_auth::service_account::Account;
-use fluxide_auth::{AuthError, ClientSettings, Environment};
+use fluxide_auth::{AuthError, ClientSettings, Environment, Token};
 use fluxide_runtime::Key;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
@@ -13,7 +13,6 @@ use url::Url;
 
 use super::http::{self, Http, Request};
 use super::settings::Settings;
-use super::token_cache::Token;
 use super::{Connections, jwt};
 
 const GOOGLE_SCOPE: &str = "https://www.googleapis.com/auth/pubsub";
@@ -116,7 +115,7 @@ impl Asked<'_> {
         &self,
         cloud: &str,
         scope: &str,
-        make: impl AsyncFnOnce(Clients, Option<Account>) -> Result<fluxide_auth::Token, AuthError>,
+        make: impl AsyncFnOnce(Clients, Option<Account>) -> Result<Token, AuthError>,
     ) -> Result<String, Error> {
         let (connections, settings) = (self.connections, self.settings);
         let name = match settings.service_account.as_str() {
@@ -138,9 +137,7 @@ impl Asked<'_> {
             };
             let proxied = connections.clients.client(&Settings { tls: None, ..settings.clone() })?;
             let clients = Clients { proxied, direct: ClientSettings::default().client()? };
-            let token = make(clients, account).await?;
-            let expires = Timestamp::try_from(token.expires).unwrap_or(Timestamp::MIN);
-            Ok::<_, Error>(Token { secret: token.secret, expires, login: String::new() })
+            Ok::<_, Error>(make(clients, account).await?)
         });
         Ok(made.await?.secret)
     }
@@ -181,9 +178,9 @@ async fn service_account_key(http: &Http, settings: &Settings) -> Result<Token, 
         .finish()
         .into_bytes();
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let granted: Granted = http.expect(&request).await?.json()?;
+    let granted: Granted = http.accepted(&request).await?.json()?;
     let expires = now + jiff::SignedDuration::from_secs(granted.expires_in.clamp(0, 86_400));
-    Ok(Token { secret: granted.access_token, expires, login: String::new() })
+    Ok(Token { secret: granted.access_token, expires: expires.into() })
 }
 
 #[cfg(test)]

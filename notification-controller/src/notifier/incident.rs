@@ -3,18 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::events::incoming::NO_TIME;
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::http::Request;
 use super::settings::Settings;
-use super::{Message, Requests, hook_url, object_name, reason_in_words, unix_seconds};
+use super::{Message, Requests, hook_url, object_name, reason_in_words, time, unix_seconds};
 
 /// Events about work under way open and close nothing.
 const PROGRESSING: &str = "Progressing";
-/// What Go writes for a time that is not set.
-const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// Whether the settings of an `opsgenie` provider are complete.
 pub fn check_opsgenie(settings: &Settings) -> Result<(), String> {
@@ -49,31 +48,42 @@ pub fn pager_duty(settings: &Settings, message: &Message<'_>) -> Requests {
         return Ok(Vec::new());
     }
     let object = &event.involved_object;
-    let summary =
-        format!("{}: {}/{}", reason_in_words(&event.reason), object.kind.to_lowercase(), object.name);
+    let summary = format!(
+        "{}: {}",
+        reason_in_words(&event.reason),
+        format!("{}/{}", object.kind, object.name).to_lowercase()
+    );
     let source = format!("Flux {}", event.reporting_controller);
     let details = json!({"message": event.message, "metadata": metadata(message)});
     let mut alert = json!({
         "routing_key": settings.channel,
         "event_action": if message.is_error() { "trigger" } else { "resolve" },
-        "dedup_key": object.uid,
     });
+    if !object.uid.is_empty() {
+        alert["dedup_key"] = object.uid.as_str().into();
+    }
     if message.is_error() {
         alert["payload"] = json!({
             "summary": summary,
             "source": source,
             "severity": "error",
-            "timestamp": event.timestamp,
-            "component": object.name,
-            "group": object.kind,
+            "timestamp": time(event),
             "custom_details": details,
         });
+        for (member, value) in [("component", &object.name), ("group", &object.kind)] {
+            if !value.is_empty() {
+                alert["payload"][member] = value.as_str().into();
+            }
+        }
+        return Ok(vec![message.webhook(settings, pager_duty_url(settings, "/v2/enqueue")?, &alert)?]);
+    }
+    if event.severity != "info" {
         return Ok(vec![message.webhook(settings, pager_duty_url(settings, "/v2/enqueue")?, &alert)?]);
     }
     let change = json!({
         "routing_key": settings.channel,
         "payload": {
-            "summary": summary, "source": source, "timestamp": event.timestamp, "custom_details": details,
+            "summary": summary, "source": source, "timestamp": time(event), "custom_details": details,
         },
     });
     Ok(vec![
@@ -151,8 +161,7 @@ pub fn alertmanager(settings: &Settings, message: &Message<'_>) -> Requests {
         ("namespace", object.namespace.clone()),
         ("reportingcontroller", event.reporting_controller.clone()),
     ]);
-    let alert =
-        Alert { status: "firing", labels, annotations, starts_at: &event.timestamp, ends_at: NO_TIME };
+    let alert = Alert { status: "firing", labels, annotations, starts_at: time(event), ends_at: NO_TIME };
     let mut request = message.webhook(settings, url(settings, "Alertmanager")?, &[alert])?;
     if !settings.username.is_empty() && !settings.password.is_empty() {
         request = basic(request, settings)?;
@@ -162,19 +171,43 @@ pub fn alertmanager(settings: &Settings, message: &Message<'_>) -> Requests {
     Ok(vec![request])
 }
 
-/// The first letter of each word large and all others small, which is what Flux's alerts are named by.
+/// The first letter of each word large and all others small, which is what Flux's alerts are named by. Words are Unicode's:
+/// an apostrophe, a dot or a colon between letters is part of one, and so is a digit.
 fn title_case(text: &str) -> String {
-    let mut in_word = false;
+    let characters: Vec<char> = text.chars().collect();
     let mut titled = String::with_capacity(text.len());
-    for c in text.chars() {
-        if in_word {
-            titled.extend(c.to_lowercase());
-        } else {
-            titled.extend(c.to_uppercase());
+    let mut begun = false;
+    for (at, &c) in characters.iter().enumerate() {
+        let between = |is_part: fn(char) -> bool| {
+            let neighbour =
+                |at: Option<usize>| at.and_then(|at| characters.get(at)).is_some_and(|&c| is_part(c));
+            neighbour(at.checked_sub(1)) && neighbour(Some(at + 1))
+        };
+        match c {
+            // Such as `ǅ`, which is large as it is.
+            _ if is_title(c) && !begun => begun = true,
+            _ if c.is_lowercase() || c.is_uppercase() || is_title(c) => {
+                if begun {
+                    titled.extend(c.to_lowercase())
+                } else {
+                    titled.extend(c.to_uppercase())
+                }
+                begun = true;
+                continue;
+            }
+            '_' => {}
+            '\'' | '.' | '\u{2018}' | '\u{2019}' | ':' | '\u{b7}' if between(char::is_alphabetic) => {}
+            '\'' | '.' | ',' | ';' if between(char::is_numeric) => {}
+            _ if c.is_alphanumeric() => {}
+            _ => begun = false,
         }
-        in_word = c.is_alphanumeric() || matches!(c, '_' | '\'');
+        titled.push(c);
     }
     titled
+}
+
+fn is_title(c: char) -> bool {
+    !c.is_lowercase() && !c.is_uppercase() && c.to_lowercase().ne([c])
 }
 
 /// Whether the settings of a `grafana` provider are complete.
@@ -269,5 +302,9 @@ mod tests {
     fn words_begin_large_and_go_on_small() {
         assert_eq!(super::title_case("HealthCheckFailed"), "Healthcheckfailed");
         assert_eq!(super::title_case("a b-c"), "A B-C");
+        assert_eq!(
+            super::title_case("it'sBroken a:b x·y 3Times snake_case. 1.x"),
+            "It'sbroken A:b X·y 3Times Snake_case. 1.X"
+        );
     }
 }

@@ -26,9 +26,11 @@ mod token_cache;
 #[cfg(test)]
 mod tests;
 
+use crate::events::incoming::NO_TIME;
 use fluxide_notification_api::ProviderType;
 use fluxide_runtime::events::Event;
 use kube::Client;
+use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -221,13 +223,15 @@ pub async fn send(
     match kind.transport {
         Transport::Requests(requests) => {
             for request in requests(settings, message).map_err(Error::refused)? {
-                http.expect(&request).await.map_err(not_posted)?;
+                let sent = http.accepted(&request).await;
+                sent.map_err(|error| not_posted(context(&settings.provider_type, &request.url), error))?;
             }
             Ok(())
         }
         Transport::Slack => {
             for request in slack::slack(settings, message).map_err(Error::refused)? {
-                let answer = http.send(&request).await.map_err(not_posted)?;
+                let answer =
+                    http.send(&request).await.map_err(|error| not_posted("postMessage failed: ", error))?;
                 let status = answer.status;
                 slack::judge(settings, answer).map_err(|error| Error::Send {
                     message: format!("postMessage failed: {error}"),
@@ -249,10 +253,21 @@ pub async fn send(
     }
 }
 
-fn not_posted(error: http::Error) -> Error {
+fn not_posted(context: &str, error: http::Error) -> Error {
     match error {
-        http::Error::Status { .. } => Error::request("postMessage failed: request failed", error),
-        error => Error::request("postMessage failed: failed to execute request", error),
+        http::Error::Status { .. } => Error::request(&format!("{context}request failed"), error),
+        error => Error::request(&format!("{context}failed to execute request"), error),
+    }
+}
+
+/// What Flux says before the reason when a message is not accepted.
+fn context(provider_type: &ProviderType, url: &Url) -> &'static str {
+    match provider_type {
+        ProviderType::Lark | ProviderType::Telegram | ProviderType::Zulip => "",
+        ProviderType::PagerDuty if url.path().contains("/change/") => "failed sending change event: ",
+        ProviderType::PagerDuty => "failed sending event: ",
+        ProviderType::DataDog => "failed to post event to DataDog: ",
+        _ => "postMessage failed: ",
     }
 }
 
@@ -266,7 +281,10 @@ impl Message<'_> {
     fn webhook(&self, settings: &Settings, url: Url, body: &impl Serialize) -> Result<Request, String> {
         let mut request = Request::post_json(url, body).map_err(|error| error.to_string())?;
         for (name, value) in &settings.headers {
-            request = request.header(name, value).map_err(|error| error.to_string())?;
+            // The body is what it is.
+            if !name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) {
+                request = request.header(name, value).map_err(|error| error.to_string())?;
+            }
         }
         Ok(request)
     }
@@ -325,9 +343,14 @@ pub fn reason_in_words(reason: &str) -> String {
     words.join(" ")
 }
 
+/// The time of an event, where there must be one.
+fn time(event: &Event) -> &str {
+    if event.timestamp.is_empty() { NO_TIME } else { &event.timestamp }
+}
+
 /// The time of an event as Unix seconds.
 fn unix_seconds(event: &Event) -> i64 {
-    event.timestamp.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
+    time(event).parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
 }
 
 /// An event as Markdown, for comments; the marker says which comment it is.
@@ -336,15 +359,11 @@ fn comment_body(event: &Event, marker: Option<&str>) -> String {
     let mut body = marker.map(|marker| format!("<!-- {marker} -->\n\n")).unwrap_or_default();
     let emoji = if event.severity == "error" { "⚠️" } else { "ℹ️" };
     body.push_str(&format!(
-        "## Flux Status\n\n{emoji} {}/{}/{}\n\n{}\n",
+        "## Flux Status\n\n{emoji} {}/{}/{}\n\n{}\n\nMetadata:\n",
         object.kind, object.namespace, object.name, event.message
     ));
-    let shown: Vec<_> = event.metadata.iter().filter(|(key, _)| *key != "change_request").collect();
-    if !shown.is_empty() {
-        body.push_str("\nMetadata:\n");
-        for (key, value) in shown {
-            body.push_str(&format!("* `{key}`: {value}\n"));
-        }
+    for (key, value) in event.metadata.iter().filter(|(key, _)| *key != "change_request") {
+        body.push_str(&format!("* `{key}`: {value}\n"));
     }
     body
 }

@@ -32,12 +32,15 @@ pub fn requests(settings: &Settings, message: &Message<'_>) -> Requests {
     request.body = export(message).encode_to_vec();
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     for (name, value) in &settings.headers {
+        if name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) {
+            continue;
+        }
         request = request.header(name, value).map_err(|error| error.to_string())?;
     }
     if !request.headers.contains_key(AUTHORIZATION) {
         let token = settings.token_or_password();
-        let authorized = if !settings.username.is_empty() && !settings.password.is_empty() {
-            request.basic(&settings.username, &settings.password)
+        let authorized = if !settings.username.is_empty() && !token.is_empty() {
+            request.basic(&settings.username, token)
         } else if !token.is_empty() {
             request.authorization("Bearer", token)
         } else {
@@ -51,7 +54,8 @@ pub fn requests(settings: &Settings, message: &Message<'_>) -> Requests {
 fn url(settings: &Settings) -> Result<url::Url, String> {
     let mut url = hook_url(&settings.address)
         .map_err(|reason| format!("invalid OpenTelemetry endpoint URL {}: '{reason}'", settings.address))?;
-    if matches!(url.path(), "" | "/") {
+    let after_scheme = settings.address.split_once("://").map_or("", |(_, rest)| rest);
+    if url.path() == "/" && !after_scheme.contains('/') {
         url.set_path("/v1/traces");
     }
     Ok(url)
@@ -66,13 +70,14 @@ fn export(message: &Message<'_>) -> ExportTraceServiceRequest {
         attribute("object.name", &object.name),
         attribute("object.namespace", &object.namespace),
     ];
-    attributes.extend(event.metadata.iter().map(|(key, value)| attribute(key, value)));
+    let metadata = event.metadata.iter().filter(|(key, _)| !key.is_empty());
+    attributes.extend(metadata.map(|(key, value)| attribute(key, value)));
     let status = if message.is_error() {
         Status { code: status::StatusCode::Error.into(), message: event.message.clone() }
     } else {
         Status { code: status::StatusCode::Ok.into(), message: String::new() }
     };
-    let start = event.timestamp.parse().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let start = event.timestamp.parse().unwrap_or_else(|_| jiff::Timestamp::now());
     let span = Span {
         trace_id: trace_id(message).to_vec(),
         span_id: rand::rng().random::<[u8; 8]>().to_vec(),

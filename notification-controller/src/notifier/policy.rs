@@ -5,7 +5,7 @@
 //! resolve to, each time a connection is made, so that a name cannot change its meaning in between.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -27,6 +27,24 @@ pub enum Policy {
 pub struct AddressPolicy {
     policy: Policy,
     exceptions: Arc<[Exception]>,
+    #[cfg(test)]
+    lookup: Option<Lookup>,
+}
+
+/// Answers in place of name servers.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Lookup(Arc<Answers>);
+
+/// The addresses of a host, with a port.
+#[cfg(test)]
+pub(crate) type Answers = dyn Fn(&str, u16) -> Vec<SocketAddr> + Send + Sync;
+
+#[cfg(test)]
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Lookup")
+    }
 }
 
 /// A destination that is allowed in spite of the policy.
@@ -89,7 +107,18 @@ impl FromStr for Exception {
 impl AddressPolicy {
     /// A policy with exceptions.
     pub fn new(policy: Policy, exceptions: Vec<Exception>) -> Self {
-        Self { policy, exceptions: exceptions.into() }
+        Self {
+            policy,
+            exceptions: exceptions.into(),
+            #[cfg(test)]
+            lookup: None,
+        }
+    }
+
+    /// Resolves names by a function.
+    #[cfg(test)]
+    pub(crate) fn with_lookup(self, lookup: Arc<Answers>) -> Self {
+        Self { lookup: Some(Lookup(lookup)), ..self }
     }
 
     /// Whether anything may be refused.
@@ -123,13 +152,20 @@ impl AddressPolicy {
     /// Resolves a host and keeps the addresses that are allowed; an error when none is.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let failed = |error: io::Error| Error::Resolve { host: host.to_owned(), reason: error.to_string() };
-        let resolved: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
+        let resolved = self.lookup(host, port).await.map_err(failed)?;
         if !self.restricts() || self.is_excepted_name(host) {
             return Ok(resolved);
         }
         self.check_name(host)?;
         self.allowed(host, resolved)
+    }
+
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(test)]
+        if let Some(Lookup(lookup)) = &self.lookup {
+            return Ok(lookup(host, port));
+        }
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
     }
 
     fn allowed(&self, host: &str, resolved: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
@@ -144,7 +180,11 @@ impl AddressPolicy {
             Exception::Network(network, bits) => contains(*network, *bits, address),
             Exception::Name(_) => false,
         });
-        if excepted || is_external(address) { Ok(()) } else { Err(Error::Internal(shown.to_owned())) }
+        if excepted || fluxide_address::is_external(address) {
+            Ok(())
+        } else {
+            Err(Error::Internal(shown.to_owned()))
+        }
     }
 
     fn check_name(&self, name: &str) -> Result<(), Error> {
@@ -183,51 +223,6 @@ impl reqwest::dns::Resolve for Resolver {
             Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
         })
     }
-}
-
-fn is_external(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_external_v4(address),
-        IpAddr::V6(address) => is_external_v6(address),
-    }
-}
-
-fn is_external_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let protocol = a == 192 && b == 0 && c == 0;
-    let benchmark = a == 198 && (b == 18 || b == 19);
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || shared
-        || protocol
-        || benchmark)
-}
-
-fn is_external_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    // Addresses that carry an IPv4 address: NAT64 and 6to4.
-    if segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
-        return is_external_v4(embedded(segments[6], segments[7]));
-    }
-    if segments[0] == 0x2002 {
-        return is_external_v4(embedded(segments[1], segments[2]));
-    }
-    let global = (segments[0] & 0xe000) == 0x2000;
-    let documentation = segments[0] == 0x2001 && segments[1] == 0xdb8;
-    let teredo = segments[0] == 0x2001 && segments[1] == 0;
-    global && !documentation && !teredo
-}
-
-fn embedded(high: u16, low: u16) -> Ipv4Addr {
-    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-    Ipv4Addr::new(a, b, c, d)
 }
 
 fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {

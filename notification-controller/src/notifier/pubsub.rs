@@ -39,7 +39,7 @@ pub async fn publish(
     let request = request(settings, message)?;
     let request =
         request.authorization("Bearer", &token).map_err(|error| Error::Settings(error.to_string()))?;
-    http.expect(&request).await.map(|_| ()).map_err(|error| Error::request(&context, error))
+    http.accepted(&request).await.map(|_| ()).map_err(|error| Error::request(&context, error))
 }
 
 /// The request without its authorization.

@@ -54,7 +54,9 @@ pub fn requests(settings: &Settings, message: &Message<'_>) -> Requests {
     request.body = body;
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"));
     for (name, value) in &settings.headers {
-        request = request.header(name, value).map_err(|error| error.to_string())?;
+        if !name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) {
+            request = request.header(name, value).map_err(|error| error.to_string())?;
+        }
     }
     let auth = format!("Sentry sentry_version=7, sentry_client={CLIENT}, sentry_key={}", dsn.public_key);
     Ok(vec![request.header("X-Sentry-Auth", &auth).map_err(|error| error.to_string())?])
@@ -65,21 +67,34 @@ fn common(settings: &Settings, event: &Event, level: &str) -> Value {
     let mut item = json!({
         "event_id": hex::encode(rand::rng().random::<[u8; 16]>()),
         "level": level,
-        "message": event.message,
         "platform": "other",
         "sdk": {"name": "fluxide", "version": env!("CARGO_PKG_VERSION")},
-        "timestamp": event.timestamp,
+        "timestamp": moment(event),
         "transaction": format!("{}: {}/{}", object.kind, object.namespace, object.name),
     });
+    if !event.message.is_empty() {
+        item["message"] = event.message.as_str().into();
+    }
     if !settings.channel.is_empty() {
         item["environment"] = settings.channel.as_str().into();
     }
     item
 }
 
+/// When it happened; now, if nobody knows.
+fn moment(event: &Event) -> String {
+    if event.timestamp.is_empty() {
+        return fluxide_runtime::timestamp(jiff::Timestamp::now());
+    }
+    event.timestamp.clone()
+}
+
 fn error_event(settings: &Settings, event: &Event) -> Value {
     let mut item = common(settings, event, "error");
-    item["server_name"] = event.reporting_controller.as_str().into();
+    item["server_name"] = match event.reporting_controller.as_str() {
+        "" => fluxide_runtime::hostname().into(),
+        controller => controller.into(),
+    };
     item["contexts"] = json!({"metadata": event.metadata});
     item
 }
@@ -102,13 +117,13 @@ fn transaction(settings: &Settings, event: &Event) -> Value {
     let mut item = common(settings, event, "info");
     item["type"] = "transaction".into();
     item["server_name"] = fluxide_runtime::hostname().into();
-    item["start_timestamp"] = event.timestamp.as_str().into();
+    item["start_timestamp"] = moment(event).into();
     item["spans"] = json!([{
         "trace_id": trace_id,
         "span_id": span_id,
         "op": "event",
-        "start_timestamp": event.timestamp,
-        "timestamp": event.timestamp,
+        "start_timestamp": moment(event),
+        "timestamp": moment(event),
         "origin": "manual",
         "tags": tags,
     }]);

@@ -157,9 +157,8 @@ impl Settings {
                 .map_err(|error| Error::Invalid(error.to_string()))
                 .map(Option::unwrap_or_default)
         };
-        let address = text("address")?;
-        if !address.trim().is_empty() {
-            address.trim().clone_into(&mut self.address);
+        if secret.value("address").is_some() {
+            text("address")?.trim().clone_into(&mut self.address);
             if self.address.len() > ADDRESS_LIMIT {
                 return Err(Error::Invalid(format!(
                     "secret '{key}': the address exceeds the maximum length of {ADDRESS_LIMIT} bytes"
@@ -171,16 +170,17 @@ impl Settings {
             self.proxy = Some(proxy_url(proxy.trim())?);
         }
         if let Some(headers) = secret.value("headers") {
-            self.headers = serde_yaml::from_slice(headers).map_err(|_| {
+            let headers: Option<BTreeMap<String, String>> = serde_yaml::from_slice(headers).map_err(|_| {
                 Error::Invalid(format!(
                     "failed to read headers from secret '{key}': the key 'headers' must be a YAML map of strings"
                 ))
             })?;
+            self.headers = headers.unwrap_or_default();
         }
         self.token = text("token")?;
         let username = text("username")?;
         self.password = text("password")?;
-        if !username.is_empty() && !self.password.is_empty() {
+        if !username.is_empty() && secret.value("password").is_some() {
             self.username = username;
         } else if !username.is_empty() {
             tracing::info!(secret = %key, "the key 'username' has no effect without the key 'password'");

@@ -26,7 +26,6 @@ struct Attachment<'a> {
     author_name: String,
     text: &'a str,
     mrkdwn_in: [&'a str; 1],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     fields: Vec<Field<'a>>,
 }
 

@@ -239,3 +239,16 @@ async fn secrets_are_used_and_not_shown() {
     assert_eq!(received.headers["authorization"], "Bearer hunter2-token");
     assert_eq!(received.headers["x-api-key"], "key-in-header");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_only_in_volatile_parts_can_be_told_once() {
+    let failed =
+        |id: &str| event("app", &format!("AccessDenied: status code: 403, request id: {id} after 1.{id}s"));
+    for (flags, second) in [(vec![], 202), (vec!["--rate-limit-ignore-volatile"], 429)] {
+        let world = World::start_with(&flags).await;
+        world.alert("a", "/a", json!({})).await;
+        assert_eq!(world.post(&failed("1")).await, 202);
+        assert_eq!(world.post(&failed("2")).await, second, "{flags:?}");
+        assert_eq!(world.post(&event("app", "something else")).await, 202);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod events;
+mod flux_webhooks;
 mod hostile;
 mod observed;
 mod proxy;

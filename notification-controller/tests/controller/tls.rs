@@ -17,27 +17,28 @@ use tokio_rustls::TlsAcceptor;
 use crate::world::{Received, Sink, World, event, until};
 
 /// A certificate with its key, in PEM.
-struct Pair {
-    certificate: String,
-    key: String,
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
 }
 
-struct Authority {
+/// Who issues certificates.
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
-    fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    fn issue(&self, name: &str) -> Pair {
+    pub fn issue(&self, name: &str) -> Pair {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -94,7 +95,7 @@ async fn service(server: &Pair, clients: Option<&Authority>) -> Sink {
 }
 
 /// Waits for a complaint about an alert and returns it.
-async fn complaint(world: &World, alert: &str) -> String {
+pub async fn complaint(world: &World, alert: &str) -> String {
     let mut found = None;
     until(&format!("a complaint about {alert}"), || {
         let events = world.events_about("Alert", alert);

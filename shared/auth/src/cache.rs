@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ring::digest::{Context, SHA256};
 
-use crate::{AuthError, Token};
+use crate::Token;
 
 /// Everything that decides which token is right: two identities never share a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,14 +78,14 @@ impl TokenCache {
 
     /// The token of a key, made anew if there is none that still lives. Those who want the same one at the same time
     /// wait for the first of them.
-    pub async fn get<F>(
+    pub async fn get<F, E>(
         &self,
         key: CacheKey,
         events: &dyn CacheEvents,
         make: impl FnOnce() -> F,
-    ) -> Result<Token, AuthError>
+    ) -> Result<Token, E>
     where
-        F: Future<Output = Result<Token, AuthError>>,
+        F: Future<Output = Result<Token, E>>,
     {
         if let Some(token) = self.find(&key) {
             events.hit();
@@ -159,6 +159,7 @@ impl TokenCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AuthError;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[derive(Default)]
@@ -192,7 +193,7 @@ mod tests {
             let make = || async {
                 made.fetch_add(1, Ordering::Relaxed);
                 let expires = SystemTime::now() + Duration::from_millis(life);
-                Ok(Token { secret: name.to_owned(), expires })
+                Ok::<_, AuthError>(Token { secret: name.to_owned(), expires })
             };
             cache.get(key, &counts, make).await.unwrap();
             made.into_inner() == 1
@@ -215,7 +216,7 @@ mod tests {
         let none = TokenCache::new(0, Duration::from_secs(3600));
         let key = CacheKey::of([b"x".as_slice()]);
         let expires = SystemTime::now() + Duration::from_secs(60);
-        let make = || async { Ok(Token { secret: String::new(), expires }) };
+        let make = || async { Ok::<_, AuthError>(Token { secret: String::new(), expires }) };
         none.get(key.clone(), &counts, make).await.unwrap();
         assert!(none.find(&key).is_none());
         let joined = CacheKey::of([b"ab".as_slice(), b"c"]);
@@ -230,7 +231,8 @@ mod tests {
             let make = || async {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 made.fetch_add(1, Ordering::Relaxed);
-                Ok(Token { secret: name.to_owned(), expires: SystemTime::now() + Duration::from_secs(60) })
+                let expires = SystemTime::now() + Duration::from_secs(60);
+                Ok::<_, AuthError>(Token { secret: name.to_owned(), expires })
             };
             cache.get(CacheKey::of([name.as_bytes()]), &counts, make).await.unwrap().secret
         };

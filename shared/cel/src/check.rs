@@ -442,7 +442,7 @@ fn unify(parameter: &'static str, argument: &Type, bindings: &mut Bindings) -> b
     if matches!(parameter, "A" | "B") {
         return match bindings.get(parameter) {
             Some(bound) if assignable(bound, argument) => {
-                if *bound == Type::Dyn {
+                if is_less_specific(argument, bound) {
                     bindings.insert(parameter, argument.clone());
                 }
                 true
@@ -477,6 +477,19 @@ fn unify(parameter: &'static str, argument: &Type, bindings: &mut Bindings) -> b
             }
         }
         _ => false,
+    }
+}
+
+/// Whether a type says less than another one, or as much.
+fn is_less_specific(a: &Type, b: &Type) -> bool {
+    match (a, b) {
+        (Type::Dyn, _) => true,
+        (_, Type::Dyn) => false,
+        (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => is_less_specific(a, b),
+        (Type::Map(key, value), Type::Map(other_key, other_value)) => {
+            is_less_specific(key, other_key) && is_less_specific(value, other_value)
+        }
+        (a, b) => a == b,
     }
 }
 

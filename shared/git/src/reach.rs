@@ -19,8 +19,8 @@ pub(crate) struct Reach {
 impl Reach {
     /// What a repository somebody named may lead to.
     pub fn of(url: &Url) -> Self {
-        let local = url.host_str().is_some_and(is_local_name);
-        Reach { trusted: url.host_str().map(host_name).into_iter().collect(), local }
+        let local = url.host_str().is_some_and(fluxide_address::is_local_name);
+        Reach { trusted: url.host_str().map(fluxide_address::plain).into_iter().collect(), local }
     }
 
     /// The same with the proxies on the way, which are trusted too.
@@ -31,14 +31,15 @@ impl Reach {
                 .into_iter()
                 .filter_map(|name| std::env::var(name).ok());
         let proxies = remote.proxy.iter().map(|proxy| proxy.address.clone()).chain(from_environment);
-        let hosts = proxies.filter_map(|address| Url::parse(&address).ok()?.host_str().map(host_name));
+        let hosts =
+            proxies.filter_map(|address| Url::parse(&address).ok()?.host_str().map(fluxide_address::plain));
         reach.trusted.extend(hosts);
         reach
     }
 
     /// Whether a host at an address may be talked to.
     pub fn allows(&self, host: &str, address: IpAddr) -> bool {
-        self.local || !is_local(address) || self.trusts(host)
+        self.local || !fluxide_address::is_local(address) || self.trusts(host)
     }
 
     /// Whether a URL may be followed; one with a name is looked at again when the name is resolved.
@@ -46,7 +47,7 @@ impl Reach {
         let Some(host) = url.host_str() else {
             return false;
         };
-        self.local || !is_local_name(host) || self.trusts(host)
+        self.local || !fluxide_address::is_local_name(host) || self.trusts(host)
     }
 
     /// The addresses of a host that may be talked to.
@@ -60,7 +61,7 @@ impl Reach {
     }
 
     fn trusts(&self, host: &str) -> bool {
-        let host = host_name(host);
+        let host = fluxide_address::plain(host);
         self.trusted.contains(&host)
     }
 }
@@ -77,52 +78,6 @@ impl Resolve for Reach {
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
-}
-
-fn host_name(host: &str) -> String {
-    host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
-}
-
-/// Whether a host is `localhost` or written as a local address.
-fn is_local_name(host: &str) -> bool {
-    let host = host_name(host);
-    match host.parse::<IpAddr>() {
-        Ok(address) => is_local(address),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
-}
-
-/// Loopback, link-local, unspecified and multicast addresses, however they are written.
-fn is_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => {
-            ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_broadcast()
-                || ip.is_multicast()
-                || ip.octets()[0] == 0
-        }
-        IpAddr::V6(ip) => {
-            let embedded = ip.to_ipv4_mapped().or_else(|| nat64(ip.segments()));
-            embedded.is_some_and(|ip| is_local(ip.into()))
-                || ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_unicast_link_local()
-                // AWS has its metadata service here.
-                || ip.segments()[..7] == [0xfd00, 0xec2, 0, 0, 0, 0, 0]
-        }
-    }
-}
-
-/// The address inside one of `64:ff9b::/96`.
-fn nat64(segments: [u16; 8]) -> Option<std::net::Ipv4Addr> {
-    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = segments else {
-        return None;
-    };
-    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-    Some(std::net::Ipv4Addr::new(a, b, c, d))
 }
 
 #[cfg(test)]

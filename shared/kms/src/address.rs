@@ -1,6 +1,6 @@
 //! Which addresses of Vault servers may be asked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use fluxide_auth::Environment;
 use url::{Host, Url};
@@ -80,37 +80,12 @@ pub async fn resolve(url: &Url, trusted: bool) -> Result<Vec<SocketAddr>, KmsErr
     if found.is_empty() {
         return Err(invalid("has no address".to_owned()));
     }
-    match found.iter().find(|address| !trusted && is_of_this_machine(address.ip())) {
+    match found.iter().find(|address| !trusted && fluxide_address::is_local(address.ip())) {
         Some(address) => Err(invalid(format!(
             "leads to {}, which is of this machine: allow it with {ALLOW_LIST} if it should",
             address.ip()
         ))),
         None => Ok(found),
-    }
-}
-
-/// Loopback, link-local (where clouds have their metadata) and what is no address of one machine.
-fn is_of_this_machine(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_loopback()
-                || address.is_link_local()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || address.is_broadcast()
-                || address.octets()[0] == 0
-        }
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => is_of_this_machine(address.into()),
-            None => {
-                address.is_loopback()
-                    || address.is_unicast_link_local()
-                    || address.is_unspecified()
-                    || address.is_multicast()
-                    // Where AWS has its metadata.
-                    || address.segments()[..2] == [0xfd00, 0x0ec2]
-            }
-        },
     }
 }
 

@@ -9,7 +9,7 @@ mod notification;
 use crate::{metrics::Metrics, reconciler::Kind};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,8 @@ pub struct Event {
     pub involved_object: InvolvedObject,
     /// `info` or `error`.
     pub severity: String,
-    /// When, in whole seconds.
+    /// When, in whole seconds; empty, which is null in JSON, when that is not known.
+    #[serde(serialize_with = "null_if_empty", deserialize_with = "empty_if_null")]
     pub timestamp: String,
     /// What happened.
     pub message: String,
@@ -89,6 +90,14 @@ pub struct InvolvedObject {
     /// The part of it that the event is about.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field_path: String,
+}
+
+fn null_if_empty<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    (!text.is_empty()).then_some(text).serialize(serializer)
+}
+
+fn empty_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl InvolvedObject {

@@ -1,5 +1,7 @@
 //! Comments on change requests: one for each object, edited as the object goes on.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -64,14 +66,14 @@ pub async fn post(
     if settings.uid.is_empty() {
         return Err(Error::Settings("provider UID cannot be empty".to_owned()));
     }
-    let number = number(message)?;
+    let number = number(message, forge)?;
     let words = words(forge);
     let object = &message.event.involved_object;
     let marker =
         format!("{}:{}/{}/{}/{}", words.marker, settings.uid, object.kind, object.namespace, object.name);
     let body = comment_body(message.event, Some(&marker));
     let github = match forge {
-        Forge::Github => Some(github::Api::new(connections, http, settings).await?),
+        Forge::Github => Some(github::Api::new(connections, http, settings, true).await?),
         Forge::Gitlab | Forge::Gitea => None,
     };
     let calls = Calls { forge, settings, github: github.as_ref(), number: &number };
@@ -79,7 +81,7 @@ pub async fn post(
     let login = match &github {
         Some(api) if !api.login.is_empty() => api.login.clone(),
         _ => {
-            let who = http.expect(&calls.who_am_i()?).await.and_then(|answer| answer.json::<WhoAmI>());
+            let who = http.accepted(&calls.who_am_i()?).await.and_then(|answer| answer.json::<WhoAmI>());
             let who = who.map_err(|error| Error::request("failed to get authenticated user info", error))?;
             who.login.or(who.username).unwrap_or_default()
         }
@@ -87,7 +89,7 @@ pub async fn post(
     let failed = |action: &str, error: http::Error| {
         Error::request(&format!("failed to {action} {}", words.comment), error)
     };
-    let listed = http.expect(&calls.list()?).await.and_then(|answer| answer.json::<Vec<Comment>>());
+    let listed = http.accepted(&calls.list()?).await.and_then(|answer| answer.json::<Vec<Comment>>());
     let listed = listed.map_err(|error| failed("list", error).plural())?;
     let comment = format!("<!-- {marker} -->");
     let ours = listed.iter().find(|listed| {
@@ -100,14 +102,22 @@ pub async fn post(
         None => ("create", calls.create()?),
     };
     let request = request.json(&content).map_err(|error| Error::Settings(error.to_string()))?;
-    http.expect(&request).await.map(|_| ()).map_err(|error| failed(action, error))
+    http.accepted(&request).await.map(|_| ()).map_err(|error| failed(action, error))
 }
 
-fn number(message: &Message<'_>) -> Result<String, Error> {
+/// The number of the change request; what is none is complained about in Go's words.
+fn number(message: &Message<'_>, forge: Forge) -> Result<String, Error> {
     let value = message.event.metadata.get(CHANGE_REQUEST);
     let value = value.ok_or_else(|| Error::refused(format!("missing {CHANGE_REQUEST:?} metadata key")))?;
-    let number: u64 = value.parse().map_err(|error| {
-        Error::refused(format!("invalid {CHANGE_REQUEST:?} metadata value {value:?}: {error}"))
+    let number: i64 = value.parse().map_err(|error: ParseIntError| {
+        let function = if forge == Forge::Gitlab { "ParseInt" } else { "Atoi" };
+        let reason = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Error::refused(format!(
+            "invalid {CHANGE_REQUEST:?} metadata value {value:?}: strconv.{function}: parsing {value:?}: {reason}"
+        ))
     })?;
     Ok(number.to_string())
 }

@@ -115,12 +115,20 @@ pub async fn post(
     forge: Forge,
 ) -> Result<(), Error> {
     let event = message.event;
+    if message.status_id.is_empty() {
+        return Err(Error::Settings("commit status cannot be empty".to_owned()));
+    }
     let in_progress = event.reason == PROGRESSING;
     if in_progress && forge != Forge::Gitea {
         return Ok(());
     }
     let status = Status {
-        commit: commit(&event.metadata).map_err(Error::refused)?,
+        commit: commit(&event.metadata).map_err(|error| match forge {
+            Forge::BitbucketServer if error.starts_with("failed to extract") => {
+                Error::refused(format!("could not parse revision: {error}"))
+            }
+            _ => Error::refused(error),
+        })?,
         id: message.status_id,
         state: state(&event.severity, in_progress).ok_or_else(|| Error::refused(no_state(forge)))?,
         description: reason_in_words(&event.reason),
@@ -143,7 +151,7 @@ pub async fn post(
 
 fn state(severity: &str, in_progress: bool) -> Option<State> {
     match severity {
-        "info" if in_progress => Some(State::Pending),
+        _ if in_progress => Some(State::Pending),
         "info" => Some(State::Success),
         "error" => Some(State::Failure),
         _ => None,

@@ -65,7 +65,8 @@ impl Repository {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(failed("the scheme must be https, http or ssh, followed by a host"));
         }
-        let path = url.path().trim_start_matches('/').trim_end_matches('/');
+        let path = decoded(url.path());
+        let path = path.trim_start_matches('/').trim_end_matches('/');
         let id = path.strip_suffix(".git").unwrap_or(path).to_owned();
         let no_host = |()| failed("it has no host");
         url.set_username("").map_err(no_host)?;
@@ -88,6 +89,30 @@ impl Repository {
     }
 }
 
+/// A path without percent-encoding; as it is if that would not be text.
+pub fn decoded(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let pair = match (first, after) {
+            (b'%', [high, low, ..]) => hex(high).zip(hex(low)),
+            _ => None,
+        };
+        match pair {
+            Some((high, low)) => {
+                bytes.push(high << 4 | low);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| path.to_owned())
+}
+
 /// A URL with path segments added, encoded as needed.
 pub fn with_segments<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
     let mut url = base.clone();
@@ -97,7 +122,7 @@ pub fn with_segments<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>
     url
 }
 
-/// The commit that the metadata of an event names: 40 hexadecimal digits.
+/// The commit that the metadata of an event names: 40 characters, which the service knows or not.
 pub fn commit(metadata: &BTreeMap<String, String>) -> Result<String, String> {
     let revision = [COMMIT, "originRevision", "revision"].iter().find_map(|key| metadata.get(*key));
     let revision = revision.ok_or("missing revision metadata")?;
@@ -105,7 +130,7 @@ pub fn commit(metadata: &BTreeMap<String, String>) -> Result<String, String> {
         Some((_, hash)) => hash,
         None => revision.rsplit('/').next().unwrap_or(revision),
     };
-    if hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if hash.len() == 40 {
         return Ok(hash.to_owned());
     }
     Err(format!("failed to extract commit hash from '{revision}' revision"))

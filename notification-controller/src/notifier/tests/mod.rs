@@ -2,7 +2,9 @@
 //! order of metadata, which Flux leaves to chance.
 
 mod behaviour;
+mod flux;
 mod forges;
+mod hostile;
 mod retries;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -90,9 +90,14 @@ pub(super) async fn post(
         _ => "fluxcd".to_owned(),
     };
     let list = authorized(Request::new(Method::GET, url.clone()))?;
-    let listed = http.expect(&list).await.and_then(|answer| answer.json::<List>()).map_err(not_listed)?;
-    let same = |listed: &&Listed| listed.context.genre == genre && listed.context.name == status.id;
-    if listed.value.iter().find(same).is_some_and(|newest| {
+    let listed = http.accepted(&list).await.and_then(|answer| answer.json::<List>()).map_err(not_listed)?;
+    let newest = listed.value.iter().find(|listed| {
+        listed.context.genre == genre
+            && listed.context.name == status.id
+            && !listed.state.is_empty()
+            && listed.description.is_some()
+    });
+    if newest.is_some_and(|newest| {
         newest.state == state && newest.description.as_deref() == Some(&status.description)
     }) {
         return Ok(());
@@ -100,6 +105,8 @@ pub(super) async fn post(
     let body = json!({
         "context": {"genre": genre, "name": status.id}, "description": status.description, "state": state,
     });
-    let create = authorized(Request::post_json(url, &body).map_err(invalid)?)?;
-    http.expect(&create).await.map(|_| ()).map_err(not_created)
+    let create = Request::post_json(url, &body)
+        .and_then(|create| create.header("Content-Type", "application/json;charset=utf-8"));
+    let create = authorized(create.map_err(invalid)?)?;
+    http.accepted(&create).await.map(|_| ()).map_err(not_created)
 }

@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 use url::Url;
 
 use super::{State, Status, invalid};
-use crate::notifier::git::{Repository, with_segments};
+use crate::notifier::git::{Repository, decoded, with_segments};
 use crate::notifier::http::{Http, Request};
 use crate::notifier::settings::Settings;
 use crate::notifier::{Error, Message};
@@ -78,7 +78,7 @@ pub(super) async fn post(
         "description": status.description,
     });
     let create = Request::post_json(statuses, &body).and_then(|create| create.basic(user, password));
-    let sent = http.expect(&create.map_err(invalid)?).await;
+    let sent = http.accepted(&create.map_err(invalid)?).await;
     sent.map(|_| ()).map_err(|error| Error::request("could not create commit status", error))
 }
 
@@ -105,7 +105,7 @@ fn server(address: &str) -> Result<Server, String> {
         let scheme = base.scheme();
         return Err(failed(&format!("unsupported scheme type in address: {scheme}. Must be http or https")));
     }
-    let path = base.path().to_owned();
+    let path = decoded(base.path());
     let (context, id) = path
         .rsplit_once("/scm/")
         .ok_or_else(|| failed("supplied provider address is not http(s) git clone url"))?;
@@ -168,15 +168,12 @@ pub(super) async fn post_to_server(
             return Ok(());
         }
     }
-    let body = json!({
-        "description": status.description,
-        "key": key,
-        "name": name,
-        "state": state(status.state),
-        "url": settings.address,
-    });
+    let mut body = json!({"key": key, "name": name, "state": state(status.state), "url": settings.address});
+    if !status.description.is_empty() {
+        body["description"] = status.description.as_str().into();
+    }
     let create = Request::post_json(builds, &body).and_then(authorized).map_err(invalid)?;
-    let sent = http.expect(&create).await;
+    let sent = http.accepted(&create).await;
     sent.map(|_| ()).map_err(|error| Error::request("could not post build status", error))
 }
 

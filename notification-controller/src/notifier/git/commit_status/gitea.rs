@@ -59,7 +59,7 @@ pub(super) async fn post(http: &Http, settings: &Settings, status: &Status<'_>) 
         #[serde(default)]
         status: String,
         #[serde(default)]
-        description: String,
+        description: Option<String>,
     }
     let state = match status.state {
         State::Success => "success",
@@ -68,10 +68,16 @@ pub(super) async fn post(http: &Http, settings: &Settings, status: &Status<'_>) 
     };
     let mut list = in_repository(settings, Method::GET, &["commits", &status.commit, "statuses"])?;
     list.url.query_pairs_mut().append_pair("limit", "50").append_pair("page", "1");
-    let listed = http.expect(&list).await.and_then(|answer| answer.json::<Vec<Listed>>());
+    let listed = http.accepted(&list).await.and_then(|answer| answer.json::<Vec<Listed>>());
     let listed = listed.map_err(not_listed)?;
-    let newest = listed.iter().find(|listed| listed.context == status.id);
-    if newest.is_some_and(|newest| newest.status == state && newest.description == status.description) {
+    let newest = listed.iter().find(|listed| {
+        listed.context == status.id
+            && !listed.status.is_empty()
+            && listed.description.as_ref().is_some_and(|text| !text.is_empty())
+    });
+    if newest.is_some_and(|newest| {
+        newest.status == state && newest.description.as_ref() == Some(&status.description)
+    }) {
         return Ok(());
     }
     let body = json!({
@@ -79,5 +85,5 @@ pub(super) async fn post(http: &Http, settings: &Settings, status: &Status<'_>) 
     });
     let create = in_repository(settings, Method::POST, &["statuses", &status.commit])?;
     let create = create.json(&body).map_err(invalid)?;
-    http.expect(&create).await.map(|_| ()).map_err(not_created)
+    http.accepted(&create).await.map(|_| ()).map_err(not_created)
 }

@@ -20,7 +20,7 @@ pub(in crate::notifier::git) struct Api {
     owner: String,
     name: String,
     token: String,
-    /// The login of the GitHub App; empty for a token of a user.
+    /// The login of the GitHub App, if it was wanted; empty for a token of a user.
     pub(in crate::notifier::git) login: String,
 }
 
@@ -42,6 +42,7 @@ impl Api {
         connections: &Connections,
         http: &Http,
         settings: &Settings,
+        with_login: bool,
     ) -> Result<Self, Error> {
         let repository = Repository::parse(&settings.address).map_err(Error::Settings)?;
         let (owner, name) = repository
@@ -53,10 +54,7 @@ impl Api {
         };
         let base = base.map_err(|error| Error::Settings(error.to_string()))?;
         let (token, login) = match (&settings.github_app, settings.token_or_password()) {
-            (Some(app), "") => {
-                let token = github_app::token(connections, http, settings, app, &base).await?;
-                (token.secret, token.login)
-            }
+            (Some(app), "") => github_app::token(connections, http, settings, app, &base, with_login).await?,
             (_, token) => (token.to_owned(), String::new()),
         };
         Ok(Self { base, owner: owner.to_owned(), name: name.to_owned(), token, login })
@@ -98,7 +96,7 @@ pub(super) async fn post(
         #[serde(default)]
         description: Option<String>,
     }
-    let api = Api::new(connections, http, settings).await?;
+    let api = Api::new(connections, http, settings, false).await?;
     let state = match status.state {
         State::Success => "success",
         State::Failure => "failure",
@@ -106,18 +104,22 @@ pub(super) async fn post(
     };
     let mut list = api.in_repository(Method::GET, &["commits", &status.commit, "statuses"])?;
     list.url.query_pairs_mut().append_pair("per_page", "50");
-    let listed = http.expect(&list).await.and_then(|answer| answer.json::<Vec<Listed>>());
+    let listed = http.accepted(&list).await.and_then(|answer| answer.json::<Vec<Listed>>());
     let newest = listed.map_err(not_listed)?;
-    let newest = newest.iter().find(|listed| listed.context.as_deref() == Some(status.id));
-    if newest.is_some_and(|newest| {
-        newest.state.as_deref() == Some(state) && newest.description.as_deref() == Some(&status.description)
-    }) {
+    let newest =
+        newest.iter().find_map(|listed| match (&listed.context, &listed.state, &listed.description) {
+            (Some(context), Some(state), Some(description)) if context == status.id => {
+                Some((state, description))
+            }
+            _ => None,
+        });
+    if newest.is_some_and(|(known, description)| known == state && *description == status.description) {
         return Ok(());
     }
     let body = json!({"state": state, "description": status.description, "context": status.id});
     let create =
         api.in_repository(Method::POST, &["statuses", &status.commit])?.json(&body).map_err(invalid)?;
-    http.expect(&create).await.map(|_| ()).map_err(not_created)
+    http.accepted(&create).await.map(|_| ()).map_err(not_created)
 }
 
 /// Starts the workflows of a repository with the event.
@@ -127,13 +129,13 @@ pub async fn dispatch(
     settings: &Settings,
     message: &Message<'_>,
 ) -> Result<(), Error> {
-    let api = Api::new(connections, http, settings).await?;
+    let api = Api::new(connections, http, settings, false).await?;
     let name = object_name(message.event);
     let kind = &message.event.involved_object.kind;
     let event_type = format!("{kind}{}", &name[name.find('/').unwrap_or(0)..]);
     let body = json!({"event_type": event_type, "client_payload": message.event});
     let request = api.in_repository(Method::POST, &["dispatches"])?.json(&body).map_err(invalid)?;
-    let sent = http.expect(&request).await;
+    let sent = http.accepted(&request).await;
     sent.map(|_| ())
         .map_err(|error| Error::request("could not send github repository dispatch webhook", error))
 }

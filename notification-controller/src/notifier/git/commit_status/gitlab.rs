@@ -42,7 +42,15 @@ pub(in crate::notifier::git) fn in_project(
     let repository = Repository::parse(&settings.address).map_err(Error::Settings)?;
     let mut segments = vec!["projects", repository.id.as_str()];
     segments.extend(path);
-    request(settings, method, &segments)
+    let mut request = request(settings, method, &segments)?;
+    // GitLab takes what follows a dot for the format of the answer.
+    let path = request.url.path().splitn(6, '/').enumerate().map(|(at, segment)| match at {
+        4 => segment.replace('.', "%2E"),
+        _ => segment.to_owned(),
+    });
+    let path = path.collect::<Vec<_>>().join("/");
+    request.url.set_path(&path);
+    Ok(request)
 }
 
 pub(super) async fn post(http: &Http, settings: &Settings, status: &Status<'_>) -> Result<(), Error> {
@@ -65,7 +73,7 @@ pub(super) async fn post(http: &Http, settings: &Settings, status: &Status<'_>) 
     let commit = status.commit.as_str();
     let mut list = in_project(settings, Method::GET, &["repository", "commits", commit, "statuses"])?;
     list.url.query_pairs_mut().append_pair("name", status.id);
-    let listed = http.expect(&list).await.and_then(|answer| answer.json::<Vec<Listed>>());
+    let listed = http.accepted(&list).await.and_then(|answer| answer.json::<Vec<Listed>>());
     let listed = listed.map_err(|error| Error::request("unable to list commit status", error))?;
     if listed.iter().any(|listed| {
         listed.name == status.id
@@ -77,5 +85,5 @@ pub(super) async fn post(http: &Http, settings: &Settings, status: &Status<'_>) 
     }
     let body = json!({"state": state, "name": status.id, "description": status.description});
     let create = in_project(settings, Method::POST, &["statuses", commit])?.json(&body).map_err(invalid)?;
-    http.expect(&create).await.map(|_| ()).map_err(not_created)
+    http.accepted(&create).await.map(|_| ()).map_err(not_created)
 }
