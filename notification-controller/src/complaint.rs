@@ -60,13 +60,18 @@ impl Complaints {
     /// Keeps one more.
     #[cfg(test)]
     pub(crate) fn hear(&self, complaint: String) {
-        self.heard.iter().for_each(|heard| heard.lock().unwrap().push(complaint.clone()));
+        self.heard.iter().for_each(|heard| {
+            heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(complaint.clone())
+        });
     }
 
     /// What was kept.
     #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<String> {
-        self.heard.iter().flat_map(|heard| heard.lock().unwrap().clone()).collect()
+        self.heard
+            .iter()
+            .flat_map(|heard| heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+            .collect()
     }
 
     /// Complains about an alert.
