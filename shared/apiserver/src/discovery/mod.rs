@@ -102,7 +102,9 @@ pub(crate) fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Op
                 "kind": kind,
                 "verbs": s.verbs,
             });
-            if let Some((g, ver, _)) = &s.response {
+            if let Some((g, ver, _)) = &s.response
+                && (g.as_str(), ver.as_str()) != (group, version)
+            {
                 let m = crate::object::members(&mut v);
                 m.insert("group".into(), g.as_str().into());
                 m.insert("version".into(), ver.as_str().into());

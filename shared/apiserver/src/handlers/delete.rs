@@ -312,6 +312,10 @@ fn orphans_by_default(resource: &Resource) -> bool {
 }
 
 fn set_finalizers(resource: &Resource, v: &mut Value, options: &Options) {
+    // Nothing depends on events, so how to treat what depends on them is nothing to ask.
+    if resource.plural == "events" && resource.custom.is_none() {
+        return;
+    }
     let kept = object::finalizers(v);
     let policy = match (&options.policy, options.orphan) {
         (Some(p), _) => p.as_str(),

@@ -213,6 +213,9 @@ fn listing(ctx: &Context) -> ApiResult<(Listing, Option<ObjectKey>)> {
                 "specifying resource version is not allowed when using continue",
             ));
         }
+        if revision == 0 {
+            return Ok((store.list(table, namespace), Some(after)));
+        }
         let listing = store.list_at(table, namespace, revision).map_err(|_| {
             let mut e = ApiError::expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new list \
@@ -377,15 +380,18 @@ fn parse_continue(token: &str) -> Result<(u64, ObjectKey), String> {
         let version = v["v"].as_str().unwrap_or_default();
         return Err(invalid(&format!("server does not recognize this encoded version {version}")));
     }
-    let revision = v["rv"].as_u64().filter(|rv| *rv > 0).ok_or_else(|| {
+    // A negative one asks for the rest of the list as it is now.
+    let revision = v["rv"].as_i64().filter(|rv| *rv != 0).ok_or_else(|| {
         invalid(&format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"))
     })?;
     let start = v["start"].as_str().unwrap_or_default();
-    let Some((namespace, name)) = start.trim_end_matches('\0').split_once('/') else {
+    if start.is_empty() {
         return Err(invalid(&format!("encoded start key empty (version {TOKEN_VERSION})")));
-    };
+    }
+    let start = start.trim_end_matches('\0');
+    let (namespace, name) = start.split_once('/').unwrap_or(("", start));
     if name.contains('/') || name == ".." || namespace == ".." {
         return Err(invalid(start));
     }
-    Ok((revision, ObjectKey::new(namespace, name)))
+    Ok((u64::try_from(revision).unwrap_or(0), ObjectKey::new(namespace, name)))
 }

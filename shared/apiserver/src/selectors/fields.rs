@@ -33,6 +33,8 @@ pub(crate) fn field_selector(text: &str, resource: &Resource) -> Result<FieldSel
         if !supported(field, resource) {
             return Err(unsupported(field, resource));
         }
+        // The oldest clients called the node of a Pod its host.
+        let field = if field == "spec.host" && resource.is("", "pods") { "spec.nodeName" } else { field };
         terms.push(Term { field: field.to_owned(), equal, value });
     }
     Ok(FieldSelector { terms })
@@ -121,6 +123,7 @@ fn own_fields(resource: &Resource) -> Option<&'static [&'static str]> {
             "type",
         ],
         ("", "pods") => &[
+            "spec.host",
             "spec.nodeName",
             "spec.restartPolicy",
             "spec.schedulerName",
@@ -143,9 +146,8 @@ fn own_fields(resource: &Resource) -> Option<&'static [&'static str]> {
 }
 
 fn supported(field: &str, resource: &Resource) -> bool {
-    if field == "metadata.name"
-        || (field == "metadata.namespace" && (resource.namespaced || resource.custom.is_none()))
-    {
+    let in_namespaces = resource.namespaced || resource.custom.is_none() && own_fields(resource).is_none();
+    if field == "metadata.name" || field == "metadata.namespace" && in_namespaces {
         return true;
     }
     if let Some(c) = &resource.custom {
@@ -155,7 +157,9 @@ fn supported(field: &str, resource: &Resource) -> bool {
 }
 
 fn unsupported(field: &str, resource: &Resource) -> String {
-    if resource.custom.is_some() || own_fields(resource).is_some() {
+    if resource.is("batch", "jobs") {
+        format!("field label {} not supported for Job", crate::api_error::go_quote(field))
+    } else if resource.custom.is_some() || own_fields(resource).is_some() {
         format!("field label not supported: {field}")
     } else {
         format!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::invalid_text;
+use super::super::{internal, invalid_text};
 use super::{integer, items, member, not_negative, pods, selector, storage, string};
 use crate::api_error::{FieldError, FieldErrorKind};
 use crate::registry::Resource;
@@ -359,7 +359,8 @@ fn stateful_set_strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
         }
         _ => {
             let why = "must be 'RollingUpdate' or 'OnDelete'";
-            errors.push(invalid_text(path, &strategy_text(strategy), why));
+            let shown = internal::text("apps.StatefulSetUpdateStrategy", strategy);
+            errors.push(invalid_text(path, &shown, why));
         }
     }
 }
