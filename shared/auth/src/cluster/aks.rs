@@ -23,11 +23,8 @@ const API_VERSION: &str = "2022-04-01";
 /// Asks Azure's resource manager for what the settings do not say.
 pub(super) async fn locate(access: &Access, events: &dyn CacheEvents) -> Result<Location, ClusterError> {
     let settings = &access.settings;
-    if settings.is_located() {
-        return Ok(Location {
-            address: settings.address.clone().unwrap_or_default(),
-            ca: settings.ca.clone(),
-        });
+    if let Some(location) = settings.location() {
+        return Ok(location);
     }
     let name = settings.cluster();
     let failed = |source| ClusterError::Describe { service: SERVICE, name: name.to_owned(), source };
@@ -85,7 +82,7 @@ pub(super) async fn token(access: &Access, events: &dyn CacheEvents) -> Result<T
 
 async fn token_for(access: &Access, scope: &str, events: &dyn CacheEvents) -> Result<Token, ClusterError> {
     let account = access.account();
-    let made = access.cached(access.key(&[scope], account.as_ref()), events, || async {
+    let made = access.tokens().get(access.key(&[scope], account.as_ref()), events, || async {
         let azure = Azure::new(access.clusters.environment.clone());
         azure.token(&access.http, account.as_ref(), scope).await
     });

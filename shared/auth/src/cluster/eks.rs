@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Access, ClusterError, Location, address, authorities};
+use super::{Access, ClusterError, Location};
 use crate::aws::{Aws, Credentials};
 use crate::{AuthError, CacheEvents, Token, http, sigv4};
 
@@ -22,26 +22,14 @@ const LIFE: Duration = Duration::from_secs(15 * 60);
 pub(super) async fn locate(access: &Access, events: &dyn CacheEvents) -> Result<Location, ClusterError> {
     let settings = &access.settings;
     let arn = Arn::parse(settings.cluster())?;
-    if settings.is_located() {
-        return Ok(Location {
-            address: settings.address.clone().unwrap_or_default(),
-            ca: settings.ca.clone(),
-        });
+    if let Some(location) = settings.location() {
+        return Ok(location);
     }
     let credentials = credentials(access, &arn, events).await.map_err(ClusterError::Token)?;
     let failed =
         |source| ClusterError::Describe { service: SERVICE, name: settings.cluster().to_owned(), source };
     let cluster = describe(access, &arn, &credentials).await.map_err(failed)?;
-    Ok(Location {
-        address: match &settings.address {
-            Some(address) => address.clone(),
-            None => address(&cluster.endpoint)?,
-        },
-        ca: match &settings.ca {
-            Some(ca) => Some(ca.clone()),
-            None => Some(authorities(SERVICE, settings.cluster(), &cluster.certificate_authority.data)?),
-        },
-    })
+    settings.complete(SERVICE, &cluster.endpoint, &cluster.certificate_authority.data)
 }
 
 /// `k8s-aws-v1.` and the URL of a signed question who we are, with the cluster's name signed too, so that it is good for no
@@ -49,8 +37,10 @@ pub(super) async fn locate(access: &Access, events: &dyn CacheEvents) -> Result<
 pub(super) async fn token(access: &Access, events: &dyn CacheEvents) -> Result<Token, ClusterError> {
     let arn = Arn::parse(access.settings.cluster())?;
     let account = access.account();
-    let made =
-        access.cached(access.key(&["password", arn.region, arn.name], account.as_ref()), events, || async {
+    let made = access.tokens().get(
+        access.key(&["password", arn.region, arn.name], account.as_ref()),
+        events,
+        || async {
             let credentials = credentials(access, &arn, events).await?;
             let url = format!("{}?Action=GetCallerIdentity&Version=2011-06-15", aws(access).sts(arn.region));
             let url = Url::parse(&url).map_err(|error| AuthError::Settings(format!("{url}: {error}")))?;
@@ -63,7 +53,8 @@ pub(super) async fn token(access: &Access, events: &dyn CacheEvents) -> Result<T
                 // With the keys that signed it, it ends.
                 expires: credentials.expires.map_or(expires, |end| end.min(expires)),
             })
-        });
+        },
+    );
     made.await.map_err(ClusterError::Token)
 }
 
@@ -73,7 +64,7 @@ async fn credentials(
     events: &dyn CacheEvents,
 ) -> Result<Credentials, AuthError> {
     let account = access.account();
-    let made = access.cached(access.key(&["keys", arn.region], account.as_ref()), events, || async {
+    let made = access.tokens().get(access.key(&["keys", arn.region], account.as_ref()), events, || async {
         let found = aws(access).credentials(&access.http, account.as_ref(), arn.region).await?;
         Ok(found.to_token())
     });

@@ -26,7 +26,8 @@ pub(super) async fn token(access: &Access, events: &dyn CacheEvents) -> Result<T
         None => own_account(access).map_err(ClusterError::Token)?,
     };
     let what: Vec<&str> = audiences.iter().map(String::as_str).collect();
-    let made = access.cached(access.key(&what, Some(&account)), events, || account.token_for(&audiences));
+    let made =
+        access.tokens().get(access.key(&what, Some(&account)), events, || account.token_for(&audiences));
     made.await.map_err(ClusterError::Token)
 }
 

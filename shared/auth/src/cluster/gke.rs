@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::{Access, ClusterError, Location, address, authorities};
+use super::{Access, ClusterError, Location};
 use crate::gcp::Gcp;
 use crate::{AuthError, CacheEvents, Token, http};
 
@@ -18,11 +18,8 @@ const SCOPES: &str =
 /// Asks GKE for what the settings do not say.
 pub(super) async fn locate(access: &Access, events: &dyn CacheEvents) -> Result<Location, ClusterError> {
     let settings = &access.settings;
-    if settings.is_located() {
-        return Ok(Location {
-            address: settings.address.clone().unwrap_or_default(),
-            ca: settings.ca.clone(),
-        });
+    if let Some(location) = settings.location() {
+        return Ok(location);
     }
     let name = settings.cluster();
     let base = access.clusters.endpoints.google.as_deref().unwrap_or(CONTAINER);
@@ -31,22 +28,13 @@ pub(super) async fn locate(access: &Access, events: &dyn CacheEvents) -> Result<
     let request = access.http.get(url).bearer_auth(&token.secret);
     let failed = |source| ClusterError::Describe { service: SERVICE, name: name.to_owned(), source };
     let cluster: Cluster = http::json(SERVICE, request).await.map_err(failed)?;
-    Ok(Location {
-        address: match &settings.address {
-            Some(address) => address.clone(),
-            None => address(&cluster.endpoint)?,
-        },
-        ca: match &settings.ca {
-            Some(ca) => Some(ca.clone()),
-            None => Some(authorities(SERVICE, name, &cluster.master_auth.cluster_ca_certificate)?),
-        },
-    })
+    settings.complete(SERVICE, &cluster.endpoint, &cluster.master_auth.cluster_ca_certificate)
 }
 
 /// An access token.
 pub(super) async fn token(access: &Access, events: &dyn CacheEvents) -> Result<Token, ClusterError> {
     let account = access.account();
-    let made = access.cached(access.key(&[SCOPES], account.as_ref()), events, || async {
+    let made = access.tokens().get(access.key(&[SCOPES], account.as_ref()), events, || async {
         let gcp = Gcp::new(access.clusters.environment.clone());
         let gcp = match &access.clusters.endpoints.google {
             Some(address) => gcp.with_endpoint(address),

@@ -96,9 +96,22 @@ impl Settings {
         self.cluster.as_deref().unwrap_or_default()
     }
 
-    /// Whether the provider need not be asked where the cluster is.
-    fn is_located(&self) -> bool {
-        self.address.is_some() && self.ca.is_some()
+    /// Where the cluster is, when all of it is said and nobody need be asked.
+    fn location(&self) -> Option<Location> {
+        Some(Location { address: self.address.clone()?, ca: Some(self.ca.clone()?) })
+    }
+
+    /// Where the cluster is, with what its provider says in place of what is not said.
+    fn complete(&self, service: &'static str, endpoint: &str, ca: &str) -> Result<Location, ClusterError> {
+        let address = match &self.address {
+            Some(address) => address.clone(),
+            None => address(endpoint)?,
+        };
+        let ca = match &self.ca {
+            Some(ca) => ca.clone(),
+            None => authorities(service, self.cluster(), ca)?,
+        };
+        Ok(Location { address, ca: Some(ca) })
     }
 }
 
@@ -302,17 +315,9 @@ impl Access {
         CacheKey::of(parts.into_iter().map(str::as_bytes))
     }
 
-    /// A token from the cache or made anew.
-    async fn cached<F>(
-        &self,
-        key: CacheKey,
-        events: &dyn CacheEvents,
-        make: impl FnOnce() -> F,
-    ) -> Result<Token, AuthError>
-    where
-        F: Future<Output = Result<Token, AuthError>>,
-    {
-        self.clusters.tokens.get(key, events, make).await
+    /// Tokens of earlier requests.
+    fn tokens(&self) -> &TokenCache {
+        &self.clusters.tokens
     }
 }
 
