@@ -82,15 +82,16 @@ fn uses(kustomization: &Kustomization, kind: &VariablesKind, name: &str) -> bool
     variables || other
 }
 
-/// The Kustomizations that were waiting for one that has just become ready: by their status, or, while that is not written
-/// yet, because their reconcile is at it.
+/// The Kustomizations that were waiting for one that has just become ready or is gone: by their status, or, while that is
+/// not written yet, because their reconcile is at it.
 pub fn by_dependency(
     change: &Change<Kustomization>,
     kustomizations: &Store<Kustomization>,
     waiting: &Waiting,
 ) -> Vec<Key> {
-    let Some(dependency) = &change.new else { return Vec::new() };
-    if change.initial || !conditions::is_ready(dependency.as_ref()) {
+    let Some(dependency) = change.object() else { return Vec::new() };
+    let is_gone = change.new.is_none();
+    if !is_gone && (change.initial || !conditions::is_ready(dependency.as_ref())) {
         return Vec::new();
     }
     let applied = |kustomization: &Kustomization| {
@@ -101,7 +102,7 @@ pub fn by_dependency(
         .old
         .as_ref()
         .is_some_and(|old| conditions::is_ready(old.as_ref()) && applied(old) == applied(dependency));
-    if was_ready {
+    if was_ready && !is_gone {
         return Vec::new();
     }
     let key = Key::of(dependency.as_ref());

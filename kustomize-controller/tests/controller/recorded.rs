@@ -284,8 +284,11 @@ impl Recording {
             let expected = &self.objects[&id];
             let outcome = |object: &Value| {
                 let ready = condition(object, "Ready").cloned().unwrap_or_default();
+                // One that waits may have to look again before it says what it waits for now.
+                let waits_for = (ready["reason"] == "DependencyNotReady").then(|| ready["message"].clone());
                 (
                     ready["reason"].clone(),
+                    waits_for,
                     object["status"]["lastAttemptedRevision"].clone(),
                     object["status"]["observedGeneration"].clone(),
                 )
