@@ -112,7 +112,7 @@ async fn an_account_needs_the_gate_and_a_wildcard_is_no_namespace() {
         (
             "account",
             "NotificationDispatchFailed",
-            "failed to dispatch notification for Kustomization/notify/app: failed to initialize notifier for provider 'account': to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller",
+            "failed to dispatch notification for Kustomization/notify/app: to use spec.serviceAccountName for provider authentication please enable the ObjectLevelWorkloadIdentity feature gate in the controller",
         ),
         (
             "wildcard",
