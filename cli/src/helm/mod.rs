@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
-use fluxide_helm::text::go_quote;
+use fluxide_gotext::quote_str;
 use fluxide_helm::{Chart, DiskDirectory, Limits};
 
 /// Render and inspect Helm charts.
@@ -73,9 +73,9 @@ pub fn usage_error(error: &clap::Error) -> String {
             format!("Error: flag needs an argument: {flag}")
         }
         ErrorKind::ValueValidation => {
-            let value = go_quote(&text(ContextKind::InvalidValue));
+            let value = quote_str(&text(ContextKind::InvalidValue));
             let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            format!("Error: invalid argument {value} for {} flag: {cause}", go_quote(flag))
+            format!("Error: invalid argument {value} for {} flag: {cause}", quote_str(flag))
         }
         _ => {
             let text = error.render().to_string();
@@ -89,15 +89,15 @@ fn load_chart(path: &str) -> anyhow::Result<Chart> {
     let path = path.trim();
     let Ok(metadata) = std::fs::metadata(path) else {
         if path.starts_with(['/', '.']) {
-            bail!("path {} not found", go_quote(path));
+            bail!("path {} not found", quote_str(path));
         }
         bail!(
             "path {} not found; charts are read from this machine alone: give a directory or a .tgz archive",
-            go_quote(path)
+            quote_str(path)
         );
     };
     if metadata.is_dir() {
-        let root = std::path::absolute(path).with_context(|| format!("path {}", go_quote(path)))?;
+        let root = std::path::absolute(path).with_context(|| format!("path {}", quote_str(path)))?;
         // The texts of these errors tell their causes themselves.
         return Chart::from_directory(&DiskDirectory::new(root)).map_err(|error| anyhow!("{error}"));
     }
@@ -106,7 +106,7 @@ fn load_chart(path: &str) -> anyhow::Result<Chart> {
         bail!("file '{path}' is larger than {limit} bytes");
     }
     // Helm names archives by where they really are.
-    let full = std::path::absolute(path).with_context(|| format!("path {}", go_quote(path)))?;
+    let full = std::path::absolute(path).with_context(|| format!("path {}", quote_str(path)))?;
     let path = full.display().to_string();
     let archive = std::fs::read(&full).with_context(|| format!("file '{path}' cannot be read"))?;
     if !archive.starts_with(&[0x1F, 0x8B, 8]) {

@@ -20,10 +20,9 @@ impl FromStr for Switch {
         match text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Switch(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Switch(false)),
-            _ => Err(format!(
-                "strconv.ParseBool: parsing {}: invalid syntax",
-                fluxide_helm::text::go_quote(text)
-            )),
+            _ => {
+                Err(format!("strconv.ParseBool: parsing {}: invalid syntax", fluxide_gotext::quote_str(text)))
+            }
         }
     }
 }

@@ -11,7 +11,6 @@
 pub mod archive;
 pub mod cache;
 pub mod confined;
-pub mod digest;
 pub mod fetch;
 pub mod ignore;
 pub mod server;
@@ -19,6 +18,7 @@ pub mod store;
 pub mod unpack;
 
 pub use cache::{ArtifactCache, CacheOptions, UnpackedDir};
-pub use digest::{Algorithm, Digest};
 pub use fetch::{FetchError, Fetcher};
+pub use fluxide_digest as digest;
+pub use fluxide_digest::{Algorithm, Digest};
 pub use store::{Store, StoreOptions, StoredFile};

@@ -38,7 +38,6 @@ pub mod helm;
 mod number;
 mod object;
 mod parse;
-mod quote;
 mod regexp;
 mod session;
 pub mod sprig;
@@ -46,7 +45,6 @@ mod template;
 mod text;
 mod time;
 pub mod types;
-mod unicode;
 mod value;
 
 pub use collection::{List, Map};

@@ -8,10 +8,10 @@ use crate::error::Error;
 use crate::exec;
 use crate::function::Functions;
 use crate::parse::{self, Tree};
-use crate::quote::quote;
 use crate::session::Session;
 use crate::text::Text;
 use crate::value::Value;
+use fluxide_gotext::quote;
 
 /// What a key that a map does not have gives: Go's option `missingkey`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

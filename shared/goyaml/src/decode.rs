@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use fluxide_gotext::quote_str;
 
 use crate::alias::{AliasBudget, AliasTargets};
 use crate::error::Error;
@@ -363,7 +364,7 @@ impl<'a> Decoder<'a> {
         for (at, (key, _)) in node.pairs().enumerate() {
             for (other, _) in node.pairs().skip(at + 1) {
                 if key.kind == other.kind && key.value == other.value {
-                    let name = go_quote(&other.value);
+                    let name = quote_str(&other.value);
                     let problem = format!(
                         "line {}: mapping key {name} already defined at line {}",
                         other.line, key.line
@@ -516,7 +517,7 @@ fn go_syntax(value: &Go) -> String {
         Go::Int(value) => value.to_string(),
         Go::Uint(value) => format!("{value:#x}"),
         Go::Float(value) => format_float(*value),
-        Go::String(text) => go_quote(text),
+        Go::String(text) => quote_str(text),
         Go::List(items) => {
             let items: Vec<String> = items.iter().map(go_syntax).collect();
             format!("[]interface {{}}{{{}}}", items.join(", "))
@@ -546,37 +547,4 @@ fn key_order(key: &Go) -> (u8, i128, &str) {
         Go::Bool(value) => (5, i128::from(*value), ""),
         Go::List(_) | Go::Map(_) => (6, 0, ""),
     }
-}
-
-/// Go's `strconv.Quote`.
-pub(crate) fn go_quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\x07' => quoted.push_str("\\a"),
-            '\x08' => quoted.push_str("\\b"),
-            '\x0C' => quoted.push_str("\\f"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\x0B' => quoted.push_str("\\v"),
-            '\0'..='\x1F' | '\x7F' => quoted.push_str(&format!("\\x{:02x}", u32::from(character))),
-            '\u{80}'..='\u{A0}'
-            | '\u{AD}'
-            | '\u{2000}'..='\u{200F}'
-            | '\u{2028}'..='\u{202F}'
-            | '\u{FEFF}'
-            | '\u{FFF0}'..='\u{FFFB}'
-            | '\u{FFFE}'
-            | '\u{FFFF}' => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(character)));
-            }
-            _ => quoted.push(character),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

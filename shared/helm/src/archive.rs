@@ -6,8 +6,8 @@ use flate2::read::MultiGzDecoder;
 use thiserror::Error;
 
 use crate::file::{ChartFile, clean_path, without_bom};
-use crate::text::go_quote;
 use crate::time::Time;
+use fluxide_gotext::quote_str;
 
 /// How much of an archive, or of a directory, is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum ArchiveError {
     #[error("chart illegally contains absolute paths")]
     Absolute,
     /// An entry is not below a directory.
-    #[error("chart illegally contains content outside the base directory: {}", go_quote(.0))]
+    #[error("chart illegally contains content outside the base directory: {}", quote_str(.0))]
     Outside(String),
     /// An entry climbs out.
     #[error("chart illegally references parent directory")]
@@ -62,7 +62,7 @@ pub enum ArchiveError {
     #[error("decompressed chart is larger than the maximum size {0}")]
     TooLarge(u64),
     /// A file in it is too large.
-    #[error("decompressed chart file {} is larger than the maximum file size {limit}", go_quote(.name))]
+    #[error("decompressed chart file {} is larger than the maximum file size {limit}", quote_str(.name))]
     FileTooLarge {
         /// The entry.
         name: String,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::text::go_quote;
+use fluxide_gotext::quote_str;
 
 /// The version of Helm that is rendered like.
 pub const HELM_VERSION: &str = "v4.2.4";
@@ -131,15 +131,15 @@ impl KubeVersion {
             numbers = &trimmed[..at + 1];
         }
         if numbers.is_empty() || text.contains('\n') {
-            return fail(format!("could not parse {} as version", go_quote(text)));
+            return fail(format!("could not parse {} as version", quote_str(text)));
         }
         let components: Vec<&str> = numbers.split('.').collect();
         if components.len() < 2 {
-            return fail(format!("illegal version string {}", go_quote(text)));
+            return fail(format!("illegal version string {}", quote_str(text)));
         }
         let mut parsed = Vec::with_capacity(components.len());
         for (at, component) in components.iter().enumerate() {
-            let [shown, whole] = [go_quote(component), go_quote(text)];
+            let [shown, whole] = [quote_str(component), quote_str(text)];
             if at == 0 && component.starts_with('0') && *component != "0" {
                 return fail(format!("illegal zero-prefixed version component {shown} in {whole}"));
             }

@@ -150,7 +150,7 @@ impl Coalesce<'_> {
                     child_globals.insert(key, Value::Map(table));
                 }
                 (Value::Map(_), Some(_)) => {
-                    let key = crate::text::go_quote(&key.to_str_lossy());
+                    let key = fluxide_gotext::quote_str(&key.to_str_lossy());
                     (self.warn)(format!("Conflict: cannot merge map onto non-map for {key}. Skipping."));
                 }
                 (_, Some(Value::Map(_))) => {

@@ -1,97 +1,23 @@
 //! The digests by which Flux recognises values and releases it has seen before.
 
-use std::fmt::Write;
-
+use fluxide_digest::Algorithm;
 use fluxide_goyaml::{Value, sigs};
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use thiserror::Error;
 
 use crate::hook::HookEvent;
 use crate::json::ObjectWriter;
 use crate::release::{Release, hook_json};
 use crate::values::Table;
 
-/// Why a digest cannot be made or checked.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum DigestError {
-    /// There is no such algorithm.
-    #[error("unsupported digest algorithm: {0}")]
-    Algorithm(String),
-}
-
-/// A hash algorithm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Of old records only.
-    Sha1,
-    /// The default.
-    #[default]
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-    /// BLAKE3 with 32 bytes.
-    Blake3,
-}
-
-impl Algorithm {
-    /// The algorithm of this name; empty is SHA-256.
-    pub fn parse(name: &str) -> Result<Algorithm, DigestError> {
-        Ok(match name {
-            "" | "sha256" => Algorithm::Sha256,
-            "sha1" => Algorithm::Sha1,
-            "sha384" => Algorithm::Sha384,
-            "sha512" => Algorithm::Sha512,
-            "blake3" => Algorithm::Blake3,
-            other => return Err(DigestError::Algorithm(other.to_owned())),
-        })
-    }
-
-    /// The name, which is the first part of a digest.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::Sha1 => "sha1",
-            Algorithm::Sha256 => "sha256",
-            Algorithm::Sha384 => "sha384",
-            Algorithm::Sha512 => "sha512",
-            Algorithm::Blake3 => "blake3",
-        }
-    }
-
-    /// The digest of bytes: `sha256:...`.
-    pub fn digest(self, bytes: &[u8]) -> String {
-        let hash = match self {
-            Algorithm::Sha1 => hex(&Sha1::digest(bytes)),
-            Algorithm::Sha256 => hex(&Sha256::digest(bytes)),
-            Algorithm::Sha384 => hex(&Sha384::digest(bytes)),
-            Algorithm::Sha512 => hex(&Sha512::digest(bytes)),
-            Algorithm::Blake3 => hex(blake3::hash(bytes).as_bytes()),
-        };
-        format!("{}:{hash}", self.name())
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
-}
-
 /// The digest of the values a release was made with. No values hash as nothing at all.
 pub fn values_digest(algorithm: Algorithm, values: &Table) -> String {
-    algorithm.digest(values_body(values).as_bytes())
+    algorithm.digest(values_body(values).as_bytes()).to_string()
 }
 
 /// Whether the digest is that of the values. An unknown algorithm is no match.
 pub fn values_match(digest: &str, values: &Table) -> bool {
     let Some((algorithm, _)) = digest.split_once(':') else { return false };
-    let Ok(algorithm) = Algorithm::parse(algorithm) else { return false };
-    !digest.starts_with(':') && values_digest(algorithm, values) == digest
+    let Ok(algorithm) = algorithm.parse() else { return false };
+    values_digest(algorithm, values) == digest
 }
 
 /// The text that is hashed for values.
@@ -106,7 +32,7 @@ pub fn values_body(values: &Table) -> String {
 ///
 /// `oci_digest` is the digest of the chart's OCI artifact, when it came from a registry.
 pub fn release_digest(algorithm: Algorithm, release: &Release, oci_digest: &str) -> String {
-    algorithm.digest(release_body(release, oci_digest).as_bytes())
+    algorithm.digest(release_body(release, oci_digest).as_bytes()).to_string()
 }
 
 /// The text that is hashed for a release.
@@ -143,10 +69,10 @@ pub fn shorten_release_name(name: &str) -> String {
     if name.len() <= 53 {
         return name.to_owned();
     }
-    let hash = hex(&Sha256::digest(name.as_bytes()));
+    let digest = Algorithm::Sha256.digest(name.as_bytes());
     let mut end = 40;
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}-{}", &name[..end], &hash[..12])
+    format!("{}-{}", &name[..end], &digest.hex()[..12])
 }

@@ -8,11 +8,11 @@ use thiserror::Error;
 
 use crate::archive::Limits;
 use crate::chart::Chart;
-use crate::file::{ChartFile, without_bom};
+use crate::file::{ChartFile, base_name, without_bom};
 use crate::ignore::IgnoreRules;
 use crate::load::{LoadError, Loader, require_known_version};
-use crate::text::go_quote;
 use crate::time::Time;
+use fluxide_gotext::quote_str;
 
 /// Why a directory cannot be read. The texts are Helm's where Helm has some.
 #[derive(Debug, Error)]
@@ -45,7 +45,7 @@ pub enum DirectoryError {
     #[error("cannot load irregular file {0} as it has file mode type bits set")]
     Irregular(String),
     /// A file is too large.
-    #[error("chart file {} is larger than the maximum file size {limit}", go_quote(.name))]
+    #[error("chart file {} is larger than the maximum file size {limit}", quote_str(.name))]
     TooLarge {
         /// Its name.
         name: String,
@@ -70,10 +70,22 @@ pub enum DirectoryError {
 pub enum EntryKind {
     /// A directory.
     Directory,
-    /// A file of this many bytes.
-    File(u64),
+    /// A file.
+    File,
     /// Anything else.
     Irregular,
+}
+
+impl EntryKind {
+    fn of(kind: std::fs::FileType) -> EntryKind {
+        if kind.is_dir() {
+            EntryKind::Directory
+        } else if kind.is_file() {
+            EntryKind::File
+        } else {
+            EntryKind::Irregular
+        }
+    }
 }
 
 /// The directory that a chart lies in. Paths are below it, with `/`; empty for the directory itself.
@@ -82,7 +94,9 @@ pub trait Directory {
     fn list(&self, path: &str) -> Result<Vec<(String, EntryKind)>, DirectoryError>;
 
     /// Puts the bytes of a file into the buffer, in place of what is in it, and says when it was last changed.
-    fn read(&self, path: &str, buffer: &mut Vec<u8>) -> Result<Option<Time>, DirectoryError>;
+    ///
+    /// A file of more bytes than the limit is [`DirectoryError::TooLarge`].
+    fn read(&self, path: &str, limit: u64, buffer: &mut Vec<u8>) -> Result<Option<Time>, DirectoryError>;
 
     /// How the path is called in messages.
     fn describe(&self, path: &str) -> String {
@@ -99,20 +113,18 @@ impl Chart {
     /// [`Chart::from_directory`] with other limits.
     pub fn from_directory_within(directory: &dyn Directory, limits: &Limits) -> Result<Chart, LoadError> {
         let names = directory.list("")?;
-        let has = |name: &str| {
-            names.iter().any(|(entry, kind)| entry == name && matches!(kind, EntryKind::File(_)))
-        };
+        let has = |name: &str| names.iter().any(|(entry, kind)| entry == name && *kind == EntryKind::File);
         if !has("Chart.yaml") {
             let path = directory.describe("Chart.yaml");
             let reason = format!("open {path}: no such file or directory");
             return Err(DirectoryError::Undetected { path, reason }.into());
         }
         let mut buffer = Vec::new();
-        directory.read("Chart.yaml", &mut buffer)?;
+        directory.read("Chart.yaml", limits.file, &mut buffer)?;
         require_known_version(&ChartFile::new("Chart.yaml", &buffer))?;
         buffer.clear();
         if has(".helmignore") {
-            directory.read(".helmignore", &mut buffer)?;
+            directory.read(".helmignore", limits.file, &mut buffer)?;
         }
         let rules = IgnoreRules::parse(&buffer)?;
         let mut walk = Walk { directory, rules, limits, files: Vec::new(), buffer };
@@ -136,24 +148,21 @@ impl Walk<'_> {
             if self.rules.ignores(&path, kind == EntryKind::Directory) {
                 continue;
             }
-            let size = match kind {
+            match kind {
                 EntryKind::Directory => {
                     let entries = self.directory.list(&path)?;
                     self.directory(&path, entries)?;
                     continue;
                 }
-                EntryKind::File(size) => size,
+                EntryKind::File => {}
                 EntryKind::Irregular => {
                     return Err(DirectoryError::Irregular(self.directory.describe(&path)).into());
                 }
-            };
-            if size > self.limits.file {
-                return Err(DirectoryError::TooLarge { name, limit: self.limits.file }.into());
             }
             if self.files.len() == self.limits.files {
                 return Err(DirectoryError::TooMany(self.limits.files).into());
             }
-            let modified = self.directory.read(&path, &mut self.buffer)?;
+            let modified = self.directory.read(&path, self.limits.file, &mut self.buffer)?;
             self.files.push(ChartFile { name: path, data: without_bom(&self.buffer).into(), modified });
         }
         Ok(())
@@ -207,21 +216,18 @@ impl Directory for DiskDirectory {
         for entry in std::fs::read_dir(&directory).map_err(|error| read_error(&directory, &error))? {
             let entry = entry.map_err(|error| read_error(&directory, &error))?;
             let full = entry.path();
-            let mut metadata = entry.metadata().map_err(|error| read_error(&full, &error))?;
-            if metadata.is_symlink() {
+            // What a directory's own list tells needs no look at the entry.
+            let listed = entry.file_type().map_err(|error| read_error(&full, &error))?;
+            let kind = if listed.is_symlink() {
                 let resolved = self.resolve(&full)?;
-                metadata = resolved.metadata().map_err(|error| read_error(&full, &error))?;
+                let metadata = resolved.metadata().map_err(|error| read_error(&full, &error))?;
                 let contains = directory.canonicalize().is_ok_and(|own| own.starts_with(&resolved));
                 if metadata.is_dir() && contains {
                     return Err(DirectoryError::Loop(full.display().to_string()));
                 }
-            }
-            let kind = if metadata.is_dir() {
-                EntryKind::Directory
-            } else if metadata.is_file() {
-                EntryKind::File(metadata.len())
+                EntryKind::of(metadata.file_type())
             } else {
-                EntryKind::Irregular
+                EntryKind::of(listed)
             };
             entries.push((entry.file_name().to_string_lossy().into_owned(), kind));
         }
@@ -229,20 +235,28 @@ impl Directory for DiskDirectory {
         Ok(entries)
     }
 
-    fn read(&self, path: &str, buffer: &mut Vec<u8>) -> Result<Option<Time>, DirectoryError> {
+    fn read(&self, path: &str, limit: u64, buffer: &mut Vec<u8>) -> Result<Option<Time>, DirectoryError> {
         let full = self.root.join(path);
         if self.confined_to.is_some() {
             self.resolve(&full)?;
         }
+        let too_large = || DirectoryError::TooLarge { name: base_name(path).to_owned(), limit };
+        let failed = |error| read_error(Path::new(path), &error);
+        let mut file = File::open(&full).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.len() > limit {
+            return Err(too_large());
+        }
+        // One byte more than there are, so that the end is seen at once.
+        let size = usize::try_from(metadata.len()).unwrap_or_default().min(FIRST_READ) + 1;
         buffer.clear();
-        let read = File::open(&full).and_then(|mut file| {
-            let metadata = file.metadata()?;
-            // One byte more than there are, so that the end is seen at once.
-            buffer.reserve(usize::try_from(metadata.len()).unwrap_or_default().min(FIRST_READ) + 1);
-            file.read_to_end(buffer)?;
-            Ok(metadata.modified().ok())
-        });
-        let modified = read.map_err(|error| read_error(Path::new(path), &error))?;
+        buffer.reserve(size);
+        // Unlike the file itself, this does not ask once more how much there is.
+        (&mut file).take(limit.saturating_add(1)).read_to_end(buffer).map_err(failed)?;
+        if buffer.len() as u64 > limit {
+            return Err(too_large());
+        }
+        let modified = metadata.modified().ok();
         let modified =
             modified.and_then(|time| jiff::Timestamp::try_from(time).ok()).map(Time::from_timestamp);
         Ok(modified)

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::decode::{Decoder, decode_value};
 use crate::metadata::{API_VERSION_V1, Metadata, MetadataError};
-use crate::text::go_quote;
+use fluxide_gotext::quote_str;
 
 /// Why an index cannot be read, or has no fitting chart. The texts are Helm's.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -195,11 +195,11 @@ pub fn choose_tag<'t>(tags: &[&'t str], version: &str) -> Result<&'t str, IndexE
 pub fn oci_chart_name(reference: &str) -> Result<(&str, &str), IndexError> {
     let repository = reference
         .strip_prefix("oci://")
-        .ok_or_else(|| IndexError::Syntax(format!("{} does not begin with oci://", go_quote(reference))))?;
+        .ok_or_else(|| IndexError::Syntax(format!("{} does not begin with oci://", quote_str(reference))))?;
     let repository = repository.trim_end_matches('/');
     match repository.rsplit_once('/') {
         Some((_, name)) if !name.is_empty() => Ok((repository, name)),
-        _ => Err(IndexError::Syntax(format!("{} names no chart", go_quote(reference)))),
+        _ => Err(IndexError::Syntax(format!("{} names no chart", quote_str(reference)))),
     }
 }
 

@@ -58,7 +58,6 @@ mod render;
 pub mod schema;
 mod scope;
 pub mod strvals;
-pub mod text;
 mod time;
 pub mod values;
 

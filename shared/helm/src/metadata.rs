@@ -9,8 +9,8 @@ use thiserror::Error;
 use crate::decode::{Decoder, decode_struct, decode_value};
 use crate::file::base_name;
 use crate::json::ObjectWriter;
-use crate::text::{go_quote, is_print};
 use crate::time::{Time, ZERO};
+use fluxide_gotext::{quote_str, unicode::is_print};
 
 /// The API version of charts that list their dependencies in requirements.yaml.
 pub const API_VERSION_V1: &str = "v1";
@@ -176,16 +176,16 @@ impl Metadata {
             return invalid("chart.metadata.name is required".to_owned());
         }
         if self.name == "." || self.name == ".." {
-            return invalid(format!("chart.metadata.name {} is not allowed", go_quote(&self.name)));
+            return invalid(format!("chart.metadata.name {} is not allowed", quote_str(&self.name)));
         }
         if self.name != base_name(&self.name) {
-            return invalid(format!("chart.metadata.name {} is invalid", go_quote(&self.name)));
+            return invalid(format!("chart.metadata.name {} is invalid", quote_str(&self.name)));
         }
         if self.version.is_empty() {
             return invalid("chart.metadata.version is required".to_owned());
         }
         if Version::parse(&self.version).is_err() {
-            return invalid(format!("chart.metadata.version {} is invalid", go_quote(&self.version)));
+            return invalid(format!("chart.metadata.version {} is invalid", quote_str(&self.version)));
         }
         if !matches!(self.kind.as_str(), "" | "application" | "library") {
             return invalid("chart.metadata.type must be application or library".to_owned());
@@ -204,7 +204,7 @@ impl Metadata {
             dependency.validate()?;
             let name = dependency.effective_name();
             if !names.insert(name.to_owned()) {
-                return invalid(format!("more than one dependency with name or alias {}", go_quote(name)));
+                return invalid(format!("more than one dependency with name or alias {}", quote_str(name)));
             }
         }
         Ok(())
@@ -313,7 +313,7 @@ impl Dependency {
         if !self.alias.bytes().all(allowed) {
             return Err(MetadataError(format!(
                 "dependency {} has disallowed characters in the alias",
-                go_quote(&self.name)
+                quote_str(&self.name)
             )));
         }
         Ok(())
@@ -355,7 +355,7 @@ impl Lock {
                 Value::Null => {}
                 Value::String(text) => match Time::parse(text) {
                     Some(time) => lock.generated = Some(time).filter(|time| time.to_string() != ZERO),
-                    None => decoder.problem(format!("parsing time {}: it is not RFC 3339", go_quote(text))),
+                    None => decoder.problem(format!("parsing time {}: it is not RFC 3339", quote_str(text))),
                 },
                 _ => decoder.problem("Time.UnmarshalJSON: input is not a JSON string".to_owned()),
             }),

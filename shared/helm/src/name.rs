@@ -14,7 +14,7 @@ pub enum ReleaseNameError {
     #[error(
         "release name {}: invalid release name, must match regex \
          ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the length must not be longer than 53",
-        crate::text::go_quote(.0)
+        fluxide_gotext::quote_str(.0)
     )]
     Invalid(String),
 }

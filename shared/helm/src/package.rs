@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::chart::Chart;
 use crate::file::base_name;
 use crate::metadata::{API_VERSION_V1, API_VERSION_V2, Metadata, MetadataError};
-use crate::text::go_quote;
 use crate::time::Time;
+use fluxide_gotext::quote_str;
 
 /// The extra field that Helm writes into the header of the archive.
 const EXTRA: &[u8] = b"rr\x28\x00aHR0cHM6Ly95b3V0dS5iZS96OVV6MWljandyTQo=";
@@ -21,7 +21,7 @@ pub enum PackageError {
     #[error("chart validation: {0}")]
     Invalid(#[from] MetadataError),
     /// Its name would change where the files lie.
-    #[error("{} is not a valid chart name", go_quote(.0))]
+    #[error("{} is not a valid chart name", quote_str(.0))]
     Name(String),
     /// values.schema.json is not JSON.
     #[error("invalid JSON in values.schema.json")]

@@ -9,6 +9,13 @@ pub struct BadPattern;
 
 /// Whether the whole name matches the pattern. `*` and `?` do not match `/`.
 pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
+    let is_literal = |text: &str| !text.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    if is_literal(pattern) {
+        return Ok(pattern == name);
+    }
+    if let Some(ending) = pattern.strip_prefix('*').filter(|ending| is_literal(ending)) {
+        return Ok(name.strip_suffix(ending).is_some_and(|start| !start.contains('/')));
+    }
     let mut pattern = pattern.as_bytes();
     let mut name = name.as_bytes();
     'pattern: while !pattern.is_empty() {

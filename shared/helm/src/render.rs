@@ -154,8 +154,10 @@ pub struct Rendered {
     source: Arc<Chart>,
     /// Chart.yaml after the dependencies were processed.
     metadata: Metadata,
-    /// The default values after the dependencies were processed.
+    /// The default values after the dependencies were processed, when that changed them.
     defaults: Option<Map>,
+    /// What the templates saw as `.Values`, with what they did to it.
+    values: Map,
     /// What is odd about values and dependencies, and no error.
     pub warnings: Vec<String>,
 }
@@ -163,7 +165,16 @@ pub struct Rendered {
 impl Rendered {
     /// What is stored of the chart with the release.
     pub fn stored_chart(&self) -> StoredChart {
-        StoredChart::of(&self.source, self.metadata.clone(), self.defaults.as_ref().map(to_table))
+        let defaults = match &self.defaults {
+            Some(defaults) => Some(to_table(defaults)),
+            None => self.source.values.clone(),
+        };
+        StoredChart::of(&self.source, self.metadata.clone(), defaults)
+    }
+
+    /// The values that the templates saw, those of subcharts below their names, with what the templates did to them.
+    pub fn values(&self) -> Table {
+        to_table(&self.values)
     }
 
     /// The text of all manifests, as it is stored with the release.
@@ -274,6 +285,7 @@ pub fn render(chart: &Arc<Chart>, values: &Table, options: RenderOptions) -> Res
         }
     }
     check_kube_version(&chart.metadata.kube_version, options.capabilities)?;
+    rendered.values = values.clone();
     let mut files = Execution::new(&options).run(&scope, values)?;
     rendered.notes = take_notes(&mut files, scope.name(), options.subchart_notes);
     if let Some(renderer) = options.post_renderer {
@@ -282,7 +294,7 @@ pub fn render(chart: &Arc<Chart>, values: &Table, options: RenderOptions) -> Res
     (rendered.hooks, rendered.manifests) = sort_manifests(files)?;
     scope.crds(&mut rendered.crds);
     rendered.metadata = scope.metadata();
-    rendered.defaults = scope.copy_of_defaults();
+    rendered.defaults = scope.changed_defaults().cloned();
     rendered.source = chart.clone();
     Ok(rendered)
 }

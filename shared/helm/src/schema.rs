@@ -6,7 +6,7 @@ use boon::{CompileError, Compiler, ErrorKind, Schemas, UrlLoader, ValidationErro
 use fluxide_goyaml::number::format_float;
 use serde_json::Value as Json;
 
-use crate::text::go_quote;
+use fluxide_gotext::quote_str;
 
 /// The name the schema of a chart goes by.
 const LOCATION: &str = "file:///values.schema.json";
@@ -155,16 +155,16 @@ impl UrlLoader for References {
 
 fn compile_error(error: &CompileError) -> String {
     match error {
-        CompileError::ParseUrlError { url, src } => format!("error in parsing {}: {src}", go_quote(url)),
-        CompileError::LoadUrlError { url, src } => format!("failing loading {}: {src}", go_quote(url)),
+        CompileError::ParseUrlError { url, src } => format!("error in parsing {}: {src}", quote_str(url)),
+        CompileError::LoadUrlError { url, src } => format!("failing loading {}: {src}", quote_str(url)),
         CompileError::UnsupportedUrlScheme { url } => {
-            format!("no URLLoader registered for {}", go_quote(url))
+            format!("no URLLoader registered for {}", quote_str(url))
         }
         CompileError::InvalidMetaSchemaUrl { url, src } => {
-            format!("invalid $schema in {}: {src}", go_quote(url))
+            format!("invalid $schema in {}: {src}", quote_str(url))
         }
-        CompileError::UnsupportedDraft { url } => format!("draft {} is not supported", go_quote(url)),
-        CompileError::MetaSchemaCycle { url } => format!("cycle in resolving $schema in {}", go_quote(url)),
+        CompileError::UnsupportedDraft { url } => format!("draft {} is not supported", quote_str(url)),
+        CompileError::MetaSchemaCycle { url } => format!("cycle in resolving $schema in {}", quote_str(url)),
         CompileError::ValidationError { url, src } => {
             let mut out = String::new();
             let schema = match &src.kind {
@@ -179,35 +179,35 @@ fn compile_error(error: &CompileError) -> String {
             let schema = if schema.contains('#') { schema.to_owned() } else { format!("{schema}#") };
             format!(
                 "{} is not valid against metaschema: jsonschema validation failed with '{schema}'{out}",
-                go_quote(&url)
+                quote_str(&url)
             )
         }
-        CompileError::ParseIdError { loc } => format!("error in parsing id at {}", go_quote(loc)),
-        CompileError::ParseAnchorError { loc } => format!("error in parsing anchor at {}", go_quote(loc)),
+        CompileError::ParseIdError { loc } => format!("error in parsing id at {}", quote_str(loc)),
+        CompileError::ParseAnchorError { loc } => format!("error in parsing anchor at {}", quote_str(loc)),
         CompileError::DuplicateId { url, id, ptr1, ptr2 } => format!(
             "duplicate id {} in {} at {} and {}",
-            go_quote(id),
-            go_quote(url),
-            go_quote(ptr1),
-            go_quote(ptr2)
+            quote_str(id),
+            quote_str(url),
+            quote_str(ptr1),
+            quote_str(ptr2)
         ),
         CompileError::DuplicateAnchor { anchor, url, ptr1, ptr2 } => format!(
             "duplicate anchor {} in {} at {} and {}",
-            go_quote(anchor),
-            go_quote(url),
-            go_quote(ptr1),
-            go_quote(ptr2)
+            quote_str(anchor),
+            quote_str(url),
+            quote_str(ptr1),
+            quote_str(ptr2)
         ),
-        CompileError::InvalidJsonPointer(url) => format!("invalid json-pointer {}", go_quote(url)),
-        CompileError::JsonPointerNotFound(url) => format!("json-pointer in {} not found", go_quote(url)),
+        CompileError::InvalidJsonPointer(url) => format!("invalid json-pointer {}", quote_str(url)),
+        CompileError::JsonPointerNotFound(url) => format!("json-pointer in {} not found", quote_str(url)),
         CompileError::AnchorNotFound { url, reference } => {
-            format!("anchor in {} not found in schema {}", go_quote(reference), go_quote(url))
+            format!("anchor in {} not found in schema {}", quote_str(reference), quote_str(url))
         }
         CompileError::UnsupportedVocabulary { url, vocabulary } => {
-            format!("unsupported vocabulary {} in {}", go_quote(vocabulary), go_quote(url))
+            format!("unsupported vocabulary {} in {}", quote_str(vocabulary), quote_str(url))
         }
         CompileError::InvalidRegex { url, regex, src } => {
-            format!("invalid regex {} at {}: {src}", go_quote(regex), go_quote(url))
+            format!("invalid regex {} at {}: {src}", quote_str(regex), quote_str(url))
         }
         CompileError::Bug(error) => format!("unable to validate schema: {error}"),
     }
@@ -292,7 +292,7 @@ fn describe(kind: &ErrorKind) -> String {
         ErrorKind::ContentSchema => "'contentSchema' failed".to_owned(),
         ErrorKind::PropertyName { prop } => format!("invalid propertyName {}", quote(prop)),
         ErrorKind::RefCycle { url, kw_loc1, kw_loc2 } => {
-            format!("both {kw_loc1} and {kw_loc2} resolve to {} causing reference cycle", go_quote(url))
+            format!("both {kw_loc1} and {kw_loc2} resolve to {} causing reference cycle", quote_str(url))
         }
         ErrorKind::FalseSchema => "false schema".to_owned(),
         ErrorKind::Type { got, want } => {
@@ -375,7 +375,7 @@ fn contains(which: &str, got: &[usize], want: usize) -> String {
 
 /// Text in single quotes, with the escapes of `%q`.
 fn quote(text: &str) -> String {
-    let quoted = go_quote(text);
+    let quoted = quote_str(text);
     format!("'{}'", quoted[1..quoted.len() - 1].replace("\\\"", "\"").replace('\'', "\\'"))
 }
 

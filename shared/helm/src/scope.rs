@@ -104,6 +104,11 @@ impl Scope {
         }
     }
 
+    /// The defaults with what was imported, if anything was. Nobody changes them any more.
+    pub(crate) fn changed_defaults(&self) -> Option<&Map> {
+        self.values.as_ref()
+    }
+
     /// Chart.yaml as it is after processing: under its alias, with the dependencies that are switched on.
     pub(crate) fn metadata(&self) -> Metadata {
         let dependencies = self.dependencies.as_ref().map(|list| list.iter().cloned().map(Some).collect());

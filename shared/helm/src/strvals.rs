@@ -3,8 +3,8 @@
 use fluxide_goyaml::Value;
 use thiserror::Error;
 
-use crate::text::{go_quote, go_quote_char};
 use crate::values::Table;
+use fluxide_gotext::{quote_char, quote_str};
 
 /// The largest index of a list.
 const MAX_INDEX: usize = 65_536;
@@ -132,7 +132,7 @@ impl<'r> Parser<'r> {
         let (name, stop) = self.until(stops);
         match stop {
             None if name.is_empty() => Err(Stop::End),
-            None => fail(format!("key {} has no value", go_quote(&name))),
+            None => fail(format!("key {} has no value", quote_str(&name))),
             Some('[') => {
                 let index = self.index().map_err(in_index)?;
                 let mut list = match table.get_mut(&name) {
@@ -146,7 +146,7 @@ impl<'r> Parser<'r> {
             }
             Some('=') => self.value_of(table, name),
             Some(',') => {
-                let message = format!("key {} has no value (cannot end with ,)", go_quote(&name));
+                let message = format!("key {} has no value (cannot end with ,)", quote_str(&name));
                 assign(table, name, Value::String(String::new()));
                 fail(message)
             }
@@ -163,7 +163,7 @@ impl<'r> Parser<'r> {
                 };
                 let result = self.key(&mut inner, nested + 1);
                 if result.is_ok() && inner.is_empty() {
-                    return fail(format!("key map {} has no value", go_quote(&name)));
+                    return fail(format!("key map {} has no value", quote_str(&name)));
                 }
                 if !inner.is_empty() || table.contains_key(&name) {
                     assign(table, name, Value::Object(inner));
@@ -220,8 +220,8 @@ impl<'r> Parser<'r> {
         let syntax = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         match (syntax, text.parse::<i64>()) {
             (true, Ok(index)) => Ok(index),
-            (true, Err(_)) => fail(format!("strconv.Atoi: parsing {}: value out of range", go_quote(&text))),
-            (false, _) => fail(format!("strconv.Atoi: parsing {}: invalid syntax", go_quote(&text))),
+            (true, Err(_)) => fail(format!("strconv.Atoi: parsing {}: value out of range", quote_str(&text))),
+            (false, _) => fail(format!("strconv.Atoi: parsing {}: invalid syntax", quote_str(&text))),
         }
     }
 
@@ -233,7 +233,7 @@ impl<'r> Parser<'r> {
         let index = index as usize;
         let (text, stop) = self.until(&['[', '.', '=']);
         if !text.is_empty() {
-            let quoted: Vec<String> = text.chars().map(go_quote_char).collect();
+            let quoted: Vec<String> = text.chars().map(quote_char).collect();
             return fail(format!("unexpected data at end of array index: [{}]", quoted.join(" ")));
         }
         match stop {
@@ -503,7 +503,7 @@ fn json_error(text: &str, error: &serde_json::Error) -> String {
     let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
     let found = line.get(error.column().saturating_sub(1)..).and_then(|rest| rest.chars().next());
     match found {
-        Some(character) => format!("invalid character {} {place}", go_quote_char(character)),
+        Some(character) => format!("invalid character {} {place}", quote_char(character)),
         None => "unexpected EOF".to_owned(),
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use fluxide_digest::Algorithm;
 use fluxide_goyaml::Value;
-use fluxide_helm::digest::{Algorithm, release_digest, values_digest};
+use fluxide_helm::digest::{release_digest, values_digest};
 use fluxide_helm::release::storage_name;
 use fluxide_helm::{Release, hooks_of, values::Table};
 use serde_json::Value as Json;

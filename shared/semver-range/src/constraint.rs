@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::LazyLock;
 
+use fluxide_gotext::quote_str;
 use regex::Regex;
 
 use crate::version::{Version, compare_prerelease};
@@ -37,7 +38,7 @@ struct Comparator {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConstraintError {
     /// It does not follow the grammar.
-    #[error("improper constraint: {}", quote(.0))]
+    #[error("improper constraint: {}", quote_str(.0))]
     Improper(String),
     /// A version in it is none.
     #[error("constraint parser error")]
@@ -309,7 +310,7 @@ impl Comparator {
     }
 
     fn reason(&self, version: &Version, relation: &str) -> String {
-        format!("\"{version}\" {relation} {}", quote(&self.original))
+        format!("\"{version}\" {relation} {}", quote_str(&self.original))
     }
 }
 
@@ -331,22 +332,4 @@ impl fmt::Display for Constraint {
 
 fn prerelease_reason(version: &Version) -> String {
     format!("\"{version}\" is a prerelease version and the constraint is only looking for release versions")
-}
-
-/// Text in double quotes as Go writes it.
-fn quote(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -73,31 +73,7 @@ pub fn type_name(value: &Value) -> &'static str {
 
 /// The verb `%q`.
 pub fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            ' ' => out.push(' '),
-            control if control.is_control() && (control as u32) < 0x80 => {
-                out.push_str(&format!("\\x{:02x}", control as u32));
-            }
-            other if other.is_control() || (other.is_whitespace() && other != ' ') => {
-                out.push_str(&format!("\\u{:04x}", other as u32));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    fluxide_gotext::quote_str(text)
 }
 
 /// JSON as Go's encoder writes it: `<`, `>`, `&` and the line separators are escaped.

@@ -1,7 +1,7 @@
 //! `html`, `js` and `urlquery`.
 
 use crate::text::runes;
-use crate::unicode::is_print;
+use fluxide_gotext::unicode::is_print;
 
 pub(super) fn html(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());

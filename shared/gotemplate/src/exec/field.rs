@@ -110,5 +110,5 @@ impl<'t> State<'t, '_> {
 }
 
 fn go_quoted(name: &str) -> String {
-    String::from_utf8_lossy(&crate::quote::quote(name.as_bytes())).into_owned()
+    String::from_utf8_lossy(&fluxide_gotext::quote(name.as_bytes())).into_owned()
 }

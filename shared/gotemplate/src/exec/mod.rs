@@ -12,11 +12,11 @@ use crate::format::{display, write_value};
 use crate::parse::{
     Branch, Command, Id, Invocation, Node, Number, Operand, Pipe, Run, Show, Source, Span, Tree,
 };
-use crate::quote::quote;
 use crate::session::Session;
 use crate::template::Templates;
 use crate::types::IntType;
 use crate::value::Value;
+use fluxide_gotext::quote;
 use reflected::Reflected;
 
 /// Executes a template with the given data, appending to the output.

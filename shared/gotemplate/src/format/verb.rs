@@ -3,11 +3,11 @@
 use super::float::format_float;
 use crate::collection::{List, Map};
 use crate::object::Object;
-use crate::quote::{can_backquote, quote, quote_ascii, quote_rune};
 use crate::text::{Text, runes};
 use crate::types::IntType;
-use crate::unicode::is_print;
 use crate::value::Value;
+use fluxide_gotext::unicode::is_print;
+use fluxide_gotext::{can_backquote, quote, quote_ascii, quote_rune};
 
 /// Values nested deeper than this are cut: Go would overflow its stack on a map that contains itself.
 const MAX_DEPTH: usize = 10_000;

@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::function::Call;
-use crate::quote::quote;
 use crate::text::Text;
 use crate::value::Value;
+use fluxide_gotext::quote;
 
 /// How often one name may be included inside itself.
 const MAX_NESTED: u32 = 1000;

@@ -2,11 +2,11 @@
 
 use crate::collection::Map;
 use crate::error::Error;
-use crate::quote::quote;
 use crate::sprig::text;
 use crate::time::methods;
 use crate::types::{ANY_MAP, MapType, Type};
 use crate::value::Value;
+use fluxide_gotext::quote;
 
 use super::yaml::to_yaml_document;
 

@@ -10,9 +10,9 @@ use fluxide_goyaml::{EncodeOptions, Node, Style, Value as Yaml, sigs};
 use crate::collection::Map;
 use crate::error::Error;
 use crate::text::Text;
-use crate::unicode::{is_digit, is_letter};
 use crate::value::Value;
 use crate::value::walk::descend;
+use fluxide_gotext::unicode::{is_digit, is_letter};
 
 /// YAML without the newline at its end.
 pub fn to_yaml(value: &Value) -> Result<String, Error> {

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::quote::quote;
 use crate::text::decode_rune;
-use crate::unicode::{is_digit, is_letter, is_print};
+use fluxide_gotext::quote;
+use fluxide_gotext::unicode::{is_digit, is_letter, is_print};
 
 const LEFT_DELIMITER: &[u8] = b"{{";
 const RIGHT_DELIMITER: &[u8] = b"}}";

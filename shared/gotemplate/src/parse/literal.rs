@@ -1,7 +1,7 @@
 //! Numbers in templates, kept under every type that can represent them, as Go's ideal constants are.
 
 use crate::number::{parse_float, parse_int, parse_uint};
-use crate::quote::{quote, unquote_char};
+use fluxide_gotext::{quote, unquote_char};
 
 /// A number literal.
 #[derive(Clone, Debug, Default)]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::literal::Number;
 use crate::function::Function;
-use crate::quote::quote;
 use crate::text::Text;
+use fluxide_gotext::quote;
 
 /// A template text and what it was parsed into.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use super::node::{
 };
 use crate::error::Error;
 use crate::function::Functions;
-use crate::quote::{quote, unquote};
 use crate::text::Text;
+use fluxide_gotext::{quote, unquote};
 
 const MAX_PARENTHESES: usize = 10_000;
 /// Go has no such bound; a template that nests deeper is an attack on the stack.

@@ -5,9 +5,9 @@ mod syntax;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::quote::{can_backquote, quote};
 use crate::text::decode_rune;
-use crate::unicode::{is_digit, is_letter};
+use fluxide_gotext::unicode::{is_digit, is_letter};
+use fluxide_gotext::{can_backquote, quote};
 
 /// A compiled expression.
 #[derive(Debug)]

@@ -437,7 +437,7 @@ impl Reader<'_> {
             b'\'' => "'\\''".to_owned(),
             b'"' => "'\"'".to_owned(),
             other => {
-                let quoted = crate::quote::quote(char::from(*other).encode_utf8(&mut [0; 4]).as_bytes());
+                let quoted = fluxide_gotext::quote(char::from(*other).encode_utf8(&mut [0; 4]).as_bytes());
                 format!("'{}'", String::from_utf8_lossy(&quoted[1..quoted.len() - 1]))
             }
         };

@@ -7,12 +7,12 @@ use super::wrap::{abbreviate, wrap};
 use crate::error::Error;
 use crate::format::{display, sprintf};
 use crate::function::{Call, Function, Functions};
-use crate::quote::quote;
 use crate::text::{Text, decode_rune, is_invalid_rune, runes};
 use crate::types::{STRING_MAP, STRINGS};
-use crate::unicode::{is_space, to_lower, to_upper};
 use crate::value::Value;
 use crate::{List, Map};
+use fluxide_gotext::quote;
+use fluxide_gotext::unicode::{is_space, to_lower, to_upper};
 
 pub(super) fn register(functions: &mut Functions) {
     functions.insert("hello", Function::new(&[], |_, _| Ok(Value::from("Hello!"))));

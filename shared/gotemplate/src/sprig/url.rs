@@ -6,9 +6,9 @@ use super::argument::{ANY_MAP_TYPE, STRING, map, text};
 use crate::Map;
 use crate::error::Error;
 use crate::function::{Function, Functions};
-use crate::quote::quote;
 use crate::text::Text;
 use crate::value::Value;
+use fluxide_gotext::quote;
 
 pub(super) fn register(functions: &mut Functions) {
     functions.insert(

@@ -1,7 +1,7 @@
 //! Upper and lower case of words: `title`, `camelcase`, `snakecase` and their kin.
 
 use crate::text::{decode_rune, is_invalid_rune, runes};
-use crate::unicode::{
+use fluxide_gotext::unicode::{
     is_digit, is_letter, is_lower, is_number, is_punctuation, is_space, is_title, is_upper, to_lower,
     to_title, to_upper,
 };

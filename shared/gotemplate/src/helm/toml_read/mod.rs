@@ -5,10 +5,10 @@ mod value;
 use std::collections::HashSet;
 
 use crate::collection::{List, Map};
-use crate::quote::{quote, quote_rune};
 use crate::text::{Text, decode_rune, is_invalid_rune};
 use crate::types::MAPS;
 use crate::value::Value;
+use fluxide_gotext::{quote, quote_rune};
 
 const MAX_NESTING: usize = 1000;
 

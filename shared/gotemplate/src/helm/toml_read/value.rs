@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::{Failure, MAX_NESTING, Reader, joined, shown};
 use crate::collection::Map;
 use crate::number::{NumberError, parse_float, parse_int};
-use crate::quote::quote;
 use crate::text::Text;
 use crate::time::{Time, Zone, parse_time};
-use crate::unicode::is_letter;
 use crate::value::Value;
+use fluxide_gotext::quote;
+use fluxide_gotext::unicode::is_letter;
 
 impl Reader<'_> {
     pub(super) fn value(&mut self, depth: usize) -> Result<Value, Failure> {

@@ -1,20 +1,34 @@
 //! Go's quoting of strings and runes, and its reading back.
 
-use crate::text::{decode_rune, is_invalid_rune, runes};
+use crate::runes::{decode_rune, is_invalid_rune, runes};
 use crate::unicode::is_print;
 
 /// `strconv.Quote`, as `%q` prints a string.
-pub(crate) fn quote(bytes: &[u8]) -> Vec<u8> {
+pub fn quote(bytes: &[u8]) -> Vec<u8> {
     quote_with(bytes, b'"', false)
 }
 
+/// [`quote`] of text that is UTF-8.
+pub fn quote_str(text: &str) -> String {
+    into_text(quote(text.as_bytes()))
+}
+
 /// `strconv.QuoteToASCII`, as `%+q` prints a string.
-pub(crate) fn quote_ascii(bytes: &[u8]) -> Vec<u8> {
+pub fn quote_ascii(bytes: &[u8]) -> Vec<u8> {
     quote_with(bytes, b'"', true)
 }
 
-/// `strconv.QuoteRune`.
-pub(crate) fn quote_rune(rune: u32, ascii: bool) -> Vec<u8> {
+/// A character in single quotes, as `%q` prints a rune.
+pub fn quote_char(character: char) -> String {
+    into_text(quote_rune(u32::from(character), false))
+}
+
+fn into_text(quoted: Vec<u8>) -> String {
+    String::from_utf8_lossy(&quoted).into_owned()
+}
+
+/// `strconv.QuoteRune`, of which `ascii` makes `strconv.QuoteRuneToASCII`.
+pub fn quote_rune(rune: u32, ascii: bool) -> Vec<u8> {
     let rune = char::from_u32(rune).unwrap_or(char::REPLACEMENT_CHARACTER);
     let mut out = vec![b'\''];
     push_escaped(&mut out, rune, b'\'', ascii);
@@ -62,7 +76,7 @@ fn push_escaped(out: &mut Vec<u8>, rune: char, delimiter: u8, ascii: bool) {
 }
 
 /// Whether `%#q` may print the text between backquotes.
-pub(crate) fn can_backquote(bytes: &[u8]) -> bool {
+pub fn can_backquote(bytes: &[u8]) -> bool {
     runes(bytes).all(|(_, rune, width)| {
         if width > 1 {
             rune != '\u{feff}'
@@ -73,7 +87,7 @@ pub(crate) fn can_backquote(bytes: &[u8]) -> bool {
 }
 
 /// `strconv.Unquote` of a literal in double quotes or backquotes; `None` is Go's `invalid syntax`.
-pub(crate) fn unquote(literal: &[u8]) -> Option<Vec<u8>> {
+pub fn unquote(literal: &[u8]) -> Option<Vec<u8>> {
     let (first, last) = (*literal.first()?, *literal.last()?);
     if literal.len() < 2 || first != last {
         return None;
@@ -105,7 +119,7 @@ pub(crate) fn unquote(literal: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `strconv.UnquoteChar` of the first character after a single quote: its code and width.
-pub(crate) fn unquote_char(text: &[u8]) -> Option<(u32, usize)> {
+pub fn unquote_char(text: &[u8]) -> Option<(u32, usize)> {
     if text.first() == Some(&b'\'') {
         return None;
     }
@@ -166,5 +180,29 @@ fn unquote_unit(text: &[u8], delimiter: u8) -> Option<(Unit, usize)> {
     match escape {
         b'u' | b'U' => Some((Unit::Rune(char::from_u32(value)?), width)),
         _ => Some((Unit::Byte(u8::try_from(value).ok()?), width)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_is_go_s() {
+        assert_eq!(
+            quote_str("a\"b\\\n\u{7f}é\u{a0}\u{ad}\u{2028}😀\u{301}\u{feff}\u{e000}"),
+            "\"a\\\"b\\\\\\n\\x7fé\\u00a0\\u00ad\\u2028😀\u{301}\\ufeff\\ue000\""
+        );
+        assert_eq!(quote(b"\xc3\x28"), br#""\xc3(""#);
+        assert_eq!([quote_char('}'), quote_char('\''), quote_char('"')], ["'}'", "'\\''", "'\"'"]);
+        assert_eq!(quote_ascii("é😀".as_bytes()), br#""\u00e9\U0001f600""#);
+    }
+
+    #[test]
+    fn quoted_text_is_read_back() {
+        for text in [&b"a\"b\\\n\x7f"[..], "é\u{a0}😀".as_bytes(), b"\xff\x00"] {
+            assert_eq!(unquote(&quote(text)).as_deref(), Some(text));
+        }
+        assert_eq!(unquote(b"\"\\q\""), None);
     }
 }

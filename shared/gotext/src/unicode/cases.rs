@@ -1,7 +1,7 @@
 //! Go's case mappings, as runs of runes.
 
 /// Simple upper-case mappings: first, last, step, difference.
-pub(crate) static TO_UPPER: &[(u32, u32, u32, i32)] = &[
+pub(super) static TO_UPPER: &[(u32, u32, u32, i32)] = &[
     (0x61, 0x7a, 1, -32), (0xb5, 0xb5, 1, 743), (0xe0, 0xf6, 1, -32), (0xf8, 0xfe, 1, -32), (0xff, 0xff, 1, 121),
     (0x101, 0x12f, 2, -1), (0x131, 0x131, 1, -232), (0x133, 0x137, 2, -1), (0x13a, 0x148, 2, -1), (0x14b, 0x177, 2, -1),
     (0x17a, 0x17e, 2, -1), (0x17f, 0x17f, 1, -300), (0x180, 0x180, 1, 195), (0x183, 0x185, 2, -1), (0x188, 0x188, 1, -1),
@@ -46,7 +46,7 @@ pub(crate) static TO_UPPER: &[(u32, u32, u32, i32)] = &[
 ];
 
 /// Simple lower-case mappings: first, last, step, difference.
-pub(crate) static TO_LOWER: &[(u32, u32, u32, i32)] = &[
+pub(super) static TO_LOWER: &[(u32, u32, u32, i32)] = &[
     (0x41, 0x5a, 1, 32), (0xc0, 0xd6, 1, 32), (0xd8, 0xde, 1, 32), (0x100, 0x12e, 2, 1), (0x130, 0x130, 1, -199),
     (0x132, 0x136, 2, 1), (0x139, 0x147, 2, 1), (0x14a, 0x176, 2, 1), (0x178, 0x178, 1, -121), (0x179, 0x17d, 2, 1),
     (0x181, 0x181, 1, 210), (0x182, 0x184, 2, 1), (0x186, 0x186, 1, 206), (0x187, 0x187, 1, 1), (0x189, 0x18a, 1, 205),
@@ -87,7 +87,7 @@ pub(crate) static TO_LOWER: &[(u32, u32, u32, i32)] = &[
 ];
 
 /// Simple title-case mappings: first, last, step, difference.
-pub(crate) static TO_TITLE: &[(u32, u32, u32, i32)] = &[
+pub(super) static TO_TITLE: &[(u32, u32, u32, i32)] = &[
     (0x61, 0x7a, 1, -32), (0xb5, 0xb5, 1, 743), (0xe0, 0xf6, 1, -32), (0xf8, 0xfe, 1, -32), (0xff, 0xff, 1, 121),
     (0x101, 0x12f, 2, -1), (0x131, 0x131, 1, -232), (0x133, 0x137, 2, -1), (0x13a, 0x148, 2, -1), (0x14b, 0x177, 2, -1),
     (0x17a, 0x17e, 2, -1), (0x17f, 0x17f, 1, -300), (0x180, 0x180, 1, 195), (0x183, 0x185, 2, -1), (0x188, 0x188, 1, -1),

@@ -1,4 +1,4 @@
-//! Digests of artifact files in their written form, `<algorithm>:<hex>`.
+//! Digests in their written form, `<algorithm>:<hex>`: what identifies artifacts, values and releases.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use sha2::Digest as _;
 /// A digest: the algorithm and the hexadecimal value in lower case.
 ///
 /// ```
-/// use fluxide_artifact::digest::{Algorithm, Digest};
+/// use fluxide_digest::{Algorithm, Digest};
 /// let digest: Digest = Algorithm::Sha256.digest(b"");
 /// assert_eq!(digest.to_string().parse(), Ok(digest));
 /// ```
@@ -58,7 +58,7 @@ impl FromStr for Digest {
     }
 }
 
-/// The digest algorithms an artifact can be identified by.
+/// The digest algorithms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// SHA-1: only for what was stored with it.
@@ -128,7 +128,7 @@ pub enum DigestError {
     #[error("digest is empty")]
     Empty,
     /// The part before the colon is not an algorithm we know.
-    #[error("unsupported digest algorithm '{name}': use sha256, sha384, sha512 or blake3")]
+    #[error("unsupported digest algorithm: {name}")]
     UnknownAlgorithm {
         /// What was written.
         name: String,

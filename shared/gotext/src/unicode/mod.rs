@@ -9,47 +9,47 @@ use cases::{TO_LOWER, TO_TITLE, TO_UPPER};
 use tables::{DIGIT, LETTER, LOWER, NUMBER, PRINT, PUNCTUATION, TITLE, UPPER};
 
 /// Go's `unicode.IsPrint`.
-pub(crate) fn is_print(rune: char) -> bool {
+pub fn is_print(rune: char) -> bool {
     if rune.is_ascii() { matches!(rune, ' '..='~') } else { contains(PRINT, rune) }
 }
 
 /// Go's `unicode.IsLetter`.
-pub(crate) fn is_letter(rune: char) -> bool {
+pub fn is_letter(rune: char) -> bool {
     if rune.is_ascii() { rune.is_ascii_alphabetic() } else { contains(LETTER, rune) }
 }
 
 /// Go's `unicode.IsDigit`.
-pub(crate) fn is_digit(rune: char) -> bool {
+pub fn is_digit(rune: char) -> bool {
     if rune.is_ascii() { rune.is_ascii_digit() } else { contains(DIGIT, rune) }
 }
 
 /// Go's `unicode.IsNumber`.
-pub(crate) fn is_number(rune: char) -> bool {
+pub fn is_number(rune: char) -> bool {
     if rune.is_ascii() { rune.is_ascii_digit() } else { contains(NUMBER, rune) }
 }
 
 /// Go's `unicode.IsUpper`.
-pub(crate) fn is_upper(rune: char) -> bool {
+pub fn is_upper(rune: char) -> bool {
     if rune.is_ascii() { rune.is_ascii_uppercase() } else { contains(UPPER, rune) }
 }
 
 /// Go's `unicode.IsLower`.
-pub(crate) fn is_lower(rune: char) -> bool {
+pub fn is_lower(rune: char) -> bool {
     if rune.is_ascii() { rune.is_ascii_lowercase() } else { contains(LOWER, rune) }
 }
 
 /// Go's `unicode.IsTitle`.
-pub(crate) fn is_title(rune: char) -> bool {
+pub fn is_title(rune: char) -> bool {
     !rune.is_ascii() && contains(TITLE, rune)
 }
 
 /// Go's `unicode.IsPunct`.
-pub(crate) fn is_punctuation(rune: char) -> bool {
+pub fn is_punctuation(rune: char) -> bool {
     contains(PUNCTUATION, rune)
 }
 
 /// Go's `unicode.IsSpace`.
-pub(crate) fn is_space(rune: char) -> bool {
+pub fn is_space(rune: char) -> bool {
     matches!(
         rune,
         '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}' | '\u{1680}' | '\u{2000}'
@@ -58,17 +58,17 @@ pub(crate) fn is_space(rune: char) -> bool {
 }
 
 /// Go's `unicode.ToUpper`.
-pub(crate) fn to_upper(rune: char) -> char {
+pub fn to_upper(rune: char) -> char {
     if rune.is_ascii() { rune.to_ascii_uppercase() } else { mapped(TO_UPPER, rune) }
 }
 
 /// Go's `unicode.ToLower`.
-pub(crate) fn to_lower(rune: char) -> char {
+pub fn to_lower(rune: char) -> char {
     if rune.is_ascii() { rune.to_ascii_lowercase() } else { mapped(TO_LOWER, rune) }
 }
 
 /// Go's `unicode.ToTitle`.
-pub(crate) fn to_title(rune: char) -> char {
+pub fn to_title(rune: char) -> char {
     if rune.is_ascii() { rune.to_ascii_uppercase() } else { mapped(TO_TITLE, rune) }
 }
 
