@@ -17,6 +17,7 @@ pub mod kio;
 mod natural;
 pub mod node;
 pub mod number;
+mod outline;
 mod parse;
 pub mod resolve;
 pub mod resource;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Error;
+use crate::outline::outline;
 use crate::resolve::{Rules, Scalar, resolve};
 use crate::syntax::parser::{Event, EventKind, Parser};
 use crate::syntax::token::ScalarStyle;
@@ -21,6 +22,25 @@ pub(crate) fn select(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Result<Option
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::NotPlain) => Ok(None),
     }
+}
+
+/// [`select`], which does not even look for tokens in what is not wanted when its lines tell that it is plain.
+pub(crate) fn select_members(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Result<Option<Value>, Error> {
+    let input = input::decode(bytes);
+    if input.problem.is_none()
+        && let Some(members) = outline(&input.text)
+        && !members.is_empty()
+    {
+        let wanted: String =
+            members.iter().filter(|member| keep(member.key)).map(|member| member.text).collect();
+        if wanted.is_empty() {
+            return Ok(Some(Value::Object(BTreeMap::new())));
+        }
+        if let Ok(Some(value)) = select(wanted.as_bytes(), &keep) {
+            return Ok(Some(value));
+        }
+    }
+    select(bytes, keep)
 }
 
 /// Why reading ended early.

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::json::to_json;
 use crate::node::{Node, tag};
 use crate::parse::parse_first;
-use crate::select::select;
+use crate::select::{select, select_members};
 use crate::syntax::Dialect;
 use crate::value::Value;
 
@@ -22,7 +22,7 @@ pub fn from_yaml(bytes: &[u8]) -> Result<Value, Error> {
 /// What is left out still has to be valid, and like the rest has to be something that JSON can say. A document that is no
 /// mapping is given as it is.
 pub fn from_yaml_selected(bytes: &[u8], keep: impl Fn(&str) -> bool) -> Result<Value, Error> {
-    if let Some(value) = select(bytes, &keep)? {
+    if let Some(value) = select_members(bytes, &keep)? {
         return Ok(value);
     }
     let mut value = read_tree(bytes, false)?;

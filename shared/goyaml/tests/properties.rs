@@ -85,6 +85,72 @@ fn soup() -> impl Strategy<Value = String> {
         .prop_map(|pieces| pieces.concat())
 }
 
+/// Lines that are mostly plain block YAML.
+fn lines() -> impl Strategy<Value = String> {
+    let keys = ["", "", "a: ", "b: ", "\"c\": ", "a:", "long: ", "'d': ", "on: ", "e f: ", "1: "];
+    let values = [
+        "",
+        "",
+        "1",
+        "x",
+        "some text",
+        "\"q\"",
+        "'s'",
+        "'it''s'",
+        "\"a\\\"b\"",
+        "{}",
+        "[]",
+        "[a, \"b\"]",
+        "|",
+        ">-",
+        "|+",
+        "|2",
+        "# c",
+        "x # c",
+        "x #c",
+        "a: b",
+        "b:",
+        ":80",
+        "-1",
+        "- y",
+        "-",
+        "&x 1",
+        "*x",
+        "!!str 1",
+        "\"open",
+        "'open",
+        "close\"",
+        ".nan",
+        "-.inf",
+        "?",
+        "? k",
+        "%x",
+        "@",
+        "{a: 1}",
+        "[1,",
+        "\tx",
+        "x\ty",
+        "é\u{2028}",
+        "---",
+        "...",
+        "<<",
+        "~",
+        "trailing ",
+        "a:b",
+        "#",
+    ];
+    let line = (
+        proptest::sample::select(vec![0usize, 0, 0, 1, 2, 2, 2, 3, 4, 4, 6]),
+        proptest::sample::select(vec!["", "", "", "- ", "- - ", "-   "]),
+        proptest::sample::select(keys.to_vec()),
+        proptest::sample::select(values.to_vec()),
+        proptest::sample::select(vec!["\n", "\n", "\n", "\n", "\n\n", " \n", "\r\n", ""]),
+    );
+    let line =
+        line.prop_map(|(indent, dash, key, value, end)| format!("{:indent$}{dash}{key}{value}{end}", ""));
+    proptest::collection::vec(line, 1..9).prop_map(|lines| lines.concat())
+}
+
 /// Strings that are hard to quote.
 fn awkward() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -204,6 +270,18 @@ proptest! {
             let read = parse_one(text.as_bytes()).and_then(|document| decode(&document));
             prop_assert_eq!(read, decode(&node), "{}", text);
         }
+    }
+
+    #[test]
+    fn leaving_members_out_changes_nothing_else(text in prop_oneof![4 => lines(), 1 => soup()]) {
+        let keep = |key: &str| matches!(key, "a" | "c");
+        let all = sigs::from_yaml(text.as_bytes());
+        let all = all.and_then(|value| fluxide_goyaml::to_json(&value).map(|_| value));
+        let kept = all.map(|value| match value {
+            Value::Object(map) => Value::Object(map.into_iter().filter(|(key, _)| keep(key)).collect()),
+            other => other,
+        });
+        prop_assert_eq!(sigs::from_yaml_selected(text.as_bytes(), keep), kept, "{}", text);
     }
 
     #[test]

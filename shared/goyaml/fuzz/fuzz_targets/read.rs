@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use fluxide_goyaml::{EncodeOptions, alias, decode, encode, kio, parse, parse_one, resource, sigs, stream, to_json};
+use fluxide_goyaml::{EncodeOptions, Value, alias, decode, encode, kio, parse, parse_one, resource, sigs, stream, to_json};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -19,6 +19,13 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(sigs::to_yaml(&value), sigs::json_to_yaml(json.as_bytes()));
     }
     let _ = sigs::yaml_to_json_strict(bytes);
+    let keep = |key: &str| key.len() < 2;
+    let all = sigs::from_yaml(bytes).and_then(|value| to_json(&value).map(|_| value));
+    let kept = all.map(|value| match value {
+        Value::Object(map) => Value::Object(map.into_iter().filter(|(key, _)| keep(key)).collect()),
+        other => other,
+    });
+    assert_eq!(format!("{:?}", sigs::from_yaml_selected(bytes, keep)), format!("{kept:?}"));
     let _ = stream::read_objects(bytes);
     for resource in resource::read_objects(bytes).unwrap_or_default() {
         let text = encode(&resource, EncodeOptions::KYAML);
