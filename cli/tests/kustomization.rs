@@ -123,6 +123,9 @@ fn builds_go_on_with_what_was_built_and_leave_out_what_is_ignored() {
     assert!(text(&broken.stderr).contains("skipped.yaml"), "{broken:?}");
     let plain = build(&["--ignore-paths", "/skipped.yaml"]);
     assert_eq!(text(&plain.stdout).matches("---\n").count(), 2, "{plain:?}");
+    let flags = ["--recursive=0", "--strict-substitute=F", "--in-memory-build=false"];
+    let denied = build(&[&["--ignore-paths", "/skipped.yaml"], &flags[..]].concat());
+    assert_eq!(denied.stdout, plain.stdout, "{denied:?}");
     let recursive = build(&["--ignore-paths", "skipped.yaml", "--recursive", "--local-sources", &sources]);
     let printed = text(&recursive.stdout);
     assert!(

@@ -181,12 +181,12 @@ fn write(repository: &Repository, options: &Options, label: &str) -> anyhow::Res
         let mut kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- deployment.yaml\n- service.yaml\n- configmap.yaml\n- serviceaccount.yaml\n".to_owned();
         if options.more > 0 {
             kustomization.push_str("- more.yaml\n");
+            let more = (0..options.more).map(|more| {
+                format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}-{more}\ndata:\n  edition: {label}\n")
+            });
+            repository.write(&format!("{directory}/more.yaml"), &more.collect::<String>())?;
         }
         repository.write(&format!("{directory}/kustomization.yaml"), &kustomization)?;
-        let more = (0..options.more).map(|more| {
-            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}-{more}\ndata:\n  edition: {label}\n")
-        });
-        repository.write(&format!("{directory}/more.yaml"), &more.collect::<String>())?;
     }
     Ok(())
 }

@@ -38,13 +38,12 @@ impl Lab {
             .await
     }
 
-    /// Starts processes of the program next to this one.
+    /// Starts the controllers next to this program.
     pub fn launcher(&self) -> anyhow::Result<Launcher> {
-        let program = std::env::current_exe()?.with_file_name("controller");
-        anyhow::ensure!(program.exists(), "build it first: cargo build --release -p fluxide-e2e --bins");
+        let directory = std::env::current_exe()?.with_file_name("");
         let home = self.home.path();
-        Launcher::new(
-            &program,
+        Launcher::shipped(
+            &directory,
             &home.join("processes"),
             &home.join("kubeconfig"),
             Some(&self.cluster.namespace),

@@ -1,6 +1,7 @@
 //! Benchmarks of the controllers as processes, on the embedded API server or a real cluster.
 //!
 //! ```sh
+//! cargo build --release --bins
 //! cargo run --release -p fluxide-e2e --bin bench -- kustomizations --count 1000 [--kubeconfig FILE]
 //! cargo run --release -p fluxide-e2e --bin bench -- idle
 //! cargo run --release -p fluxide-e2e --bin bench -- notifications [--kill]

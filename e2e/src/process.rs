@@ -68,9 +68,17 @@ pub fn start_api_server(program: &Path, directory: &Path, port: u16) -> anyhow::
     Ok(Process { name: API_SERVER.to_owned(), child })
 }
 
+/// Where the controllers are.
+enum Programs {
+    /// One program is all of them (built from `src/bin/controller.rs`); it is told which.
+    One(PathBuf),
+    /// Each is the program of its name in this directory, as they are shipped.
+    Each(PathBuf),
+}
+
 /// Runs controllers as processes: which program, which cluster, which namespace.
 pub struct Launcher {
-    program: PathBuf,
+    programs: Programs,
     kubeconfig: PathBuf,
     namespace: Option<String>,
     flags: [Vec<OsString>; 5],
@@ -87,9 +95,36 @@ impl Launcher {
         kubeconfig: &Path,
         namespace: Option<&str>,
     ) -> anyhow::Result<Self> {
+        Self::of(Programs::One(program.to_owned()), home, kubeconfig, namespace)
+    }
+
+    /// The same for the controllers as they are shipped, each the program of its name in a directory.
+    pub fn shipped(
+        directory: &Path,
+        home: &Path,
+        kubeconfig: &Path,
+        namespace: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        for name in NAMES {
+            let program = directory.join(name);
+            anyhow::ensure!(
+                program.exists(),
+                "{} is missing: cargo build --release --bins",
+                program.display()
+            );
+        }
+        Self::of(Programs::Each(directory.to_owned()), home, kubeconfig, namespace)
+    }
+
+    fn of(
+        programs: Programs,
+        home: &Path,
+        kubeconfig: &Path,
+        namespace: Option<&str>,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(home)?;
         Ok(Self {
-            program: program.to_owned(),
+            programs,
             kubeconfig: kubeconfig.to_owned(),
             namespace: namespace.map(str::to_owned),
             flags: controllers::flags(home)?,
@@ -119,9 +154,8 @@ impl Launcher {
             .create(true)
             .append(true)
             .open(self.log_directory.join(format!("{name}.log")))?;
-        let mut command = self.command();
+        let mut command = self.command(name);
         command
-            .arg(name)
             .args(&self.flags[index])
             .args(["--metrics-addr=0", "--health-addr=0"])
             .args(more)
@@ -137,14 +171,22 @@ impl Launcher {
         Ok(Process { name: name.to_owned(), child })
     }
 
-    fn command(&self) -> Command {
-        let Some(kibibytes) = self.largest_file else { return Command::new(&self.program) };
-        // A write beyond the limit fails with an error instead of ending the process when the signal is ignored.
-        let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kibibytes * 2))
-            .arg(&self.program);
+    fn command(&self, name: &str) -> Command {
+        let (program, first) = match &self.programs {
+            Programs::One(program) => (program.clone(), Some(name)),
+            Programs::Each(directory) => (directory.join(name), None),
+        };
+        let mut command = match self.largest_file {
+            None => Command::new(program),
+            // A write beyond the limit fails with an error instead of ending the process when the signal is ignored.
+            Some(kibibytes) => {
+                let mut shell = Command::new("sh");
+                let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kibibytes * 2);
+                shell.arg("-c").arg(limit).arg(program);
+                shell
+            }
+        };
+        command.args(first);
         command
     }
 }

@@ -189,27 +189,20 @@ fn scan(
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let kind = entry.file_type().map_err(|source| failed(directory, source))?;
-        let name = match entry.file_name().into_string() {
-            Ok(name) => name,
-            Err(name) => {
-                let name = name.to_string_lossy();
-                let path = join(directory, &name);
-                let ignored =
-                    ignored.is_ignored(relative(base, &path).trim_start_matches("./"), kind.is_dir());
-                if ignored || !(kind.is_dir() || is_yaml(&name)) {
-                    continue;
-                }
-                let reason = "its name is not UTF-8: rename it, or leave it out with a .sourceignore file";
-                return Err(failed(&path, io::Error::other(reason)));
-            }
-        };
+        let name = entry.file_name();
+        let is_text = name.to_str().is_some();
+        let name = name.to_string_lossy();
         let path = join(directory, &name);
-        if let Err(FsError::Outside { path, root, .. }) = artifact.resolve(&path) {
-            // Flux looks at everything it walks over, manifest or not.
+        // Flux looks at everything it walks over, manifest or not.
+        if is_text && let Err(FsError::Outside { path, root, .. }) = artifact.resolve(&path) {
             return Err(FsError::Outside { operation: "walk", path, root }.into());
         }
         if ignored.is_ignored(relative(base, &path).trim_start_matches("./"), kind.is_dir()) {
             continue;
+        }
+        if !is_text && (kind.is_dir() || is_yaml(&name)) {
+            let reason = "its name is not UTF-8: rename it, or leave it out with a .sourceignore file";
+            return Err(failed(&path, io::Error::other(reason)));
         }
         if !kind.is_dir() {
             if is_yaml(&name) {

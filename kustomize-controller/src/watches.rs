@@ -107,15 +107,13 @@ pub fn by_dependency(
     }
     let key = Key::of(dependency.as_ref());
     kustomizations.keys_where(|kustomization| {
-        let own = kustomization.namespace().unwrap_or_default();
-        let waits = reason(kustomization, READY) == fluxide_meta::condition::reasons::DEPENDENCY_NOT_READY
-            || waiting.contains(&Key::of(kustomization));
-        waits
-            && kustomization
-                .spec
-                .depends_on
-                .iter()
-                .any(|reference| reference.name == key.name && reference.namespace_or(&own) == key.namespace)
+        let depends = kustomization.spec.depends_on.iter().any(|reference| {
+            let own = kustomization.metadata.namespace.as_deref().unwrap_or_default();
+            reference.name == key.name && reference.namespace_or(own) == key.namespace
+        });
+        depends
+            && (reason(kustomization, READY) == fluxide_meta::condition::reasons::DEPENDENCY_NOT_READY
+                || waiting.contains(&Key::of(kustomization)))
     })
 }
 

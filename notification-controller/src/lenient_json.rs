@@ -1,6 +1,8 @@
-//! JSON from Go programs, which put up with text that is not quite Unicode.
+//! JSON from Go programs, which put up with text that is not quite Unicode and with names in other letter case.
 
 use std::borrow::Cow;
+
+use serde_json::{Map, Value};
 
 /// JSON in which bytes that are no UTF-8, and halves of surrogate pairs, are U+FFFD, as Go reads them.
 pub fn mended(bytes: &[u8]) -> Cow<'_, [u8]> {
@@ -9,6 +11,12 @@ pub fn mended(bytes: &[u8]) -> Cow<'_, [u8]> {
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     };
     if has_lone_surrogate(&text) { Cow::Owned(with_whole_surrogates(&text)) } else { text }
+}
+
+/// The member with a name; if there is none, one whose name differs in the size of its letters.
+pub fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let like = || object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    object.get(name).or_else(like)
 }
 
 /// A part of JSON text.

@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 
 use super::local::{Builder, LocalOptions};
 use crate::connection::ConnectionOptions;
+use crate::parse_bool;
 
 /// What to build, and with which cluster.
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,8 @@ pub struct Options {
     #[command(flatten)]
     local: LocalOptions,
     /// Ask no cluster.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = parse_bool)]
     dry_run: bool,
     #[command(flatten)]
     connection: ConnectionOptions,

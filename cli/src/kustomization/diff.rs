@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::local::{Builder, Local, LocalOptions, is_kustomization};
 use super::{mask, report};
 use crate::connection::ConnectionOptions;
+use crate::parse_bool;
 
 /// The exit code when the differences cannot be found out.
 const FAILURE: u8 = 2;
@@ -27,10 +28,12 @@ pub struct Options {
     #[command(flatten)]
     local: LocalOptions,
     /// With --kustomization-file: the Kustomization need not be in the cluster yet.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = parse_bool)]
     ignore_not_found: bool,
     /// Accepted for flux's sake: there is no progress bar.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = parse_bool, hide = true)]
     progress_bar: Option<bool>,
     #[command(flatten)]
     connection: ConnectionOptions,

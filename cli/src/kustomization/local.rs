@@ -19,6 +19,7 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 use super::mask;
+use crate::parse_bool;
 
 /// API group of the objects that say what to build.
 const GROUP: &str = "kustomize.toolkit.fluxcd.io/";
@@ -44,16 +45,19 @@ pub struct LocalOptions {
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub ignore_paths: Vec<String>,
     /// Fail when a variable without a default has no value.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = parse_bool)]
     pub strict_substitute: bool,
     /// Go on with the Kustomizations among what was built.
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = parse_bool)]
     pub recursive: bool,
     /// With --recursive: where the sources of those are, as Kind/namespace/name=DIR.
     #[arg(long, value_name = "SOURCE=DIR", value_delimiter = ',', value_parser = local_source)]
     pub local_sources: Vec<(String, PathBuf)>,
     /// Accepted for flux's sake: nothing is ever written into the directory.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          value_parser = parse_bool)]
     pub in_memory_build: bool,
 }
 
@@ -178,12 +182,14 @@ impl Builder {
             eprintln!("⚠️ {warning}");
         }
         let owner = owner(kustomization);
-        let common = kustomization.spec.common_metadata.clone().unwrap_or_default();
+        let common = kustomization.spec.common_metadata.as_ref();
         let mut objects = built.objects;
         for object in &mut objects {
             owner.label(object);
             mask::mask(object);
-            metadata::set_common_metadata(object, &common.labels, &common.annotations);
+            if let Some(common) = common {
+                metadata::set_common_metadata(object, &common.labels, &common.annotations);
+            }
         }
         Ok(objects)
     }

@@ -22,8 +22,8 @@ pub fn mask(object: &mut Object) {
         let is_docker =
             object.fields().get("type").is_some_and(|kind| kind == "kubernetes.io/dockerconfigjson");
         let text = if is_docker { DOCKER_MASK } else { MASK };
-        replace(object, "data", |_| Some(BASE64_STANDARD.encode(text)));
-        replace(object, "stringData", |_| Some(text.to_owned()));
+        hide(object, "data", &BASE64_STANDARD.encode(text));
+        hide(object, "stringData", text);
         return;
     }
     replace(object, "data", |value| {
@@ -41,6 +41,12 @@ pub fn is_masked(object: &Object) -> bool {
         .flat_map(Map::values)
         .filter_map(Value::as_str)
         .any(|value| BASE64_STANDARD.decode(value).is_ok_and(|decoded| contains(&decoded, MASK.as_bytes())))
+}
+
+/// Puts a text in the place of every value, whatever it is.
+fn hide(object: &mut Object, field: &str, text: &str) {
+    let Some(Value::Object(values)) = object.fields_mut().get_mut(field) else { return };
+    values.values_mut().for_each(|value| *value = text.into());
 }
 
 fn replace(object: &mut Object, field: &str, with: impl Fn(&str) -> Option<String>) {
@@ -73,10 +79,9 @@ mod tests {
 
     #[test]
     fn only_ciphertext_is_hidden() {
-        let whole = json!({"kind": "Secret", "data": {"a": "RU5DWw=="}, "stringData": {"b": "ENC[x]"},
+        let whole = json!({"kind": "Secret", "data": {"a": "RU5DWw=="}, "stringData": {"b": "ENC[x]", "n": null},
             "sops": {"mac": "ENC[AES256_GCM,data:x]"}});
-        let expected =
-            json!({"kind": "Secret", "data": {"a": "KipTT1BTKio="}, "stringData": {"b": "**SOPS**"}});
+        let expected = json!({"kind": "Secret", "data": {"a": "KipTT1BTKio="}, "stringData": {"b": "**SOPS**", "n": "**SOPS**"}});
         assert_eq!(masked(whole), expected);
         let plain = json!({"kind": "Secret", "data": {"a": "QQ==", "odd": "%"}});
         assert_eq!(masked(plain.clone()), plain);

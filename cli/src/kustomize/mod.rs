@@ -15,6 +15,8 @@ use fluxide_kustomize_api::KustomizationSpec;
 use fluxide_kustomize_controller::artifact_fs::{ArtifactFs, clean};
 use fluxide_kustomize_controller::generate;
 
+use crate::parse_bool;
+
 use output::write;
 use remote::Network;
 
@@ -222,15 +224,6 @@ fn run_build(options: &BuildOptions) -> Result<(), Error> {
         }
     };
     Ok(write(resources, options.output.as_deref().map(Path::new))?)
-}
-
-/// A boolean as Go's flags take it.
-fn parse_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
 }
 
 fn load_restrictor(value: &str) -> Result<LoadRestrictor, Error> {

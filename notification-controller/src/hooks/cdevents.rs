@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::lenient_json::member;
+
 /// The types: name with version, type of the subject, and the members of its content. `!` marks those
 /// that must be there; a link is an object with an `id`.
 #[rustfmt::skip]
@@ -164,12 +166,6 @@ fn links(context: &Map<String, Value>) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// A member; as Go reads JSON, the size of the letters of its name does not matter.
-fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let like = || object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    object.get(name).or_else(like)
 }
 
 fn object<'a>(parent: &'a Map<String, Value>, name: &str) -> Result<&'a Map<String, Value>, Error> {

@@ -223,12 +223,9 @@ fn texts(service: &'static str, payload: &Value, pointers: &[&str]) -> Result<()
     Ok(())
 }
 
-/// A member that is not null; if there is none of that name, one whose name differs in the size of its letters.
+/// A member that is not null.
 fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
-    let exact = object.get(name);
-    let like =
-        || object.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-    exact.or_else(like).filter(|member| !member.is_null())
+    lenient_json::member(object.as_object()?, name).filter(|member| !member.is_null())
 }
 
 fn payload(service: &'static str, error: &serde_json::Error) -> Error {

@@ -3,17 +3,18 @@
 use fluxide_auth::azure::Azure;
 use fluxide_auth::gcp::Gcp;
 use fluxide_auth::service_account::Account;
-use fluxide_auth::{AuthError, ClientSettings, Environment, Token};
+use fluxide_auth::{AuthError, ClientSettings, Environment, Token, jwt};
 use fluxide_runtime::Key;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method};
 use serde::Deserialize;
+use serde_json::json;
 use url::Url;
 
+use super::Connections;
 use super::http::{self, Http, Request};
 use super::settings::Settings;
-use super::{Connections, jwt};
 
 const GOOGLE_SCOPE: &str = "https://www.googleapis.com/auth/pubsub";
 const GOOGLE_TOKENS: &str = "https://oauth2.googleapis.com/token";
@@ -164,12 +165,13 @@ async fn service_account_key(http: &Http, settings: &Settings) -> Result<Token, 
     let address = key.token_uri.as_deref().unwrap_or(GOOGLE_TOKENS);
     let url = Url::parse(address).map_err(|_| wrong("'token_uri' is no URL"))?;
     let now = Timestamp::now();
-    let claims = serde_json::json!({
+    let claims = json!({
         "iss": key.client_email, "scope": GOOGLE_SCOPE, "aud": address, "iat": now.as_second(),
         "exp": now.as_second() + 3600,
     });
-    let assertion =
-        jwt::sign(&claims, key.private_key.as_bytes(), key.private_key_id.as_deref()).map_err(wrong)?;
+    let header = key.private_key_id.map_or_else(|| json!({}), |id| json!({"kid": id}));
+    let assertion = jwt::sign(key.private_key.as_bytes(), header, &claims)
+        .map_err(|reason| wrong(&format!("cannot use its private key: {reason}")))?;
     let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
     let mut request = Request::new(Method::POST, url);
     request.body = url::form_urlencoded::Serializer::new(String::new())

@@ -12,7 +12,6 @@ pub mod go_json;
 pub mod http;
 mod identity;
 mod incident;
-mod jwt;
 mod nats;
 mod otel;
 pub mod policy;

@@ -80,6 +80,7 @@ async fn service(server: &Pair, clients: Option<&Authority>) -> Sink {
                             target: head.uri.to_string(),
                             headers: head.headers,
                             body: body.collect().await.unwrap().to_bytes().to_vec(),
+                            refused: false,
                         };
                         kept.keep(received);
                         Ok::<_, std::convert::Infallible>(hyper::Response::new(Full::new(Bytes::from("[]"))))

@@ -25,6 +25,8 @@ pub struct Received {
     pub target: String,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// Whether the service was broken, and said so.
+    pub refused: bool,
 }
 
 impl Received {
@@ -83,11 +85,11 @@ async fn receive(
     body: Bytes,
 ) -> (StatusCode, HeaderMap, String) {
     let target = uri.path_and_query().unwrap().to_string();
-    let received =
-        Received { method: method.to_string(), target: target.clone(), headers, body: body.to_vec() };
-    sink.received.lock().unwrap().push(received);
+    let refused = sink.broken.load(std::sync::atomic::Ordering::Relaxed);
+    let (method, body) = (method.to_string(), body.to_vec());
+    sink.keep(Received { method, target: target.clone(), headers, body, refused });
     let mut headers = HeaderMap::new();
-    if sink.broken.load(std::sync::atomic::Ordering::Relaxed) {
+    if refused {
         return (StatusCode::SERVICE_UNAVAILABLE, headers, String::new());
     }
     match target.split('/').nth(1).unwrap_or_default() {

@@ -76,12 +76,17 @@ impl Owner {
     }
 }
 
-/// Sets labels and annotations on an object, overriding what it has.
+/// Sets labels and annotations on an object, overriding what it has. Those without a value become empty, as in Flux.
 pub fn set_common_metadata(
     object: &mut Object,
     labels: &BTreeMap<String, String>,
     annotations: &BTreeMap<String, String>,
 ) {
+    for field in ["labels", "annotations"] {
+        if let Some(Value::Object(map)) = object.metadata_mut().get_mut(field) {
+            map.values_mut().filter(|value| value.is_null()).for_each(|null| *null = Value::from(""));
+        }
+    }
     for (key, value) in labels {
         object.set_label(key, value);
     }

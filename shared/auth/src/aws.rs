@@ -198,8 +198,7 @@ impl Aws {
 
     /// The address of the token service of a region.
     pub fn sts(&self, region: &str) -> String {
-        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-        self.sts.clone().unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com{suffix}/"))
+        self.sts.clone().unwrap_or_else(|| format!("https://{}/", host("sts", region)))
     }
 
     async fn assume(
@@ -243,6 +242,12 @@ impl From<RoleAnswer> for Credentials {
             expires: answer.expiration.map(SystemTime::from),
         }
     }
+}
+
+/// The host of a service in a region.
+pub(crate) fn host(service: &str, region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+    format!("{service}.{region}.amazonaws.com{suffix}")
 }
 
 /// The region of a CodeCommit repository; an error for any other URL, because the password is for CodeCommit alone.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Signs claims with an RSA key in PEM (RS256). The header gets the members of `header` besides its own.
 /// The error says what is wrong with the key.
-pub(crate) fn sign(private_key: &[u8], header: Value, claims: &Value) -> Result<String, String> {
+pub fn sign(private_key: &[u8], header: Value, claims: &Value) -> Result<String, String> {
     let key = PrivateKeyDer::from_pem_slice(private_key).map_err(|_| "it is not PEM".to_owned())?;
     let key = match &key {
         PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),

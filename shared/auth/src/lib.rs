@@ -16,7 +16,7 @@ mod error;
 pub mod gcp;
 pub mod github_app;
 mod http;
-mod jwt;
+pub mod jwt;
 pub mod service_account;
 pub mod sigv4;
 

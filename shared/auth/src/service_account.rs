@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::{Api, PostParams};
+use serde_json::Value;
 
 use crate::{AuthError, Token};
+
+/// Where a pod finds the token of its own ServiceAccount.
+pub const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// A ServiceAccount of the cluster.
 #[derive(Clone)]
@@ -104,10 +110,33 @@ impl Account {
     }
 }
 
+/// The ServiceAccount that a token says it is of: namespace and name. The signature is not looked at.
+pub fn subject(jwt: &str) -> Option<(String, String)> {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(jwt.trim().split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    let rest = claims["sub"].as_str()?.strip_prefix("system:serviceaccount:")?;
+    let (namespace, name) = rest.split_once(':')?;
+    Some((namespace.to_owned(), name.to_owned()))
+}
+
 /// What the API server said, where it spoke.
 fn words(error: kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message,
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_service_accounts() {
+        let jwt = |claims: &str| format!("x.{}.y", BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let found = subject(&jwt(r#"{"sub":"system:serviceaccount:apps:web"}"#));
+        assert_eq!(found, Some(("apps".to_owned(), "web".to_owned())));
+        assert_eq!(subject(&jwt(r#"{"sub":"somebody"}"#)), None);
+        assert_eq!(subject("nonsense"), None);
     }
 }

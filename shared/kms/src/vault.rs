@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use fluxide_auth::service_account::Account;
+use base64::prelude::BASE64_STANDARD;
+use fluxide_auth::service_account::{Account, TOKEN_FILE, subject};
 use fluxide_auth::{AuthError, Environment};
 use fluxide_goyaml::sigs;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -22,9 +22,6 @@ const SERVICE: &str = "Vault";
 
 /// The key of the ConfigMap that says how to log in.
 const CONFIG_KEY: &str = "config.yaml";
-
-/// Where a pod finds the token of its own ServiceAccount.
-const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -186,19 +183,10 @@ async fn own_account(client: &kube::Client) -> Result<Account, AuthError> {
             "the process has no service account: cannot read {TOKEN_FILE}: {error}"
         ))
     })?;
-    let (namespace, name) = subject(token.trim()).ok_or_else(|| {
+    let (namespace, name) = subject(&token).ok_or_else(|| {
         AuthError::NoIdentity(format!("the subject of the token in {TOKEN_FILE} is no service account"))
     })?;
     Account::get(client, &namespace, &name).await
-}
-
-/// The ServiceAccount that a token says it is of: namespace and name.
-fn subject(jwt: &str) -> Option<(String, String)> {
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
-    let rest = claims["sub"].as_str()?.strip_prefix("system:serviceaccount:")?;
-    let (namespace, name) = rest.split_once(':')?;
-    Some((namespace.to_owned(), name.to_owned()))
 }
 
 async fn send(
@@ -301,15 +289,6 @@ mod tests {
         {
             assert!(full(engine, key).is_err(), "{engine} {key}");
         }
-    }
-
-    #[test]
-    fn subjects_are_service_accounts() {
-        let jwt = |claims: &str| format!("x.{}.y", BASE64_URL_SAFE_NO_PAD.encode(claims));
-        let found = subject(&jwt(r#"{"sub":"system:serviceaccount:apps:web"}"#));
-        assert_eq!(found, Some(("apps".to_owned(), "web".to_owned())));
-        assert_eq!(subject(&jwt(r#"{"sub":"somebody"}"#)), None);
-        assert_eq!(subject("nonsense"), None);
     }
 
     #[test]

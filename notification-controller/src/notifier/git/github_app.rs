@@ -1,6 +1,6 @@
 //! Tokens of GitHub Apps: the app proves who it is, and gets a token for one of its installations.
 
-use fluxide_auth::Token;
+use fluxide_auth::{Token, jwt};
 use fluxide_runtime::Key;
 use fluxide_runtime::secrets::{GithubApp, GithubInstallation};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use url::Url;
 use super::with_segments;
 use crate::notifier::http::{self, Http, Request};
 use crate::notifier::settings::Settings;
-use crate::notifier::{Connections, Error, jwt};
+use crate::notifier::{Connections, Error};
 
 /// A token of the installation that the Secret names, and if wanted the login under which it writes.
 pub(super) async fn token(
@@ -93,8 +93,9 @@ fn claim(app: &GithubApp) -> Result<String, Error> {
         "exp": (now + SignedDuration::from_secs(120)).as_second(),
         "iss": app.app_id,
     });
-    jwt::sign(&claims, app.private_key.expose(), None)
-        .map_err(|reason| Error::Settings(format!("the key 'githubAppPrivateKey' of the secret: {reason}")))
+    jwt::sign(app.private_key.expose(), json!({}), &claims).map_err(|reason| {
+        Error::Settings(format!("cannot use the key 'githubAppPrivateKey' of the secret: {reason}"))
+    })
 }
 
 fn request(base: &Url, claim: &str, method: Method, path: &[&str]) -> Result<Request, Error> {

@@ -31,18 +31,14 @@ pub(crate) fn validate_update(
     let mut errors = object_meta(resource, new, names::path_segment);
     errors.extend(object_meta_update(new, old));
     let own = OwnChecks::of(resource, subresource);
-    let standard = resource.custom.is_none() && has_standard_finalizers(resource);
     if own.of_change {
         errors.extend(object_meta_update(new, old));
-        if standard {
+        if resource.custom.is_none() && has_standard_finalizers(resource) {
             errors.extend(standard_finalizers(new));
         }
     }
     for _ in 0..own.of_whole {
-        errors.extend(object_meta(resource, new, |name| name_problems(resource, new, name)));
-        if standard {
-            errors.extend(standard_finalizers(new));
-        }
+        errors.extend(validate(resource, new));
     }
     errors
 }

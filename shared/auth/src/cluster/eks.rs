@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Access, ClusterError, Location};
-use crate::aws::{Aws, Credentials};
+use crate::aws::{self, Aws, Credentials};
 use crate::{AuthError, CacheEvents, Token, http, sigv4};
 
 const SERVICE: &str = "EKS";
@@ -84,10 +84,7 @@ async fn describe(access: &Access, arn: &Arn<'_>, credentials: &Credentials) -> 
     let clusters = &access.clusters;
     let endpoint = match clusters.endpoint(&clusters.endpoints.eks, "AWS_ENDPOINT_URL_EKS") {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None => {
-            let suffix = if arn.region.starts_with("cn-") { ".cn" } else { "" };
-            format!("https://eks.{}.amazonaws.com{suffix}", arn.region)
-        }
+        None => format!("https://{}", aws::host("eks", arn.region)),
     };
     let url = format!("{endpoint}/clusters/{}", arn.name);
     let url = Url::parse(&url).map_err(|error| AuthError::Settings(format!("{url}: {error}")))?;

@@ -1,11 +1,7 @@
 //! Clusters that trust the ServiceAccount tokens of this one.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde_json::Value;
-
 use super::{Access, ClusterError, Location, Settings};
-use crate::service_account::Account;
+use crate::service_account::{Account, subject};
 use crate::{AuthError, CacheEvents, Token};
 
 /// Where the settings say that it is; nobody else knows.
@@ -38,10 +34,6 @@ fn own_account(access: &Access) -> Result<Account, AuthError> {
         |error| AuthError::NoIdentity(format!("failed to read service account token file {file}: {error}"));
     let invalid = || AuthError::NoIdentity(format!("{file} is not the token of a service account"));
     let token = std::fs::read_to_string(&access.clusters.token_file).map_err(missing)?;
-    let claims = token.split('.').nth(1).ok_or_else(invalid)?;
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).map_err(|_| invalid())?;
-    let claims: Value = serde_json::from_slice(&claims).map_err(|_| invalid())?;
-    let account = claims["sub"].as_str().and_then(|subject| subject.strip_prefix("system:serviceaccount:"));
-    let (namespace, name) = account.and_then(|account| account.split_once(':')).ok_or_else(invalid)?;
-    Ok(Account::named(&access.identity.client, namespace, name))
+    let (namespace, name) = subject(&token).ok_or_else(invalid)?;
+    Ok(Account::named(&access.identity.client, &namespace, &name))
 }

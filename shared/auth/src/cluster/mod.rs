@@ -18,11 +18,8 @@ use reqwest::Client;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::service_account::Account;
+use crate::service_account::{Account, TOKEN_FILE};
 use crate::{AuthError, CacheEvents, CacheKey, ClientSettings, Environment, Token, TokenCache, Unobserved};
-
-/// Where a pod finds the token of its own ServiceAccount.
-const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// Who runs a cluster, and so who says how to enter it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
