@@ -46,9 +46,15 @@ thread_local! {
 
 /// Evaluates something with a full budget; `None` when it was not enough.
 pub(super) fn limited<T>(evaluate: impl FnOnce() -> T) -> Option<T> {
-    LEFT.set(BUDGET);
+    limited_to(&mut BUDGET.clone(), evaluate)
+}
+
+/// Evaluates something with what is left of a budget; `None` when it was not enough.
+pub(super) fn limited_to<T>(left: &mut u64, evaluate: impl FnOnce() -> T) -> Option<T> {
+    LEFT.set(*left);
     let result = evaluate();
-    (LEFT.get() > 0).then_some(result)
+    *left = LEFT.get();
+    (*left > 0).then_some(result)
 }
 
 /// The functions that charge.

@@ -17,7 +17,7 @@ const SHORT: usize = 100;
 /// Room for the deepest: only what is used of it is taken.
 const STACK: usize = 256 * 1024 * 1024;
 /// How many loops may be inside of each other: their costs multiply.
-const MAX_LOOPS: usize = 3;
+const MAX_LOOPS: usize = 8;
 /// How often the loops of one evaluation may go round altogether.
 const MAX_ROUNDS: u64 = 1_000_000;
 

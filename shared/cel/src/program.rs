@@ -10,7 +10,10 @@ use cel::{Context, DeclarationError, Env, ExecutionError, IdedExpr, ParseErrors,
 
 use crate::check::{self, Overloads, Type};
 use crate::cost::{self, Extent};
-use crate::{library, limits};
+use crate::{budget, library, limits};
+
+/// What evaluating one expression may cost: about what Kubernetes lets it do.
+const BUDGET: u64 = 128 * 1024 * 1024;
 
 /// The functions that expressions may use.
 pub struct Dialect {
@@ -46,6 +49,7 @@ impl Dialect {
             marked(text, line, column, &why)
         })?;
         library::redirect(&mut parsed);
+        budget::meter(&mut parsed);
         Ok(Program { parsed, depth, result, environment: self.environment.clone() })
     }
 }
@@ -154,14 +158,16 @@ impl Program {
 
     /// Evaluates the expression. Errors are in cel-go's words.
     pub fn evaluate(&self, variables: &[(&str, Value)]) -> Result<Outcome, String> {
-        self.evaluate_with(variables, Vec::new())
+        self.evaluate_with(variables, Vec::new(), &mut BUDGET.clone())
     }
 
-    /// Evaluates the expression as [`Program::evaluate`] does, with variables of other kinds beside the usual ones.
+    /// Evaluates the expression as [`Program::evaluate`] does, with variables of other kinds beside the usual ones, and
+    /// takes what it costs, about a byte each, from `budget`.
     pub fn evaluate_with(
         &self,
         variables: &[(&str, Value)],
         others: Vec<(&str, Box<dyn Val>)>,
+        budget: &mut u64,
     ) -> Result<Outcome, String> {
         limits::check_rounds(&self.parsed, variables)?;
         let mut context = Context::with_env(self.environment.clone());
@@ -171,7 +177,14 @@ impl Program {
         for (name, value) in others {
             context.add_variable_as_val(name, value);
         }
-        match limits::evaluating(self.depth, || context.resolve(&self.parsed))? {
+        let (own, depth) = (BUDGET.min(*budget), self.depth);
+        let mut left = own;
+        let outcome = {
+            let left = &mut left;
+            limits::evaluating(depth, move || budget::limited_to(left, || context.resolve(&self.parsed)))?
+        };
+        *budget -= own - left;
+        match outcome.ok_or_else(|| budget::EXCEEDED.to_owned())? {
             Ok(Value::Bool(value)) => Ok(Outcome::Bool(value)),
             Ok(Value::String(text)) => Ok(Outcome::Text(text.to_string())),
             Ok(other) => Ok(Outcome::Other(other)),
@@ -184,7 +197,16 @@ fn words(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
         ExecutionError::NoSuchOverload(_) => "no such overload".to_owned(),
-        ExecutionError::FunctionError { message, .. } => message.clone(),
+        ExecutionError::FunctionError { function, message } => match function.as_str() {
+            to @ ("int" | "uint" | "double") if message.starts_with("string parse error") => {
+                format!("type conversion error from 'string' to '{to}'")
+            }
+            "duration" => "type conversion error from 'string' to 'google.protobuf.Duration'".to_owned(),
+            "timestamp" if !message.contains("out of range") => {
+                "type conversion error from 'string' to 'google.protobuf.Timestamp'".to_owned()
+            }
+            _ => message.clone(),
+        },
         ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
         ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
         ExecutionError::Overflow(..) => "integer overflow".to_owned(),
@@ -347,6 +369,26 @@ mod tests {
         assert_eq!(outcome(json!({"a-b": 1, "l": ["x"]})), Ok(Outcome::Bool(false)));
         assert_eq!(outcome(json!({"l": []})), Err("no such key: a__dash__b".to_owned()));
         assert!(program.uses("self"));
+    }
+
+    #[test]
+    fn what_doubles_ends_with_the_budget() {
+        let program = dialect().compile("self + self", &[("self", Type::Simple("string"))]).unwrap();
+        let mut text = Value::String(Arc::new("0123456789abcdef".to_owned()));
+        let mut budget = 64 << 20;
+        let last = loop {
+            match program.evaluate_with(&[("self", text.clone())], Vec::new(), &mut budget) {
+                Ok(Outcome::Text(doubled)) => text = Value::String(Arc::new(doubled)),
+                other => break other,
+            }
+        };
+        assert_eq!(last, Err("operation cancelled: actual cost limit exceeded".to_owned()));
+        assert_eq!(budget, 0);
+        let loops = format!("self{}.size() > 0", ".map(a, a + a)".repeat(40));
+        let strings = Type::List(Box::new(Type::Simple("string")));
+        let program = dialect().compile(&loops, &[("self", strings.clone())]).unwrap();
+        let outcome = program.evaluate(&[("self", strings.value(&json!(["0123456789"])))]);
+        assert_eq!(outcome, Err("operation cancelled: actual cost limit exceeded".to_owned()));
     }
 
     #[test]

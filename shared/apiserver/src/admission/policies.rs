@@ -1,10 +1,12 @@
 //! ValidatingAdmissionPolicies: what their expressions say of a write, and what their bindings do about it.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cel::common::value::Val;
-use fluxide_cel::{Outcome, Type, Value as CelValue};
-use serde_json::{Map, Value, json};
+use fluxide_cel::{Outcome, Program, Type, Value as CelValue};
+use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
 use crate::auth::User;
@@ -12,8 +14,9 @@ use crate::auth::rbac::{self, Attributes};
 use crate::cel::authorizer::{self, Authority, Check, Decide};
 use crate::handlers::Context;
 use crate::object::{self, text};
+use crate::registry::Resource;
 use crate::selectors::LabelSelector;
-use crate::store::ObjectKey;
+use crate::store::{ObjectKey, Stored};
 
 const POLICIES: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
 const BINDINGS: &str = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
@@ -54,32 +57,18 @@ pub(super) fn check(ctx: &mut Context, new: Option<&Value>, old: Option<&Value>)
         if !matches(ctx, &attempt, &policy["spec"]["matchConstraints"], true) {
             continue;
         }
-        for binding in &bindings {
+        let of_policy =
+            bindings.iter().filter(|b| text(&b.value, &["spec", "policyName"]) == object::name(policy));
+        for binding in of_policy {
             let binding = &binding.value;
-            if text(binding, &["spec", "policyName"]) != object::name(policy)
-                || !matches(ctx, &attempt, &binding["spec"]["matchResources"], false)
-            {
-                continue;
-            }
-            for failure in failures(ctx, &attempt, policy, binding) {
-                let does = |action: &str| {
-                    let actions = binding["spec"]["validationActions"].as_array();
-                    actions.is_some_and(|actions| actions.iter().any(|a| a == action))
-                };
-                let (policy, binding) = (object::name(policy), object::name(binding));
-                if does("Warn") {
-                    ctx.warn(vec![format!(
-                        "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {}",
-                        failure.message
-                    )]);
+            match judge(ctx, &attempt, policy, binding) {
+                Ok(verdict) => {
+                    denied = denied.or(verdict);
                 }
-                if does("Deny") {
-                    let why = format!(
-                        "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {}",
-                        failure.message
-                    );
-                    denied.get_or_insert((why, failure.reason));
+                Err(broken) if text(policy, &["spec", "failurePolicy"]) != "Ignore" => {
+                    denied = denied.or(Some((broken.describe(policy, binding), String::new())));
                 }
+                Err(_) => {}
             }
         }
     }
@@ -87,6 +76,63 @@ pub(super) fn check(ctx: &mut Context, new: Option<&Value>, old: Option<&Value>)
         Some((why, reason)) => Err(denial(ctx, &attempt.name, &why, &reason)),
         None => Ok(()),
     }
+}
+
+/// A policy or a binding that cannot be held against a write.
+enum Broken {
+    Policy(String),
+    Binding(String),
+}
+
+impl Broken {
+    fn describe(&self, policy: &Value, binding: &Value) -> String {
+        let (policy, binding) = (object::name(policy), object::name(binding));
+        match self {
+            Broken::Policy(why) => format!(
+                "ValidatingAdmissionPolicy '{policy}' denied request: failed to configure policy: {why}"
+            ),
+            Broken::Binding(why) => format!(
+                "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: failed to configure \
+                 binding: {why}"
+            ),
+        }
+    }
+}
+
+/// What a policy says of a write by way of one of its bindings: why it is denied and with which reason. Warns on the way.
+fn judge(
+    ctx: &mut Context,
+    attempt: &Attempt,
+    policy: &Value,
+    binding: &Value,
+) -> Result<Option<(String, String)>, Broken> {
+    let kind = param_kind(ctx, policy)?;
+    if !matches(ctx, attempt, &binding["spec"]["matchResources"], false) {
+        return Ok(None);
+    }
+    let does = |action: &str| {
+        let actions = binding["spec"]["validationActions"].as_array();
+        actions.is_some_and(|actions| actions.iter().any(|a| a == action))
+    };
+    let mut denied = None;
+    for params in params(ctx, attempt, kind, binding)? {
+        for failure in failures(ctx, attempt, policy, &params) {
+            let (policy, binding) = (object::name(policy), object::name(binding));
+            let message = &failure.message;
+            if does("Warn") && !failure.always_denies {
+                ctx.warn(vec![format!(
+                    "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {message}"
+                )]);
+            }
+            if does("Deny") || failure.always_denies {
+                let why = format!(
+                    "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}"
+                );
+                denied = denied.or(Some((why, failure.reason)));
+            }
+        }
+    }
+    Ok(denied)
 }
 
 fn denial(ctx: &Context, name: &str, why: &str, reason: &str) -> ApiError {
@@ -176,115 +222,219 @@ fn rule_matches(ctx: &Context, attempt: &Attempt, rule: &Value) -> bool {
 struct Failure {
     message: String,
     reason: String,
+    /// Whether it denies whatever the binding says: audit annotations do.
+    always_denies: bool,
 }
 
-fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, binding: &Value) -> Vec<Failure> {
-    let ignores = text(policy, &["spec", "failurePolicy"]) == "Ignore";
-    let broken = |message: String| match ignores {
-        true => Vec::new(),
-        false => vec![Failure { message, reason: String::new() }],
-    };
-    let params = match params(ctx, attempt, policy, binding) {
-        Ok(Some(params)) => params,
-        Ok(None) => return Vec::new(),
-        Err(why) => return broken(why),
-    };
-    let authority = authority(ctx, attempt);
-    let mut seen = Map::new();
-    seen.insert("object".into(), attempt.new.cloned().unwrap_or_default());
-    seen.insert("oldObject".into(), attempt.old.cloned().unwrap_or_default());
-    seen.insert("request".into(), request(ctx, attempt));
-    seen.insert("params".into(), params);
-    seen.insert("namespaceObject".into(), attempt.namespace.clone().unwrap_or_default());
-    let mut names: Vec<(&str, CelValue)> =
-        seen.iter().map(|(name, v)| (name.as_str(), Type::Dyn.value(v))).collect();
-    names.push(("variables", Type::Dyn.value(&json!({}))));
-    let list = |name: &str| policy["spec"][name].as_array().map(Vec::as_slice).unwrap_or_default();
-    for condition in list("matchConditions") {
-        match evaluate(text(condition, &["expression"]), &names, &authority) {
-            Ok(Outcome::Bool(true)) => {}
-            Ok(_) => return Vec::new(),
-            Err(why) => return broken(why),
+impl Failure {
+    fn of_error(message: String) -> Self {
+        Failure { message, reason: String::new(), always_denies: false }
+    }
+}
+
+/// What expressions may read.
+struct Scope {
+    names: Vec<(String, CelValue)>,
+    authority: [(&'static str, Authority); 2],
+    /// Variables without a value, and why: only expressions that read them fail.
+    failed: Vec<(String, String)>,
+    /// What is left of what all expressions may cost together.
+    budget: Cell<u64>,
+}
+
+/// What the expressions of one policy may cost together, and so how large their values can get.
+const BUDGET: u64 = 256 * 1024 * 1024;
+const NO_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+
+impl Scope {
+    /// The value of an expression; the error names the expression.
+    fn evaluate(&self, expression: &str) -> Result<Outcome, String> {
+        let names: Vec<(&str, CelValue)> =
+            self.names.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let mut budget = self.budget.get();
+        if budget == 0 {
+            return Err(NO_BUDGET.to_owned());
+        }
+        let outcome = evaluate(expression, &names, &self.authority, &mut budget);
+        self.budget.set(budget);
+        outcome.map_err(|why| {
+            let missing = |(name, _): &&(String, String)| why == format!("no such key: {name}");
+            let why = match self.failed.iter().find(missing) {
+                Some((name, why)) => format!("composited variable \"{name}\" fails to evaluate: {why}"),
+                None => why,
+            };
+            format!("expression '{expression}' resulted in error: {why}")
+        })
+    }
+
+    fn set_variables(&mut self, policy: &Value) {
+        let mut variables: Vec<(String, CelValue)> = Vec::new();
+        for variable in list(policy, "variables") {
+            let name = text(variable, &["name"]).to_owned();
+            let value = match self.evaluate(text(variable, &["expression"])) {
+                Ok(Outcome::Bool(value)) => CelValue::Bool(value),
+                Ok(Outcome::Text(value)) => CelValue::String(value.into()),
+                Ok(Outcome::Other(value)) => value,
+                Err(why) => {
+                    let why = why.split_once("resulted in error: ").map_or(why.as_str(), |(_, why)| why);
+                    self.failed.push((name, why.to_owned()));
+                    continue;
+                }
+            };
+            variables.push((name, value));
+            self.names.pop();
+            self.names.push(("variables".to_owned(), fluxide_cel::members(&variables)));
         }
     }
-    let mut variables: Vec<(String, CelValue)> = Vec::new();
-    for variable in list("variables") {
-        // A variable that fails is missing, which fails only the expressions that read it.
-        let value = match evaluate(text(variable, &["expression"]), &names, &authority) {
-            Ok(Outcome::Bool(value)) => CelValue::Bool(value),
-            Ok(Outcome::Text(value)) => CelValue::String(value.into()),
-            Ok(Outcome::Other(value)) => value,
-            Err(_) => continue,
-        };
-        variables.push((text(variable, &["name"]).to_owned(), value));
-        names.pop();
-        names.push(("variables", fluxide_cel::members(&variables)));
+}
+
+fn list<'a>(policy: &'a Value, name: &str) -> &'a [Value] {
+    policy["spec"][name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, params: &Value) -> Vec<Failure> {
+    let ignores = text(policy, &["spec", "failurePolicy"]) == "Ignore";
+    let broken = |message: String| (!ignores).then(|| Failure::of_error(message));
+    let null = Value::Null;
+    let named = [
+        ("object", attempt.new.unwrap_or(&null)),
+        ("oldObject", attempt.old.unwrap_or(&null)),
+        ("request", &request(ctx, attempt)),
+        ("params", params),
+        ("namespaceObject", attempt.namespace.as_ref().unwrap_or(&null)),
+        ("variables", &json!({})),
+    ];
+    let names = named.into_iter().map(|(name, v)| (name.to_owned(), Type::Dyn.value(v))).collect();
+    let budget = Cell::new(BUDGET);
+    let mut scope = Scope { names, authority: authority(ctx, attempt), failed: Vec::new(), budget };
+    match conditions(&scope, policy) {
+        Ok(true) => {}
+        Ok(false) => return Vec::new(),
+        Err(why) => return broken(why).into_iter().collect(),
     }
+    scope.set_variables(policy);
     let mut failures = Vec::new();
-    for validation in list("validations") {
-        let expression = text(validation, &["expression"]);
-        match evaluate(expression, &names, &authority) {
+    for validation in list(policy, "validations") {
+        match scope.evaluate(text(validation, &["expression"])) {
             Ok(Outcome::Bool(true)) => {}
             Ok(_) => {
-                let said = evaluate(text(validation, &["messageExpression"]), &names, &authority);
-                let said = match said {
-                    Ok(Outcome::Text(said)) if !said.trim().is_empty() && !said.contains('\n') => said,
-                    _ => match text(validation, &["message"]) {
-                        "" => format!("failed expression: {}", expression.trim()),
-                        message => message.to_owned(),
-                    },
-                };
                 let reason = text(validation, &["reason"]).to_owned();
-                failures.push(Failure { message: said, reason });
+                let message = message(&scope, validation);
+                failures.push(Failure { message, reason, always_denies: false });
             }
-            Err(why) => {
-                failures.extend(broken(format!("expression '{expression}' resulted in error: {why}")))
-            }
+            Err(why) => failures.extend(broken(why)),
         }
+    }
+    for annotation in list(policy, "auditAnnotations") {
+        let expression = text(annotation, &["valueExpression"]);
+        let message = match scope.evaluate(expression) {
+            Ok(Outcome::Text(_) | Outcome::Other(CelValue::Null)) => continue,
+            Ok(_) => format!(
+                "valueExpression '{expression}' resulted in unsupported return type. Return type must be either string \
+                 or null."
+            ),
+            Err(_) if ignores => continue,
+            Err(why) => why,
+        };
+        failures.push(Failure { always_denies: true, ..Failure::of_error(message) });
     }
     failures
 }
 
-/// The object that a binding gives its policy; none when the binding does not care that it is missing.
+/// Whether all conditions hold. One that does not decides, whatever is wrong with others.
+fn conditions(scope: &Scope, policy: &Value) -> Result<bool, String> {
+    let mut errors = Vec::new();
+    for condition in list(policy, "matchConditions") {
+        match scope.evaluate(text(condition, &["expression"])) {
+            Ok(Outcome::Bool(true)) => {}
+            Ok(_) => return Ok(false),
+            Err(why) => errors.push(why),
+        }
+    }
+    match errors.as_slice() {
+        [] => Ok(true),
+        [one] => Err(one.clone()),
+        many => Err(format!("[{}]", many.join(", "))),
+    }
+}
+
+/// The longest text that an expression may say.
+const LONGEST_MESSAGE: usize = 5 * 1024;
+
+/// What is said of a validation that does not hold.
+fn message(scope: &Scope, validation: &Value) -> String {
+    let expression = text(validation, &["messageExpression"]);
+    if !expression.is_empty()
+        && let Ok(Outcome::Text(said)) = scope.evaluate(expression)
+    {
+        let said = said.trim();
+        if !said.is_empty() && said.len() <= LONGEST_MESSAGE && !said.contains('\n') {
+            return said.to_owned();
+        }
+    }
+    match text(validation, &["message"]).trim() {
+        "" => format!("failed expression: {}", text(validation, &["expression"]).trim()),
+        message => message.to_owned(),
+    }
+}
+
+/// The kind of the objects that a policy takes as parameters.
+fn param_kind(ctx: &Context, policy: &Value) -> Result<Option<Arc<Resource>>, Broken> {
+    let kind = &policy["spec"]["paramKind"];
+    if kind.is_null() {
+        return Ok(None);
+    }
+    let (api_version, name) = (text(kind, &["apiVersion"]), text(kind, &["kind"]));
+    match ctx.core.catalog().by_kind(api_version, name) {
+        Some(resource) => Ok(Some(resource.clone())),
+        None => {
+            let what = format!("'{api_version}, Kind={name}'");
+            Err(Broken::Policy(format!("failed to find resource referenced by paramKind: {what}")))
+        }
+    }
+}
+
+/// The objects that a binding gives its policy, each on its own; none when the binding does not care that they are missing.
 fn params(
     ctx: &Context,
     attempt: &Attempt,
-    policy: &Value,
+    kind: Option<Arc<Resource>>,
     binding: &Value,
-) -> Result<Option<Value>, String> {
-    let kind = &policy["spec"]["paramKind"];
-    if kind.is_null() {
-        return Ok(Some(Value::Null));
-    }
-    let (api_version, name) = (text(kind, &["apiVersion"]), text(kind, &["kind"]));
-    let catalog = ctx.core.catalog();
-    let resource = catalog.by_kind(api_version, name).ok_or_else(|| {
-        format!("failed to find resource referenced by paramKind: '{api_version}, Kind={name}'")
-    })?;
+) -> Result<Vec<Value>, Broken> {
     let reference = &binding["spec"]["paramRef"];
-    let namespace = match (resource.namespaced, text(reference, &["namespace"])) {
-        (false, _) => "",
-        (true, "") => attempt.namespace.as_ref().map(object::name).unwrap_or_default(),
-        (true, namespace) => namespace,
+    let Some(resource) = kind.filter(|_| !reference.is_null()) else { return Ok(vec![Value::Null]) };
+    let own =
+        if ctx.resource.is("", "namespaces") { attempt.name.as_str() } else { ctx.target.namespace.as_str() };
+    let namespace = match (resource.namespaced, text(reference, &["namespace"]), own) {
+        (false, "", _) => "",
+        (false, ..) => {
+            let why = "paramRef.namespace must not be provided for a cluster-scoped `paramKind`";
+            return Err(Broken::Binding(why.to_owned()));
+        }
+        (true, "", "") => {
+            let why =
+                "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources";
+            return Err(Broken::Binding(why.to_owned()));
+        }
+        (true, "", own) => own,
+        (true, namespace, _) => namespace,
     };
-    let found = match text(reference, &["name"]) {
+    let found: Vec<Arc<Stored>> = match text(reference, &["name"]) {
         "" => {
             let selector = LabelSelector::from_object(reference.get("selector"));
             let namespace = resource.namespaced.then_some(namespace);
-            ctx.core
-                .store
-                .list(&resource.table, namespace)
-                .objects
-                .into_iter()
-                .find(|p| selector.matches(&p.value))
+            let mut objects = ctx.core.store.list(&resource.table, namespace).objects;
+            objects.retain(|p| selector.matches(&p.value));
+            objects
         }
-        name => ctx.core.store.get(&resource.table, &ObjectKey::new(namespace, name)),
+        name => ctx.core.store.get(&resource.table, &ObjectKey::new(namespace, name)).into_iter().collect(),
     };
-    match found {
-        Some(found) => Ok(Some(found.value.clone())),
-        None if text(reference, &["parameterNotFoundAction"]) == "Allow" => Ok(None),
-        None => Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned()),
+    if found.is_empty() && text(reference, &["parameterNotFoundAction"]) == "Deny" {
+        let why = "no params found for policy binding with `Deny` parameterNotFoundAction";
+        return Err(Broken::Binding(why.to_owned()));
     }
+    Ok(found.iter().map(|stored| crate::versions::to_served(&resource, &stored.value)).collect())
 }
 
 /// The `request` variable.
@@ -304,14 +454,39 @@ fn evaluate(
     expression: &str,
     names: &[(&str, CelValue)],
     authority: &[(&'static str, Authority); 2],
+    budget: &mut u64,
 ) -> Result<Outcome, String> {
+    let program = compiled(expression, names, authority)?;
+    let others = authority.iter().map(|(name, value)| (*name, Box::new(value.clone()) as Box<dyn Val>));
+    program.evaluate_with(names, others.collect(), budget)
+}
+
+/// How many expressions are kept compiled.
+const MOST_COMPILED: usize = 1000;
+
+/// Compiles an expression, unless that was done for an earlier write: all see the same names.
+fn compiled(
+    expression: &str,
+    names: &[(&str, CelValue)],
+    authority: &[(&'static str, Authority); 2],
+) -> Result<Arc<Program>, String> {
+    static COMPILED: Mutex<BTreeMap<String, Arc<Program>>> = Mutex::new(BTreeMap::new());
+    let cache = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(program) = cache().get(expression) {
+        return Ok(program.clone());
+    }
     let dialect = crate::cel::dialect().ok_or("the CEL environment cannot be built")?;
     let mut types: Vec<(&str, Type)> = names.iter().map(|(name, _)| (*name, Type::Dyn)).collect();
     let kinds = [authorizer::AUTHORIZER, authorizer::RESOURCE];
     types.extend(authority.iter().zip(kinds).map(|((name, _), kind)| (*name, Type::Simple(kind))));
     let program = dialect.compile(expression, &types).map_err(|why| format!("compilation failed: {why}"))?;
-    let others = authority.iter().map(|(name, value)| (*name, Box::new(value.clone()) as Box<dyn Val>));
-    program.evaluate_with(names, others.collect())
+    let program = Arc::new(program);
+    let mut cache = cache();
+    if cache.len() >= MOST_COMPILED {
+        cache.clear();
+    }
+    cache.insert(expression.to_owned(), program.clone());
+    Ok(program)
 }
 
 /// `authorizer`, which answers for the user of the request, and its check of the resource of the request.
