@@ -147,7 +147,9 @@ fn status_metadata(resource: &Resource, new: &mut Value, mut sent: Value) {
 }
 
 /// Adds one to the generation when what the object asks for changed.
-pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Value) {
+///
+/// A few kinds take an empty list that the client wrote for another one than none, though both are stored as none.
+pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Value, written: Option<&Value>) {
     if !has_generation(resource) {
         return;
     }
@@ -167,13 +169,34 @@ pub(crate) fn count_generation(resource: &Resource, new: &mut Value, live: &Valu
                 }
                 _ => v.get("spec").cloned(),
             };
+            let counts_empty = resource.is("networking.k8s.io", "networkpolicies")
+                || resource.group == "admissionregistration.k8s.io"
+                    && resource.plural.ends_with("webhookconfigurations");
+            let empty_again = |written: &Value| {
+                adds_empty_list(&part(written).unwrap_or_default(), &part(live).unwrap_or_default())
+            };
             part(new) != part(live)
+                || counts_empty && written.is_some_and(empty_again)
                 || resource.is("apps", "deployments") && annotations(new) != annotations(live)
         }
     };
     if changed {
         let generation = object::at(live, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
         object::metadata(new).insert("generation".into(), (generation + 1).into());
+    }
+}
+
+/// Whether a value has an empty list where the stored one has none.
+fn adds_empty_list(written: &Value, live: &Value) -> bool {
+    match (written, live) {
+        (Value::Array(items), Value::Null) => items.is_empty(),
+        (Value::Array(items), Value::Array(live)) if items.len() == live.len() => {
+            items.iter().zip(live).any(|(item, live)| adds_empty_list(item, live))
+        }
+        (Value::Object(members), Value::Object(live)) => members
+            .iter()
+            .any(|(name, member)| adds_empty_list(member, live.get(name).unwrap_or(&Value::Null))),
+        _ => false,
     }
 }
 

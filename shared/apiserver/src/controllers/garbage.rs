@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::core::Core;
 use crate::object::{self, text};
+use crate::registry::Resource;
 use crate::store::{ObjectKey, Stored};
+use crate::typing;
 
 /// Collects after each batch of changes until the server stops.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -78,6 +80,27 @@ fn finish_owners(core: &Core) -> bool {
 
 fn references(v: &Value) -> impl Iterator<Item = &Value> {
     object::at(v, &["metadata", "ownerReferences"]).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Puts the finalizer back that protects a claim or a volume, where a write took it away.
+pub(super) fn protect(core: &Core, resource: &Resource, stored: &Stored) {
+    let finalizer = match &*resource.table {
+        "persistentvolumeclaims" => "kubernetes.io/pvc-protection",
+        "persistentvolumes" => "kubernetes.io/pv-protection",
+        _ => return,
+    };
+    let live = &stored.value;
+    if object::is_deleting(live) || object::finalizers(live).contains(&finalizer) {
+        return;
+    }
+    let mut new = live.clone();
+    let all: Vec<Value> = object::finalizers(live).into_iter().chain([finalizer]).map(Value::from).collect();
+    object::metadata(&mut new).insert("finalizers".into(), all.into());
+    let manager = "kube-controller-manager";
+    let new = typing::record_update(resource, "", Some(live), &new, manager, &core.clock.now_text());
+    let key = ObjectKey::new(object::namespace(live), object::name(live));
+    // Whoever wrote meanwhile comes here as well.
+    let _ = core.store.update(&resource.table, &key, stored.revision, new);
 }
 
 /// The finalizer that keeps a claim while Pods use it, or a volume while it is bound, once nothing does.

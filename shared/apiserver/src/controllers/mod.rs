@@ -26,6 +26,7 @@ pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, stored: &Stored
     if *resource.table == *policies::TABLE {
         policies::observe(core, resource, stored);
     }
+    garbage::protect(core, resource, stored);
     if *resource.table == *crate::auth::aggregation::TABLE {
         crate::auth::aggregation::reconcile(core);
     }

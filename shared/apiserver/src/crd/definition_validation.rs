@@ -323,6 +323,10 @@ fn selectable_fields(version: &Value, path: &str, errors: &mut Vec<FieldError>) 
         .flatten()
         .map(|f| text(f, &["jsonPath"]))
         .collect();
+    if !fields.is_empty() && version["schema"]["openAPIV3Schema"].is_null() {
+        errors.push(FieldError::invalid(path, "", "may only be set when validations.schema is included"));
+        return;
+    }
     let mut seen = BTreeSet::new();
     for (index, field) in fields.iter().enumerate() {
         let at = format!("{path}[{index}].jsonPath");

@@ -214,6 +214,10 @@ fn is_reference(image: &str) -> bool {
         Some(at) => (&named[..slash + at], Some(&named[slash + at + 1..])),
         None => (named, None),
     };
+    // That is what the identifier of an image looks like.
+    if image.len() == 64 && image.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return false;
+    }
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_tag = |tag: &str| {
         tag.len() <= 128 && tag.starts_with(word) && tag.chars().all(|c| word(c) || matches!(c, '.' | '-'))

@@ -25,15 +25,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A JSON or YAML document.
+    /// A document in the syntax that the client accepts.
     pub fn document(status: u16, v: &Value, accepted: Accepted) -> Self {
-        Answer {
-            status,
-            content_type: accepted.content_type().to_owned(),
-            headers: Vec::new(),
-            warnings: Vec::new(),
-            body: Payload::Bytes(output::encode(v, accepted).into()),
-        }
+        let (syntax, bytes) = output::encode(v, accepted.syntax);
+        Self::bytes(status, syntax.content_type(), bytes.into())
     }
 
     pub fn json(status: u16, v: &Value) -> Self {

@@ -109,7 +109,7 @@ pub(crate) async fn serve(core: &Arc<Core>, request: Request) -> Answer {
         Ok(a) => a,
         Err(e) if e.plain => Answer::error(&e),
         Err(e) => {
-            let accepted = output::negotiate(request.header("accept"), false);
+            let accepted = output::negotiate(request.header("accept"), false, false);
             Answer::error_as(
                 &e,
                 Accepted { form: output::Form::Object, ..accepted.unwrap_or(Accepted::JSON) },
@@ -173,7 +173,8 @@ fn route(
     check_shape(resource, target)?;
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
-    let accepted = output::negotiate(request.header("accept"), transforms)
+    let custom = resource.custom.is_some();
+    let accepted = output::negotiate(request.header("accept"), transforms, custom)
         .map_err(|e| if matches!(target.verb, "list" | "watch") { output::with_streams(e) } else { e })?;
     let mut ctx = Context {
         core,

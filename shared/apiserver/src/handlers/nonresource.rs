@@ -23,7 +23,7 @@ pub(crate) fn serve(core: &Arc<Core>, request: &Request) -> ApiResult<Answer> {
         [""] => Ok(Answer::json(200, &json!({"paths": root_paths(&catalog)}))),
         ["api" | "apis"] => {
             if !wants_aggregated(request.header("accept")) {
-                crate::output::negotiate(request.header("accept"), false)?;
+                crate::output::negotiate(request.header("accept"), false, false)?;
             }
             let documents = discovery::documents(&catalog);
             let (plain, aggregated) = match segments[0] {

@@ -1,5 +1,6 @@
 //! GET and LIST.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -9,7 +10,8 @@ use super::Context;
 use super::answer::{Answer, Payload};
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::output::table::{IncludeObject, table};
-use crate::output::{self, Accepted, Form};
+use crate::output::{self, Accepted, Form, Syntax};
+use crate::protobuf;
 use crate::registry::Resource;
 use crate::selectors::{FieldSelector, LabelSelector, field_selector};
 use crate::store::{Listing, ObjectKey, Stored, TooOld};
@@ -131,8 +133,14 @@ fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult
             if r.custom.is_some() {
                 crate::object::members(&mut meta).entry("continue").or_insert_with(|| "".into());
             }
-            if !ctx.accepted.yaml {
-                return Ok(fast_list(ctx, objects, &meta));
+            match ctx.accepted.syntax {
+                Syntax::Json => return Ok(fast_list(ctx, objects, &meta)),
+                Syntax::Protobuf => {
+                    if let Some(bytes) = protobuf_list(r, objects, &meta) {
+                        return Ok(Answer::bytes(200, protobuf::MEDIA_TYPE, bytes.into()));
+                    }
+                }
+                Syntax::Yaml => {}
             }
             let items: Vec<Value> = objects.iter().map(|s| item(r, &s.value)).collect();
             let v =
@@ -155,6 +163,15 @@ fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult
             Ok(Answer::document(200, &v, ctx.accepted))
         }
     }
+}
+
+fn protobuf_list(r: &Resource, objects: &[Arc<Stored>], meta: &Value) -> Option<Vec<u8>> {
+    let plain = is_plain(r);
+    let items = objects.iter().map(|s| match plain {
+        true => Cow::Borrowed(&s.value),
+        false => Cow::Owned(presented(r, &s.value)),
+    });
+    protobuf::encode_list(&r.api_version(), &r.kind, meta, items)
 }
 
 /// Items of built-in lists carry neither kind nor apiVersion.

@@ -14,7 +14,8 @@ use super::read::{Selection, is_plain, parse_revision, presented, too_old};
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::core::Core;
 use crate::output::table::{IncludeObject, table};
-use crate::output::{self, Form};
+use crate::output::{self, Accepted, Form, Syntax};
+use crate::protobuf;
 use crate::registry::Resource;
 use crate::store::{Change, ChangeKind, ObjectKey, Stored};
 
@@ -27,6 +28,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Opens a watch.
 pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
     let query = &ctx.request.query;
+    let accepted = stream_form(ctx)?;
     let selection = Selection::parse(ctx)?;
     check_options(ctx)?;
     let rv = query.text("resourceVersion");
@@ -49,7 +51,8 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
             namespace: ctx.target.namespace.clone(),
             name: ctx.target.name.clone(),
             selection,
-            form: ctx.accepted.form,
+            form: accepted.form,
+            protobuf: accepted.syntax == Syntax::Protobuf,
             include,
         },
         at: revision,
@@ -68,17 +71,37 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
     } else if let Err(e) = w.core.store.changes_after(&w.view.resource.table, None, revision, 1) {
         w.push_error(&too_old(revision, e));
     }
+    let content_type = if w.view.protobuf { protobuf::WATCH_MEDIA_TYPE } else { "application/json" };
     let stream = futures::stream::unfold(w, |mut w| async move {
         let chunk = w.next().await?;
         Some((chunk, w))
     });
     Ok(Answer {
         status: 200,
-        content_type: "application/json".to_owned(),
+        content_type: content_type.to_owned(),
         headers: Vec::new(),
         warnings: Vec::new(),
         body: Payload::Stream(stream.boxed()),
     })
+}
+
+/// What the client accepts that can be written event by event: YAML cannot.
+fn stream_form(ctx: &Context) -> ApiResult<Accepted> {
+    if ctx.accepted.syntax != Syntax::Yaml {
+        return Ok(ctx.accepted);
+    }
+    let accept = ctx.request.header("accept");
+    let clauses: Vec<&str> = accept.split(',').filter(|clause| !clause.contains("yaml")).collect();
+    let others = clauses.join(",");
+    if others.trim().is_empty() {
+        return Err(ApiError::new(
+            406,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json;stream=watch, \
+             application/vnd.kubernetes.protobuf;stream=watch",
+        ));
+    }
+    output::negotiate(&others, true, ctx.resource.custom.is_some())
 }
 
 /// The namespace that a request is about; none when it is about all.
@@ -130,6 +153,7 @@ struct View {
     name: String,
     selection: Selection,
     form: Form,
+    protobuf: bool,
     include: IncludeObject,
 }
 
@@ -245,6 +269,13 @@ impl Watcher {
 
     fn push_event(&mut self, kind: &str, s: &Stored) {
         let r = &self.view.resource;
+        if self.view.protobuf {
+            let v = match self.view.form {
+                Form::Object => presented(r, &s.value),
+                _ => output::partial_metadata(&s.value),
+            };
+            return self.push_frame(kind, &v);
+        }
         let plain = is_plain(r) || crate::versions::needs_nothing(r, &s.value);
         self.pending.extend_from_slice(b"{\"type\":\"");
         self.pending.extend_from_slice(kind.as_bytes());
@@ -288,16 +319,27 @@ impl Watcher {
                 o = table(r, &[&o], m, self.view.include, self.header, self.core.clock.now());
             }
         }
-        let event = json!({"type": "BOOKMARK", "object": o});
+        self.push_value("BOOKMARK", &o);
+    }
+
+    fn push_error(&mut self, e: &ApiError) {
+        self.push_value("ERROR", &e.to_status());
+        self.done = true;
+    }
+
+    fn push_value(&mut self, kind: &str, object: &Value) {
+        if self.view.protobuf {
+            return self.push_frame(kind, object);
+        }
+        let event = json!({"type": kind, "object": object});
         self.pending.extend_from_slice(event.to_string().as_bytes());
         self.pending.push(b'\n');
     }
 
-    fn push_error(&mut self, e: &ApiError) {
-        let event = json!({"type": "ERROR", "object": e.to_status()});
-        self.pending.extend_from_slice(event.to_string().as_bytes());
-        self.pending.push(b'\n');
-        self.done = true;
+    fn push_frame(&mut self, kind: &str, object: &Value) {
+        if let Some(bytes) = protobuf::encode(object) {
+            self.pending.extend_from_slice(&protobuf::watch_frame(kind, &bytes));
+        }
     }
 }
 

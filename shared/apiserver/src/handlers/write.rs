@@ -116,7 +116,12 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
     let resource = ctx.resource.clone();
     if ctx.core.store.get(&resource.table, &key).is_none() {
         if strategy::put_creates(&resource) && ctx.target.subresource.is_empty() {
-            let v = create_object(ctx, new, &manager, Recorded::ByUpdate, dry_run)?;
+            let sent = object::resource_version(&new).to_owned();
+            let mut v = create_object(ctx, new, &manager, Recorded::ByUpdate, dry_run)?;
+            if dry_run && !sent.is_empty() {
+                // Only the storage would have given it another.
+                object::metadata(&mut v).insert("resourceVersion".into(), sent.into());
+            }
             return one(ctx, 201, &v);
         }
         return Err(ctx.not_found(&name));
@@ -218,7 +223,7 @@ fn finish_update(
     escalation::check(ctx, &new, Some(live))?;
     strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
     fluxide_structured_merge::keep_times(live, &mut new);
-    strategy::count_generation(resource, &mut new, live);
+    strategy::count_generation(resource, &mut new, live, ctx.written.as_ref());
     validate_update(ctx, &new, live)?;
     if subresource.is_empty() {
         ctx.warn(strategy::warnings(resource, &new, Some(live)));
@@ -344,6 +349,8 @@ fn refuse(ctx: &Context, v: &Value, errors: Vec<FieldError>) -> ApiResult<()> {
 
 /// What follows from a stored change.
 pub(crate) fn after_write(ctx: &Context, stored: &Stored) {
+    // Done here, the first list and the first of many watches need not do it.
+    stored.item();
     crate::controllers::after_write(ctx.core, ctx.resource, stored);
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod table;
 use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
+use crate::protobuf;
 
 /// The representation a client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,23 +23,39 @@ pub(crate) enum Form {
     Table,
 }
 
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Json,
+    Yaml,
+    /// Kubernetes' own messages, which only built-in kinds have.
+    Protobuf,
+}
+
+impl Syntax {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Syntax::Json => "application/json",
+            Syntax::Yaml => "application/yaml",
+            Syntax::Protobuf => protobuf::MEDIA_TYPE,
+        }
+    }
+}
+
 /// Representation and syntax of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub form: Form,
-    pub yaml: bool,
+    pub syntax: Syntax,
 }
 
 impl Accepted {
-    pub const JSON: Accepted = Accepted { form: Form::Object, yaml: false };
-
-    pub fn content_type(self) -> &'static str {
-        if self.yaml { "application/yaml" } else { "application/json" }
-    }
+    pub const JSON: Accepted = Accepted { form: Form::Object, syntax: Syntax::Json };
 }
 
-/// Reads an `Accept` header. Protobuf is passed over: every client that asks for it also takes JSON.
-pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
+/// Reads an `Accept` header, of a request about objects or of another. Custom resources have no messages, but their
+/// metadata has.
+pub(crate) fn negotiate(accept: &str, transforms: bool, custom: bool) -> ApiResult<Accepted> {
     if accept.trim().is_empty() {
         return Ok(Accepted::JSON);
     }
@@ -48,9 +65,10 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
     for clause in clauses {
         let mut parts = clause.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
-        let yaml = match media {
-            "application/json" | "*/*" | "application/*" => false,
-            "application/yaml" => true,
+        let syntax = match media {
+            "application/json" | "*/*" | "application/*" => Syntax::Json,
+            "application/yaml" => Syntax::Yaml,
+            protobuf::MEDIA_TYPE => Syntax::Protobuf,
             _ => continue,
         };
         known = true;
@@ -66,15 +84,17 @@ pub(crate) fn negotiate(accept: &str, transforms: bool) -> ApiResult<Accepted> {
         }
         let meta = transforms && group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
         let form = match target {
+            "" if custom && syntax == Syntax::Protobuf => continue,
+            "Table" if syntax == Syntax::Protobuf => continue,
             "" => Form::Object,
             "PartialObjectMetadata" if meta => Form::PartialMetadata,
             "PartialObjectMetadataList" if meta => Form::PartialMetadataList,
             "Table" if meta => Form::Table,
             _ => continue,
         };
-        return Ok(Accepted { form, yaml });
+        return Ok(Accepted { form, syntax });
     }
-    if !known && transforms {
+    if !known && transforms && !custom {
         return Err(ApiError::new(
             406,
             "NotAcceptable",
@@ -128,12 +148,22 @@ fn hide_template_generation(v: &mut Value) {
     }
 }
 
-/// Bytes of a JSON value in the accepted syntax, with the newline that the server ends answers with.
-pub(crate) fn encode(v: &Value, accepted: Accepted) -> Vec<u8> {
-    if accepted.yaml {
-        return fluxide_goyaml::sigs::json_to_yaml(v.to_string().as_bytes()).unwrap_or_default().into_bytes();
+/// Bytes of a JSON value in a syntax, with the newline that the server ends texts with, and the syntax it became: what
+/// has no message is JSON.
+pub(crate) fn encode(v: &Value, syntax: Syntax) -> (Syntax, Vec<u8>) {
+    match syntax {
+        Syntax::Yaml => {
+            let text = fluxide_goyaml::sigs::json_to_yaml(v.to_string().as_bytes()).unwrap_or_default();
+            return (syntax, text.into_bytes());
+        }
+        Syntax::Protobuf => {
+            if let Some(bytes) = protobuf::encode(v) {
+                return (syntax, bytes);
+            }
+        }
+        Syntax::Json => {}
     }
     let mut out = serde_json::to_vec(v).unwrap_or_default();
     out.push(b'\n');
-    out
+    (Syntax::Json, out)
 }

@@ -1,4 +1,5 @@
 //! The messages of the built-in kinds, from a table of their fields, decoded to the JSON form of the same objects.
+//! [`super::encode`] goes the other way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -13,26 +14,27 @@ use crate::clock::{micros_text, seconds_text};
 
 const FIELDS: &str = include_str!("../../data/kubernetes-1.36-protobuf.json");
 const DEEPEST: usize = 64;
-const JSON_SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+pub(super) const JSON_SCHEMA: &str =
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// The fields of one message, by number.
 pub(super) type Message = BTreeMap<u64, Field>;
 
 /// A field: its JSON name (empty when its members belong to the message around it), whether it repeats, and its type.
 pub(super) struct Field {
-    name: String,
-    label: Label,
-    kind: Kind,
+    pub name: String,
+    pub label: Label,
+    pub kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Label {
+pub(super) enum Label {
     Single,
     Repeated,
     Map,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Text,
     Bytes,
     Bool,
@@ -166,13 +168,19 @@ fn single(field: &Field, reader: &mut Reader, wire: u8, depth: usize) -> Result<
     let kind = &field.kind;
     match (kind, wire) {
         (Kind::Bool | Kind::Signed | Kind::Unsigned, VARINT) => Ok(of_varint(kind, reader.varint()?)),
-        (Kind::Double, FIXED64) => Ok(f64::from_bits(reader.fixed64()?).into()),
-        (Kind::Float, FIXED32) => Ok(f64::from(f32::from_bits(reader.fixed32()?)).into()),
+        (Kind::Double, FIXED64) => Ok(as_json(f64::from_bits(reader.fixed64()?))),
+        (Kind::Float, FIXED32) => Ok(as_json(f64::from(f32::from_bits(reader.fixed32()?)))),
         (Kind::Bool | Kind::Signed | Kind::Unsigned | Kind::Double | Kind::Float, wire) => {
             Err(mismatch(field, wire))
         }
         (kind, wire) => of_bytes(kind, expect_bytes(reader, field, wire)?, depth),
     }
+}
+
+/// A number as JSON has it: whole ones without a fraction.
+fn as_json(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < EXACT { (number as i64).into() } else { number.into() }
 }
 
 fn of_varint(kind: &Kind, n: u64) -> Value {

@@ -79,3 +79,24 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 }
+
+/// Adds a varint.
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Adds the number and wire type of a field.
+pub(super) fn put_tag(out: &mut Vec<u8>, number: u64, wire: u8) {
+    put_varint(out, number << 3 | u64::from(wire));
+}
+
+/// Adds a field of bytes with its length.
+pub(super) fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+    put_tag(out, number, BYTES);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}

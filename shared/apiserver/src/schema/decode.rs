@@ -163,9 +163,11 @@ impl<'a> Decoder<'a> {
                 Presence::Nullable if !given || members.get(name).is_some_and(is_empty_list) => {
                     members.insert(name.clone(), Value::Null);
                 }
-                // An empty list of managed fields asks for a reset, unlike none.
+                // An empty list of managed fields asks for a reset, unlike none; one of scaling policies gets no default.
                 Presence::Optional
-                    if !given || (name != "managedFields" && members.get(name).is_some_and(is_empty)) =>
+                    if !given
+                        || (!matches!(name.as_str(), "managedFields" | "policies")
+                            && members.get(name).is_some_and(is_empty)) =>
                 {
                     members.remove(name);
                 }

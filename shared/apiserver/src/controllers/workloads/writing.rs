@@ -121,7 +121,7 @@ pub(super) fn change_stored(
         MANAGER,
         &core.clock.now_text(),
     );
-    crate::strategy::count_generation(resource, &mut new, &stored.value);
+    crate::strategy::count_generation(resource, &mut new, &stored.value, None);
     core.store.update(table, key, stored.revision, new).ok()
 }
 

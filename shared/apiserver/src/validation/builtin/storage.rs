@@ -227,6 +227,7 @@ pub(super) fn volume(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError
         // An update is checked like a create, and then once more with what was there.
         volume_spec(spec, errors);
         changed_volume(spec, &old["spec"], errors);
+        changed_nodes(spec, &old["spec"], errors);
     }
 }
 
@@ -282,7 +283,8 @@ fn capacity(spec: &Value, errors: &mut Vec<FieldError>) {
     let amounts = spec.get("capacity").and_then(Value::as_object).filter(|amounts| !amounts.is_empty());
     let Some(amounts) = amounts else {
         errors.push(FieldError::required("spec.capacity", ""));
-        errors.push(FieldError::not_supported("spec.capacity", Value::Null, &["storage"]));
+        let shown = spec.get("capacity").cloned().unwrap_or_default();
+        errors.push(FieldError::not_supported("spec.capacity", shown, &["storage"]));
         return;
     };
     if amounts.len() > 1 || !amounts.contains_key("storage") {
@@ -348,6 +350,48 @@ fn changed_volume(spec: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         let why = "update from non-nil value to nil is forbidden";
         errors.push(FieldError::forbidden("spec.volumeAttributesClassName", why));
     }
+}
+
+/// Labels that may become others where the nodes of a volume are selected.
+const BETA_LABELS: [(&str, &str); 5] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
+
+/// The nodes of a volume stay the same, but for the names of their labels.
+fn changed_nodes(spec: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let Some(then) = member(old, "nodeAffinity") else { return };
+    let now = member(spec, "nodeAffinity").cloned().unwrap_or_default();
+    if !same_nodes(&now, then) {
+        let shown = if now.is_null() { Value::Null } else { shown_nodes(&now) };
+        let why = "field is immutable, except for updating from beta label to GA";
+        errors.push(FieldError::invalid("nodeAffinity", shown, why));
+    }
+}
+
+fn same_nodes(now: &Value, then: &Value) -> bool {
+    match (now, then) {
+        (Value::Object(now), Value::Object(then)) => {
+            let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+            names.into_iter().all(|name| {
+                let (now, then) = (now.get(name), then.get(name));
+                let (now, then) = (now.unwrap_or(&Value::Null), then.unwrap_or(&Value::Null));
+                let renamed = || BETA_LABELS.iter().any(|(beta, stable)| then == beta && now == stable);
+                name == "key" && renamed() || same_nodes(now, then)
+            })
+        }
+        (Value::Array(now), Value::Array(then)) => {
+            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| same_nodes(now, then))
+        }
+        _ => now == then,
+    }
+}
+
+fn shown_nodes(affinity: &Value) -> Value {
+    serde_json::from_str(&internal::text("core.VolumeNodeAffinity", affinity)).unwrap_or_default()
 }
 
 /// Checks a StorageClass; only its metadata and a few switches ever change.
