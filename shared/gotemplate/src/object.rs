@@ -57,6 +57,11 @@ pub trait Object: Send + Sync + 'static {
         None
     }
 
+    /// How `%#v` prints it, when it has a `GoString` method.
+    fn go_text(&self) -> Option<Text> {
+        None
+    }
+
     /// The text that the value has in JSON when it is no plain struct, such as a time's.
     fn json_text(&self) -> Option<Text> {
         None

@@ -1,12 +1,14 @@
 //! values.schema.json: checks values against JSON schemas of drafts 4 to 2020-12, with Helm's words for what is wrong.
 
+mod display;
+
 use std::error::Error as StdError;
 
-use boon::{CompileError, Compiler, ErrorKind, Schemas, UrlLoader, ValidationError};
-use fluxide_goyaml::number::format_float;
+use boon::{CompileError, Compiler, ErrorKind, Schemas, UrlLoader};
+use fluxide_gotext::quote_str;
 use serde_json::Value as Json;
 
-use fluxide_gotext::quote_str;
+use display::Display;
 
 /// The name the schema of a chart goes by.
 const LOCATION: &str = "file:///values.schema.json";
@@ -38,15 +40,12 @@ pub fn validate(schema: &[u8], values: &Json, loader: &dyn SchemaLoader) -> Resu
     let mut compiler = Compiler::new();
     let documents = References::resolve(&schema, loader);
     compiler.use_loader(Box::new(documents));
-    compiler.add_resource(LOCATION, schema).map_err(|error| compile_error(&error))?;
+    compiler.add_resource(LOCATION, schema.clone()).map_err(|error| compile_error(&error))?;
     let mut schemas = Schemas::new();
     let index = compiler.compile(LOCATION, &mut schemas).map_err(|error| compile_error(&error))?;
     schemas.validate(values, index).map_err(|error| {
         let mut out = String::new();
-        let mut display = Display { out: &mut out, relative: false };
-        for cause in &error.causes {
-            display.wrapped(cause, &error.kind, 1);
-        }
+        Display { out: &mut out, schema: Some(&schema), relative: false }.causes(&error, 1);
         out.push('\n');
         out.trim_start_matches('\n').to_owned()
     })
@@ -171,10 +170,7 @@ fn compile_error(error: &CompileError) -> String {
                 ErrorKind::Schema { url } => url,
                 _ => src.schema_url,
             };
-            let mut display = Display { out: &mut out, relative: false };
-            for cause in &src.causes {
-                display.wrapped(cause, &src.kind, 1);
-            }
+            Display { out: &mut out, schema: None, relative: false }.causes(src, 1);
             let url = if url.contains('#') { url.clone() } else { format!("{url}#") };
             let schema = if schema.contains('#') { schema.to_owned() } else { format!("{schema}#") };
             format!(
@@ -213,225 +209,6 @@ fn compile_error(error: &CompileError) -> String {
     }
 }
 
-/// Prints validation errors as santhosh-tekuri/jsonschema does, the library that Helm uses.
-struct Display<'o> {
-    out: &'o mut String,
-    /// Within `propertyNames`, where the library forgets the place.
-    relative: bool,
-}
-
-impl Display<'_> {
-    fn write(&mut self, error: &ValidationError, indent: usize) {
-        let mut below = indent;
-        // A reference with one cause is that cause.
-        if !(matches!(error.kind, ErrorKind::Reference { .. }) && error.causes.len() == 1) {
-            self.out.push('\n');
-            self.out.push_str(&"  ".repeat(indent - 1));
-            let place = match (self.relative, &error.kind) {
-                (true, _) | (_, ErrorKind::PropertyName { .. }) => String::new(),
-                _ => error.instance_location.to_string(),
-            };
-            self.out.push_str(&format!("- at {}: {}", quote(&place), describe(&error.kind)));
-            below += 1;
-        }
-        let relative = self.relative;
-        self.relative |= matches!(error.kind, ErrorKind::PropertyName { .. });
-        for cause in &error.causes {
-            self.wrapped(cause, &error.kind, below);
-        }
-        self.relative = relative;
-    }
-
-    /// Writes a cause below the combinator that failed for it alone, which our library leaves out and Helm's does not.
-    fn wrapped(&mut self, cause: &ValidationError, above: &ErrorKind, indent: usize) {
-        let mut left_out = Vec::new();
-        let mut place = cause.schema_url;
-        while let Some((rest, combinator)) = parent_combinator(place) {
-            left_out.push(combinator);
-            place = rest;
-        }
-        let combines = matches!(above, ErrorKind::AllOf | ErrorKind::AnyOf | ErrorKind::OneOf(None));
-        if combines {
-            left_out.pop();
-        }
-        for (depth, combinator) in left_out.iter().rev().enumerate() {
-            let place = if self.relative { String::new() } else { cause.instance_location.to_string() };
-            self.out.push('\n');
-            self.out.push_str(&"  ".repeat(indent - 1 + depth));
-            self.out.push_str(&format!("- at {}: {combinator}", quote(&place)));
-        }
-        self.write(cause, indent + left_out.len());
-    }
-}
-
-/// The schema that holds the one at this address in a combinator, with the words for that combinator's failure.
-fn parent_combinator(schema: &str) -> Option<(&str, &'static str)> {
-    let (list, index) = schema.rsplit_once('/')?;
-    if index.is_empty() || !index.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let (parent, keyword) = list.rsplit_once('/')?;
-    let failed = match keyword {
-        "allOf" => "'allOf' failed",
-        "anyOf" => "'anyOf' failed",
-        "oneOf" => "'oneOf' failed, none matched",
-        _ => return None,
-    };
-    Some((parent, failed))
-}
-
-fn describe(kind: &ErrorKind) -> String {
-    let limits =
-        |name: &str, got: usize, want: usize| format!("{name}: got {}, want {}", grouped(got), grouped(want));
-    let numbers = |name: &str, got: &serde_json::Number, want: &serde_json::Number| {
-        format!("{name}: got {}, want {}", number(got), number(want))
-    };
-    match kind {
-        ErrorKind::Group | ErrorKind::Reference { .. } => "validation failed".to_owned(),
-        ErrorKind::Schema { url } => format!("jsonschema validation failed with {}", quote(url)),
-        ErrorKind::ContentSchema => "'contentSchema' failed".to_owned(),
-        ErrorKind::PropertyName { prop } => format!("invalid propertyName {}", quote(prop)),
-        ErrorKind::RefCycle { url, kw_loc1, kw_loc2 } => {
-            format!("both {kw_loc1} and {kw_loc2} resolve to {} causing reference cycle", quote_str(url))
-        }
-        ErrorKind::FalseSchema => "false schema".to_owned(),
-        ErrorKind::Type { got, want } => {
-            let want: Vec<String> = want.iter().map(|kind| kind.to_string()).collect();
-            format!("got {got}, want {}", want.join(" or "))
-        }
-        ErrorKind::Enum { want } if want.iter().any(|item| item.is_array() || item.is_object()) => {
-            "'enum' failed".to_owned()
-        }
-        ErrorKind::Enum { want } => {
-            let shown: Vec<String> = want.iter().map(display).collect();
-            let few = if shown.len() == 1 { "" } else { "one of " };
-            format!("value must be {few}{}", shown.join(", "))
-        }
-        ErrorKind::Const { want } if want.is_array() || want.is_object() => "'const' failed".to_owned(),
-        ErrorKind::Const { want } => format!("value must be {}", display(want)),
-        ErrorKind::Format { got, want, err } => {
-            let in_go = match &**got {
-                Json::String(pattern) if *want == "regex" => {
-                    fluxide_gotemplate::regular_expression_error(pattern.as_bytes())
-                }
-                _ => None,
-            };
-            let problem = in_go.unwrap_or_else(|| err.to_string());
-            format!("{} is not valid {want}: {problem}", display(got))
-        }
-        ErrorKind::MinProperties { got, want } => limits("minProperties", *got, *want),
-        ErrorKind::MaxProperties { got, want } => limits("maxProperties", *got, *want),
-        ErrorKind::AdditionalProperties { got } => {
-            format!("additional properties {} not allowed", quoted(got.iter().map(AsRef::as_ref)))
-        }
-        ErrorKind::Required { want } if want.len() == 1 => format!("missing property {}", quote(want[0])),
-        ErrorKind::Required { want } => format!("missing properties {}", quoted(want.iter().copied())),
-        ErrorKind::Dependency { prop, missing } | ErrorKind::DependentRequired { prop, missing } => {
-            format!("properties {} required, if {} exists", quoted(missing.iter().copied()), quote(prop))
-        }
-        ErrorKind::MinItems { got, want } => limits("minItems", *got, *want),
-        ErrorKind::MaxItems { got, want } => limits("maxItems", *got, *want),
-        ErrorKind::Contains => "no items match contains schema".to_owned(),
-        ErrorKind::MinContains { got, want } if got.is_empty() => {
-            format!("min {} items required to match contains schema, but none matched", grouped(*want))
-        }
-        ErrorKind::MinContains { got, want } => contains("min", got, *want),
-        ErrorKind::MaxContains { got, want } => contains("max", got, *want),
-        ErrorKind::UniqueItems { got: [first, second] } => {
-            format!("items at {} and {} are equal", grouped(*first), grouped(*second))
-        }
-        ErrorKind::AdditionalItems { got } => format!("last {} additionalItem(s) not allowed", grouped(*got)),
-        ErrorKind::MinLength { got, want } => limits("minLength", *got, *want),
-        ErrorKind::MaxLength { got, want } => limits("maxLength", *got, *want),
-        ErrorKind::Pattern { got, want } => format!("{} does not match pattern {}", quote(got), quote(want)),
-        ErrorKind::ContentEncoding { want, err } => format!("value is not {} encoded: {err}", quote(want)),
-        ErrorKind::ContentMediaType { want, err, .. } => {
-            format!("value if not of mediatype {}: {err}", quote(want))
-        }
-        ErrorKind::Minimum { got, want } => numbers("minimum", got, want),
-        ErrorKind::Maximum { got, want } => numbers("maximum", got, want),
-        ErrorKind::ExclusiveMinimum { got, want } => numbers("exclusiveMinimum", got, want),
-        ErrorKind::ExclusiveMaximum { got, want } => numbers("exclusiveMaximum", got, want),
-        ErrorKind::MultipleOf { got, want } => numbers("multipleOf", got, want),
-        ErrorKind::Not => "'not' failed".to_owned(),
-        ErrorKind::AllOf => "'allOf' failed".to_owned(),
-        ErrorKind::AnyOf => "'anyOf' failed".to_owned(),
-        ErrorKind::OneOf(None) => "'oneOf' failed, none matched".to_owned(),
-        ErrorKind::OneOf(Some((first, second))) => {
-            format!("'oneOf' failed, subschemas {}, {} matched", grouped(*first), grouped(*second))
-        }
-    }
-}
-
-fn contains(which: &str, got: &[usize], want: usize) -> String {
-    let places: Vec<String> = got.iter().map(usize::to_string).collect();
-    format!(
-        "{which} {} items required to match contains schema, but matched {} items at {}",
-        grouped(want),
-        grouped(got.len()),
-        places.join(" ")
-    )
-}
-
-/// Text in single quotes, with the escapes of `%q`.
-fn quote(text: &str) -> String {
-    let quoted = quote_str(text);
-    format!("'{}'", quoted[1..quoted.len() - 1].replace("\\\"", "\"").replace('\'', "\\'"))
-}
-
-fn quoted<'t>(texts: impl Iterator<Item = &'t str>) -> String {
-    texts.map(quote).collect::<Vec<_>>().join(", ")
-}
-
-fn display(value: &Json) -> String {
-    match value {
-        Json::String(text) => quote(text),
-        Json::Array(_) | Json::Object(_) => "value".to_owned(),
-        Json::Null => "<nil>".to_owned(),
-        Json::Number(number) => number.to_string(),
-        Json::Bool(value) => value.to_string(),
-    }
-}
-
-/// A count with commas between thousands, as the library's English printer puts them.
-fn grouped(count: usize) -> String {
-    group(&count.to_string())
-}
-
-fn group(digits: &str) -> String {
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A number as the library's English printer shows it: `1,500`, `1.5×10⁰⁶`.
-fn number(number: &serde_json::Number) -> String {
-    let shown = format_float(number.as_f64().unwrap_or(f64::NAN));
-    let (sign, shown) = shown.strip_prefix('-').map_or(("", shown.as_str()), |rest| ("-", rest));
-    if let Some((mantissa, exponent)) = shown.split_once('e') {
-        let exponent: String = exponent.chars().filter_map(superscript).collect();
-        return format!("{sign}{mantissa}×10{exponent}");
-    }
-    let (whole, fraction) =
-        shown.split_once('.').map_or((shown, None), |(whole, fraction)| (whole, Some(fraction)));
-    match fraction {
-        None => format!("{sign}{}", group(whole)),
-        Some(fraction) => format!("{sign}{}.{fraction}", group(whole)),
-    }
-}
-
-fn superscript(character: char) -> Option<char> {
-    let digit = character
-        .to_digit(10)
-        .map(|digit| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize]);
-    digit.or((character == '-').then_some('⁻'))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -440,15 +217,6 @@ mod tests {
 
     fn check(schema: Json, values: Json) -> String {
         validate(schema.to_string().as_bytes(), &values, &NoRemoteSchemas).err().unwrap_or_default()
-    }
-
-    #[test]
-    fn numbers_are_printed_for_english_readers() {
-        let shown = [1500.0, 1_234_567.5, 12_345_678.0, 1e-5, 123_456.789, -1500.0, 1e21]
-            .map(|value| number(&serde_json::Number::from_f64(value).unwrap()));
-        let expected =
-            ["1,500", "1.2345675×10⁰⁶", "1.2345678×10⁰⁷", "1×10⁻⁰⁵", "123,456.789", "-1,500", "1×10²¹"];
-        assert_eq!(shown, expected);
     }
 
     #[test]
@@ -483,6 +251,31 @@ mod tests {
 - at '/ref': got number, want string
 ";
         assert_eq!(check(schema, values), expected);
+    }
+
+    #[test]
+    fn combinators_that_fail_for_one_schema_are_told() {
+        let schema = json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "definitions": {
+                "deep": {"allOf": [{"allOf": [{"required": ["x"], "minProperties": 9}]}]},
+                "text": {"oneOf": [{"type": "string", "pattern": "\\d"}]}
+            },
+            "properties": {"a": {"$ref": "#/definitions/deep"}},
+            "allOf": [{"properties": {"b": {"anyOf": [{"$ref": "#/definitions/text"}]}}}]
+        });
+        let expected = "\
+- at '/a': 'allOf' failed
+  - at '/a': 'allOf' failed
+    - at '/a': validation failed
+      - at '/a': minProperties: got 0, want 9
+      - at '/a': missing property 'x'
+- at '': 'allOf' failed
+  - at '/b': 'anyOf' failed
+    - at '/b': 'oneOf' failed, none matched
+      - at '/b': 'c' does not match pattern '\\\\d'
+";
+        assert_eq!(check(schema, json!({"a": {}, "b": "c"})), expected);
     }
 
     #[test]

@@ -21,11 +21,20 @@ pub(crate) struct Scope {
     defaults: Rc<OnceCell<Map>>,
     name: String,
     place: Rc<Place>,
-    /// The dependencies that are switched on, under their aliases.
-    dependencies: Option<Vec<Dependency>>,
+    wishes: Rc<RefCell<Wishes>>,
     /// The defaults with what was imported from subcharts; without imports they are the chart's own.
     values: Option<Map>,
     children: Vec<Scope>,
+}
+
+/// The dependencies of a chart: after they were processed those that are switched on, under their aliases.
+///
+/// Copies of a chart that nobody asked for by name share them, as they do in Helm: what is processed for one copy is
+/// processed for all, so that the others keep the names of their subcharts and import nothing.
+#[derive(Clone, Default)]
+struct Wishes {
+    dependencies: Option<Vec<Dependency>>,
+    imported: bool,
 }
 
 /// Where a chart stands in the tree of charts.
@@ -70,7 +79,8 @@ impl Scope {
         let dependencies = chart.metadata.dependencies.as_ref();
         let dependencies = dependencies.map(|list| list.iter().flatten().cloned().collect());
         let name = chart.name().to_owned();
-        Scope { name, place, chart, defaults: Rc::default(), dependencies, values: None, children }
+        let wishes = Rc::new(RefCell::new(Wishes { dependencies, imported: false }));
+        Scope { name, place, chart, defaults: Rc::default(), wishes, values: None, children }
     }
 
     /// A copy under another name and parent, with copies of its children but not of theirs.
@@ -80,7 +90,8 @@ impl Scope {
         let children = children
             .map(|child| Scope { place: Place::new(&child.name, Some(&place)), ..child.clone() })
             .collect();
-        Scope { name: name.to_owned(), place, children, ..self.clone() }
+        let wishes = Rc::new(RefCell::new(self.wishes.borrow().clone()));
+        Scope { name: name.to_owned(), place, wishes, children, ..self.clone() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -111,7 +122,8 @@ impl Scope {
 
     /// Chart.yaml as it is after processing: under its alias, with the dependencies that are switched on.
     pub(crate) fn metadata(&self) -> Metadata {
-        let dependencies = self.dependencies.as_ref().map(|list| list.iter().cloned().map(Some).collect());
+        let wishes = self.wishes.borrow();
+        let dependencies = wishes.dependencies.as_ref().map(|list| list.iter().cloned().map(Some).collect());
         Metadata { name: self.name.clone(), dependencies, ..self.chart.metadata.clone() }
     }
 
@@ -133,7 +145,7 @@ impl Scope {
 
     /// Takes subcharts as the dependencies name them, and drops those that conditions and tags switch off.
     fn switch(&mut self, values: &Map, path: &str, warn: &mut dyn FnMut(String)) -> Result<(), TypeMismatch> {
-        let Some(mut dependencies) = self.dependencies.take() else { return Ok(()) };
+        let Some(mut dependencies) = self.wishes.borrow_mut().dependencies.take() else { return Ok(()) };
         let present = std::mem::take(&mut self.children);
         let mut children = Vec::with_capacity(present.len());
         // Subcharts that no dependency asks for are used as they are.
@@ -167,7 +179,7 @@ impl Scope {
             let below = format!("{path}{}.", child.name);
             child.switch(&values, &below, warn)?;
         }
-        self.dependencies = (!dependencies.is_empty()).then_some(dependencies);
+        self.wishes.borrow_mut().dependencies = (!dependencies.is_empty()).then_some(dependencies);
         Ok(())
     }
 
@@ -187,14 +199,18 @@ impl Scope {
         for child in &mut self.children {
             child.import(warn)?;
         }
-        if self.dependencies.is_none() {
+        if self.wishes.borrow().dependencies.is_none() {
             return Ok(());
         }
         let defaults = merge_defaults(self, warn)?;
         let imported = Map::new();
-        for dependency in self.dependencies.iter_mut().flatten() {
+        let mut wishes = self.wishes.borrow_mut();
+        let imported_before = std::mem::replace(&mut wishes.imported, true);
+        for dependency in wishes.dependencies.iter_mut().flatten() {
             let mut rewritten = Vec::new();
-            for item in &dependency.import_values {
+            // What was imported for one copy has a form that is not understood for another.
+            let items: &[Yaml] = if imported_before { &[] } else { dependency.import_values.as_slice() };
+            for item in items {
                 let (child, parent) = match item {
                     Yaml::String(name) => (format!("exports.{name}"), ".".to_owned()),
                     Yaml::Object(map) => {
@@ -219,6 +235,7 @@ impl Scope {
             }
             dependency.import_values = rewritten;
         }
+        drop(wishes);
         let values = copy(&defaults);
         merge_tables(&values, &imported, warn);
         self.values = Some(values);

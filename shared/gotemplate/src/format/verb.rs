@@ -72,6 +72,13 @@ impl Printer {
             self.string(&text, verb);
             return;
         }
+        if self.flags.sharp_v
+            && let Value::Object(object) = value
+            && let Some(text) = object.go_text()
+        {
+            self.string(&text, 's');
+            return;
+        }
         match value {
             Value::Nil => {
                 self.out.extend_from_slice(if self.flags.sharp_v { b"interface {}(nil)" } else { b"<nil>" })

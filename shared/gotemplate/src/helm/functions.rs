@@ -121,7 +121,7 @@ pub fn functions() -> Functions {
                     }
                     Value::Map(map)
                 }
-                Ok((Value::Nil, _)) => Value::Map(Map::nil(&ANY_MAP)),
+                Ok((Value::Nil, None)) => Value::Map(Map::nil(&ANY_MAP)),
                 Ok((other, _)) => error_map(&format!(
                     "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
                     json_kind(&other)
@@ -139,7 +139,7 @@ pub fn functions() -> Functions {
                 Ok((Value::List(_), Some(error))) | Err(error) => {
                     Value::from(vec![Value::from(error.to_string())])
                 }
-                Ok((Value::Nil, _)) => Value::List(List::nil(&ANY_LIST)),
+                Ok((Value::Nil, None)) => Value::List(List::nil(&ANY_LIST)),
                 Ok((other, _)) => Value::from(vec![Value::from(format!(
                     "json: cannot unmarshal {} into Go value of type []interface {{}}",
                     json_kind(&other)

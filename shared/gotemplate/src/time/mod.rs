@@ -151,10 +151,11 @@ static TIME_METHODS: &[Method] = methods! {
         }
         _ => Ok(Value::Nil),
     };
-    "GoString"() = |_, receiver, _| Ok(Value::from(receiver_time(receiver)?.to_string()));
+    "GoString"() = |_, receiver, _| Ok(Value::from(receiver_time(receiver)?.go_string()));
     "Hour"() = |_, receiver, _| Ok(Value::int(receiver_time(receiver)?.fields().hour));
     "IsDST"() = |_, receiver, _| Ok(Value::Bool(receiver_time(receiver)?.is_daylight_saving()));
     "IsZero"() = |_, receiver, _| Ok(Value::Bool(receiver_time(receiver)?.is_zero()));
+    "Location"() = |_, receiver, _| Ok(receiver_time(receiver)?.location());
     "Local"() = |_, receiver, _| Ok(receiver_time(receiver)?.with_zone(Zone::Local).into_value());
     "Minute"() = |_, receiver, _| Ok(Value::int(receiver_time(receiver)?.fields().minute));
     "Month"() = |_, receiver, _| Ok(Value::Int(receiver_time(receiver)?.fields().month, IntType::Month));

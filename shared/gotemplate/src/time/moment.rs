@@ -4,11 +4,12 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use fluxide_gotext::quote_str;
 use jiff::Timestamp;
 use jiff::tz::{Dst, TimeZone, TimeZoneDatabase};
 
-use super::TIME_METHODS;
 use super::layout::format_layout;
+use super::{TIME_METHODS, methods};
 use crate::collection::List;
 use crate::function::Method;
 use crate::object::Object;
@@ -68,6 +69,16 @@ impl Zone {
                 let zone = TimeZoneDatabase::bundled().get(name).ok()?;
                 (zone.iana_name() == Some(name)).then_some(Zone::Named(zone))
             }
+        }
+    }
+
+    /// The name of the zone itself.
+    fn name(&self) -> String {
+        match self {
+            Zone::Utc => "UTC".to_owned(),
+            Zone::Local => "Local".to_owned(),
+            Zone::Fixed(name, _) => name.to_string(),
+            Zone::Named(zone) => zone.iana_name().unwrap_or_default().to_owned(),
         }
     }
 
@@ -261,6 +272,26 @@ impl Time {
         self.add(nanoseconds as i64)
     }
 
+    /// The zone as a `*time.Location`.
+    pub(crate) fn location(&self) -> Value {
+        Value::Object(Arc::new(Location(self.zone.name())))
+    }
+
+    /// The time as `%#v` prints it.
+    pub(crate) fn go_string(&self) -> String {
+        let Fields { year, month, day, hour, minute, second, .. } = self.fields();
+        let month = match usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month)) {
+            Some(month) => format!("time.{month}"),
+            None => month.to_string(),
+        };
+        let zone = match &self.zone {
+            Zone::Utc => "time.UTC".to_owned(),
+            Zone::Local => "time.Local".to_owned(),
+            zone => format!("time.Location({})", quote_str(&zone.name())),
+        };
+        format!("time.Date({year}, {month}, {day}, {hour}, {minute}, {second}, {}, {zone})", self.nanosecond)
+    }
+
     pub(crate) fn format(&self, layout: &[u8]) -> Vec<u8> {
         format_layout(self, layout)
     }
@@ -298,6 +329,10 @@ impl Object for Time {
         Some(Text::from(self.to_string()))
     }
 
+    fn go_text(&self) -> Option<Text> {
+        Some(Text::from(self.go_string()))
+    }
+
     fn json_text(&self) -> Option<Text> {
         Some(Text::from(self.format(b"2006-01-02T15:04:05.999999999Z07:00")))
     }
@@ -322,6 +357,14 @@ impl Object for Location {
         "*time.Location"
     }
 
+    fn methods(&self) -> &'static [Method] {
+        LOCATION_METHODS
+    }
+
+    fn text(&self) -> Option<Text> {
+        Some(Text::from(self.0.as_str()))
+    }
+
     fn all_fields(&self) -> Vec<(&'static str, Value)> {
         let none = || Value::List(List::nil(&ANY_LIST));
         vec![
@@ -341,6 +384,17 @@ impl Object for Location {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+static LOCATION_METHODS: &[Method] = methods! {
+    "String"() = |_, receiver, _| Ok(receiver_text(receiver));
+};
+
+fn receiver_text(receiver: &Value) -> Value {
+    match receiver {
+        Value::Object(object) => object.text().map_or(Value::Nil, Value::String),
+        _ => Value::Nil,
     }
 }
 
