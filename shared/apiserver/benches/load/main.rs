@@ -73,12 +73,13 @@ async fn main() -> Result<(), Error> {
         let server = Embedded::start().await?;
         let target = Target::of_kubeconfig(&server.kubeconfig()?)?;
         columns.push(("embedded", load.run(target, &[server.pid()]).await?));
+        print(&columns);
     }
     if let Some(path) = &arguments.kubeconfig {
         let target = Target::of_kubeconfig(&std::fs::read_to_string(path)?)?;
         columns.push(("kubeconfig", load.run(target, &arguments.pid).await?));
+        print(&columns);
     }
-    print(&columns);
     match columns.iter().find(|(_, figures)| !figures.complete()) {
         Some((name, _)) => {
             Err(format!("{name}: some watches did not see every event once and in order").into())
