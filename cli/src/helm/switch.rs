@@ -17,13 +17,7 @@ impl FromStr for Switch {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Switch, String> {
-        match text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Switch(true)),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Switch(false)),
-            _ => {
-                Err(format!("strconv.ParseBool: parsing {}: invalid syntax", fluxide_gotext::quote_str(text)))
-            }
-        }
+        crate::parse_bool(text).map(Switch)
     }
 }
 

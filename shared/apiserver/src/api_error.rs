@@ -1,5 +1,6 @@
 //! Errors as a Kubernetes client sees them: a `Status` object with the API server's own words.
 
+use fluxide_gotext::quote_str;
 use serde_json::{Map, Value, json};
 
 /// A failed request: HTTP code, reason, message and details, ready to be written as a `Status`.
@@ -307,7 +308,7 @@ impl FieldError {
 
     /// `field: Unsupported value: value: supported values: "a", "b"`.
     pub fn not_supported(field: impl Into<String>, value: impl Into<Value>, supported: &[&str]) -> Self {
-        let quoted: Vec<String> = supported.iter().map(|s| go_quote(s)).collect();
+        let quoted: Vec<String> = supported.iter().map(|s| quote_str(s)).collect();
         let detail = if quoted.is_empty() {
             String::new()
         } else {
@@ -350,13 +351,8 @@ impl FieldError {
 /// A value the way Go's field errors print it.
 fn go_value(v: &Value) -> String {
     match v {
-        Value::String(s) => go_quote(s),
+        Value::String(s) => quote_str(s),
         Value::Null => "null".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// A string as Go's `%q` prints it.
-pub fn go_quote(s: &str) -> String {
-    fluxide_gotext::quote_str(s)
 }

@@ -46,7 +46,8 @@ thread_local! {
 
 /// Evaluates something with a full budget; `None` when it was not enough.
 pub(super) fn limited<T>(evaluate: impl FnOnce() -> T) -> Option<T> {
-    limited_to(&mut BUDGET.clone(), evaluate)
+    let mut left = BUDGET;
+    limited_to(&mut left, evaluate)
 }
 
 /// Evaluates something with what is left of a budget; `None` when it was not enough.

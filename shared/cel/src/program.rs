@@ -158,7 +158,8 @@ impl Program {
 
     /// Evaluates the expression. Errors are in cel-go's words.
     pub fn evaluate(&self, variables: &[(&str, Value)]) -> Result<Outcome, String> {
-        self.evaluate_with(variables, Vec::new(), &mut BUDGET.clone())
+        let mut budget = BUDGET;
+        self.evaluate_with(variables, Vec::new(), &mut budget)
     }
 
     /// Evaluates the expression as [`Program::evaluate`] does, with variables of other kinds beside the usual ones, and

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::go_format;
 use crate::managers::{ManagerId, Operation};
 use crate::path::Path;
 
@@ -51,7 +50,7 @@ impl fmt::Display for Conflicts {
 
 /// Managers come in the order of their identities as JSON: one with a subresource before one without.
 fn order(id: &ManagerId) -> (String, Operation, String, bool, String) {
-    let (manager, version) = (go_format::quoted(&id.manager), id.api_version.clone());
+    let (manager, version) = (fluxide_gotext::quote_str(&id.manager), id.api_version.clone());
     (manager, id.operation, version, id.subresource.is_empty(), id.subresource.clone())
 }
 

@@ -1,5 +1,6 @@
 //! Values as Go prints them, for the texts of errors and conflicts that Kubernetes shows.
 
+use fluxide_gotext::quote_str;
 use serde_json::Value;
 
 /// The value of a key or set item inside a printed path.
@@ -8,7 +9,7 @@ pub fn path_value(value: &Value) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => flag.to_string(),
         Value::Number(_) => plain(value),
-        Value::String(text) => quoted(text),
+        Value::String(text) => quote_str(text),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(path_value).collect();
             format!("[{}]", items.join(","))
@@ -45,14 +46,16 @@ pub fn syntax(value: &Value) -> String {
     match value {
         Value::Null => "interface {}(nil)".to_owned(),
         Value::Bool(_) | Value::Number(_) => plain(value),
-        Value::String(text) => quoted(text),
+        Value::String(text) => quote_str(text),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(syntax).collect();
             format!("[]interface {{}}{{{}}}", items.join(", "))
         }
         Value::Object(members) => {
-            let members: Vec<String> =
-                members.iter().map(|(name, value)| format!("{}:{}", quoted(name), syntax(value))).collect();
+            let members: Vec<String> = members
+                .iter()
+                .map(|(name, value)| format!("{}:{}", quote_str(name), syntax(value)))
+                .collect();
             format!("map[string]interface {{}}{{{}}}", members.join(", "))
         }
     }
@@ -69,11 +72,6 @@ pub fn type_name(value: &Value) -> &'static str {
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
     }
-}
-
-/// The verb `%q`.
-pub fn quoted(text: &str) -> String {
-    fluxide_gotext::quote_str(text)
 }
 
 /// JSON as Go's encoder writes it: `<`, `>`, `&` and the line separators are escaped.
@@ -121,7 +119,7 @@ mod tests {
             syntax(&value),
             r#"map[string]interface {}{"a":true, "b":[]interface {}{1, "x", interface {}(nil)}}"#
         );
-        assert_eq!(quoted("a\"\n\u{1}"), r#""a\"\n\x01""#);
+        assert_eq!(quote_str("a\"\n\u{1}"), r#""a\"\n\x01""#);
         assert_eq!(plain(&json!(1.5)), "1.5");
         assert_eq!(plain(&json!(1e30)), "1e+30");
     }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::fieldset::{FieldSet, FieldSetError};
-use crate::go_format;
 
 /// What tells the entries of `managedFields` apart.
 ///
@@ -41,9 +40,9 @@ impl ManagerId {
 
     /// The manager as conflicts name it.
     pub fn describe(&self) -> String {
-        let mut text = go_format::quoted(&self.manager);
+        let mut text = fluxide_gotext::quote_str(&self.manager);
         if !self.subresource.is_empty() {
-            text.push_str(&format!(" with subresource {}", go_format::quoted(&self.subresource)));
+            text.push_str(&format!(" with subresource {}", fluxide_gotext::quote_str(&self.subresource)));
         }
         if self.operation == Operation::Update {
             text.push_str(&format!(" using {}", self.api_version));
@@ -205,7 +204,10 @@ fn decode_entry(position: usize, entry: &Value) -> Result<(ManagerId, Owned), Ma
         "FieldsV1" => {}
         "" => return Err(ManagersError::MissingFieldsType(position)),
         other => {
-            return Err(ManagersError::FieldsType { fields_type: go_format::quoted(other), position });
+            return Err(ManagersError::FieldsType {
+                fields_type: fluxide_gotext::quote_str(other),
+                position,
+            });
         }
     }
     let fields = match members.get("fieldsV1") {

@@ -11,7 +11,6 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::go_format;
 use crate::path::{Path, PathElement};
 use crate::schema::{ListRef, ListRelationship};
 
@@ -106,7 +105,7 @@ fn key_element(list: ListRef<'_>, keys: &[String], item: &Value) -> Result<PathE
         }
     }
     if fields.is_empty() && !keys.is_empty() {
-        let keys: Vec<String> = keys.iter().map(|key| go_format::quoted(key)).collect();
+        let keys: Vec<String> = keys.iter().map(|key| fluxide_gotext::quote_str(key)).collect();
         return Err(format!(
             "associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any key fields)",
             keys.join(" ")

@@ -90,7 +90,7 @@ pub(super) fn runtime_class(core: &Core, v: &mut Value) -> ApiResult<()> {
         return Err(ApiError::unclassified("resource name may not be empty"));
     }
     let Some(class) = core.store.get("runtimeclasses.node.k8s.io", &ObjectKey::new("", &name)) else {
-        return refused(&format!("RuntimeClass {} not found", crate::api_error::go_quote(&name)));
+        return refused(&format!("RuntimeClass {} not found", fluxide_gotext::quote_str(&name)));
     };
     let spec = object::child(v, "spec");
     if let Some(overhead) = object::at(&class.value, &["overhead", "podFixed"]) {

@@ -234,7 +234,7 @@ impl Failure {
 
 /// What expressions may read.
 struct Scope {
-    names: Vec<(String, CelValue)>,
+    names: Vec<(&'static str, CelValue)>,
     authority: [(&'static str, Authority); 2],
     /// Variables without a value, and why: only expressions that read them fail.
     failed: Vec<(String, String)>,
@@ -247,24 +247,34 @@ const BUDGET: u64 = 256 * 1024 * 1024;
 const NO_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
+/// Why an expression has no value.
+enum Fault {
+    NoBudget,
+    Expression(String),
+}
+
 impl Scope {
     /// The value of an expression; the error names the expression.
     fn evaluate(&self, expression: &str) -> Result<Outcome, String> {
-        let names: Vec<(&str, CelValue)> =
-            self.names.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        self.run(expression).map_err(|fault| match fault {
+            Fault::NoBudget => NO_BUDGET.to_owned(),
+            Fault::Expression(why) => format!("expression '{expression}' resulted in error: {why}"),
+        })
+    }
+
+    fn run(&self, expression: &str) -> Result<Outcome, Fault> {
         let mut budget = self.budget.get();
         if budget == 0 {
-            return Err(NO_BUDGET.to_owned());
+            return Err(Fault::NoBudget);
         }
-        let outcome = evaluate(expression, &names, &self.authority, &mut budget);
+        let outcome = evaluate(expression, &self.names, &self.authority, &mut budget);
         self.budget.set(budget);
         outcome.map_err(|why| {
             let missing = |(name, _): &&(String, String)| why == format!("no such key: {name}");
-            let why = match self.failed.iter().find(missing) {
+            Fault::Expression(match self.failed.iter().find(missing) {
                 Some((name, why)) => format!("composited variable \"{name}\" fails to evaluate: {why}"),
                 None => why,
-            };
-            format!("expression '{expression}' resulted in error: {why}")
+            })
         })
     }
 
@@ -272,19 +282,22 @@ impl Scope {
         let mut variables: Vec<(String, CelValue)> = Vec::new();
         for variable in list(policy, "variables") {
             let name = text(variable, &["name"]).to_owned();
-            let value = match self.evaluate(text(variable, &["expression"])) {
+            let value = match self.run(text(variable, &["expression"])) {
                 Ok(Outcome::Bool(value)) => CelValue::Bool(value),
                 Ok(Outcome::Text(value)) => CelValue::String(value.into()),
                 Ok(Outcome::Other(value)) => value,
-                Err(why) => {
-                    let why = why.split_once("resulted in error: ").map_or(why.as_str(), |(_, why)| why);
-                    self.failed.push((name, why.to_owned()));
+                Err(fault) => {
+                    let why = match fault {
+                        Fault::NoBudget => NO_BUDGET.to_owned(),
+                        Fault::Expression(why) => why,
+                    };
+                    self.failed.push((name, why));
                     continue;
                 }
             };
             variables.push((name, value));
             self.names.pop();
-            self.names.push(("variables".to_owned(), fluxide_cel::members(&variables)));
+            self.names.push(("variables", fluxide_cel::members(&variables)));
         }
     }
 }
@@ -305,7 +318,7 @@ fn failures(ctx: &Context, attempt: &Attempt, policy: &Value, params: &Value) ->
         ("namespaceObject", attempt.namespace.as_ref().unwrap_or(&null)),
         ("variables", &json!({})),
     ];
-    let names = named.into_iter().map(|(name, v)| (name.to_owned(), Type::Dyn.value(v))).collect();
+    let names = named.into_iter().map(|(name, v)| (name, Type::Dyn.value(v))).collect();
     let budget = Cell::new(BUDGET);
     let mut scope = Scope { names, authority: authority(ctx, attempt), failed: Vec::new(), budget };
     match conditions(&scope, policy) {

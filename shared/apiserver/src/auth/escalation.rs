@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fluxide_gotext::quote_str;
 use serde_json::{Value, json};
 
 use super::User;
 use super::rbac::{self, Attributes, Found, GROUP, strings};
-use crate::api_error::{ApiError, ApiResult, go_quote};
+use crate::api_error::{ApiError, ApiResult};
 use crate::handlers::Context;
 use crate::object::{self, text};
 
@@ -83,7 +84,7 @@ fn confirm(ctx: &Context, name: &str, namespace: &str, rules: &[Value]) -> ApiRe
     }
     let mut why = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
-        go_quote(&ctx.user.name),
+        quote_str(&ctx.user.name),
         quoted(ctx.user.groups.iter().map(String::as_str)),
         describe(&lacking)
     );
@@ -184,7 +185,7 @@ fn describe(rights: &[Value]) -> String {
 
 /// A list as Go's `%q` prints it.
 fn quoted<'a>(items: impl Iterator<Item = &'a str>) -> String {
-    format!("[{}]", items.map(go_quote).collect::<Vec<_>>().join(" "))
+    format!("[{}]", items.map(quote_str).collect::<Vec<_>>().join(" "))
 }
 
 /// All rules of a user in a namespace, for rules reviews.

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use fluxide_gotext::quote_str;
+
 use super::rbac::{self, Attributes};
 use super::{
     ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User, forbidden, service_account, service_account_groups,
 };
-use crate::api_error::{ApiError, ApiResult, go_quote};
+use crate::api_error::{ApiError, ApiResult};
 use crate::core::Core;
 use crate::handlers::Request;
 use crate::request::Target;
@@ -71,20 +73,20 @@ fn go_syntax(user: &User) -> String {
     let list = |items: &[String]| match items {
         [] => "[]string(nil)".to_owned(),
         items => {
-            format!("[]string{{{}}}", items.iter().map(|i| go_quote(i)).collect::<Vec<_>>().join(", "))
+            format!("[]string{{{}}}", items.iter().map(|i| quote_str(i)).collect::<Vec<_>>().join(", "))
         }
     };
     let extra = if user.extra.is_empty() {
         "map[string][]string(nil)".to_owned()
     } else {
         let entries: Vec<String> =
-            user.extra.iter().map(|(k, v)| format!("{}:{}", go_quote(k), list(v))).collect();
+            user.extra.iter().map(|(k, v)| format!("{}:{}", quote_str(k), list(v))).collect();
         format!("map[string][]string{{{}}}", entries.join(", "))
     };
     format!(
         "&user.DefaultInfo{{Name:{}, UID:{}, Groups:{}, Extra:{extra}}}",
-        go_quote(&user.name),
-        go_quote(&user.uid),
+        quote_str(&user.name),
+        quote_str(&user.uid),
         list(&user.groups)
     )
 }

@@ -11,11 +11,12 @@ pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
 
+use fluxide_gotext::quote_str;
 use serde_json::{Value, json};
 
 pub(crate) use rbac::Attributes;
 
-use crate::api_error::{ApiError, ApiResult, go_quote};
+use crate::api_error::{ApiError, ApiResult};
 use crate::core::Core;
 use crate::handlers::Request;
 use crate::request::Target;
@@ -139,10 +140,10 @@ pub(crate) fn authorize(core: &Core, user: &User, target: &Target) -> ApiResult<
 
 /// 403 for a request with these attributes.
 pub(crate) fn forbidden(a: &Attributes, reason: &str) -> ApiError {
-    let user = go_quote(&a.user.name);
+    let user = quote_str(&a.user.name);
     let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     if !a.is_resource {
-        let message = format!("forbidden: User {user} cannot {} path {}{because}", a.verb, go_quote(a.path));
+        let message = format!("forbidden: User {user} cannot {} path {}{because}", a.verb, quote_str(a.path));
         return ApiError::new(403, "Forbidden", message).with_empty_details();
     }
     let resource = match a.subresource {
@@ -151,13 +152,13 @@ pub(crate) fn forbidden(a: &Attributes, reason: &str) -> ApiError {
     };
     let scope = match a.namespace {
         "" => "at the cluster scope".to_owned(),
-        namespace => format!("in the namespace {}", go_quote(namespace)),
+        namespace => format!("in the namespace {}", quote_str(namespace)),
     };
     let why = format!(
         "User {user} cannot {} resource {} in API group {} {scope}{because}",
         a.verb,
-        go_quote(&resource),
-        go_quote(a.group)
+        quote_str(&resource),
+        quote_str(a.group)
     );
     ApiError::forbidden(a.group, a.resource, a.name, &why)
 }

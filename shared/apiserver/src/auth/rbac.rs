@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use fluxide_gotext::quote_str;
 use serde_json::Value;
 
 use super::{MASTERS, User};
-use crate::api_error::go_quote;
 use crate::core::Core;
 use crate::object::{self, text};
 use crate::request::Target;
@@ -107,15 +107,15 @@ impl Grant<'_> {
             "ServiceAccount" => {
                 let name =
                     format!("{}/{}", text(self.subject, &["name"]), text(self.subject, &["namespace"]));
-                format!("ServiceAccount {}", go_quote(&name))
+                format!("ServiceAccount {}", quote_str(&name))
             }
-            kind => format!("{kind} {}", go_quote(text(self.subject, &["name"]))),
+            kind => format!("{kind} {}", quote_str(text(self.subject, &["name"]))),
         };
         format!(
             "{kind} {} of {} {} to {subject}",
-            go_quote(&binding),
+            quote_str(&binding),
             text(role, &["kind"]),
-            go_quote(text(role, &["name"]))
+            quote_str(text(role, &["name"]))
         )
     }
 }
@@ -166,7 +166,7 @@ pub(crate) fn role_of(core: &Core, binding: &Value) -> Result<Arc<Stored>, Strin
         "Role" => (ROLES, ObjectKey::new(object::namespace(binding), name), "role"),
         _ => (CLUSTER_ROLES, ObjectKey::new("", name), "clusterrole"),
     };
-    core.store.get(table, &key).ok_or_else(|| format!("{kind}.{GROUP} {} not found", go_quote(name)))
+    core.store.get(table, &key).ok_or_else(|| format!("{kind}.{GROUP} {} not found", quote_str(name)))
 }
 
 /// The first subject of a binding that the user is.

@@ -69,7 +69,7 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
         |field: &str, taken: &[&str], reason: &'static str, problem: &mut Option<(&'static str, String)>| {
             let name = text(&asked, &[field]);
             if !name.is_empty() && taken.contains(&name) {
-                *problem = Some((reason, format!("{} is already in use", crate::api_error::go_quote(name))));
+                *problem = Some((reason, format!("{} is already in use", fluxide_gotext::quote_str(name))));
             } else if !name.is_empty() {
                 object::members(&mut accepted).insert(field.to_owned(), name.into());
             }
@@ -83,7 +83,7 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
     let clashes: Vec<String> = short
         .iter()
         .filter(|name| resources.contains(name))
-        .map(|name| format!("{} is already in use", crate::api_error::go_quote(name)))
+        .map(|name| format!("{} is already in use", fluxide_gotext::quote_str(name)))
         .collect();
     if clashes.is_empty() {
         match asked.get("shortNames") {

@@ -2,10 +2,11 @@
 //!
 //! Every rule of a node is checked, also when its type is wrong already. What an update leaves alone is not checked again.
 
+use fluxide_gotext::quote_str;
 use serde_json::Value;
 
 use super::structural::{NodeType, Structural, correlated, join};
-use crate::api_error::{FieldError, FieldErrorKind, go_quote};
+use crate::api_error::{FieldError, FieldErrorKind};
 
 /// Everything that is wrong with `v` against `schema`, in the server's order. `field` is what stands before the paths in
 /// the names of the fields, and `old` what is stored.
@@ -114,7 +115,7 @@ impl Check<'_> {
             kind: FieldErrorKind::TypeInvalid,
             field: self.shown(path),
             value: Some(have.into()),
-            detail: format!("{path} in body must be of type {want}: {}", go_quote(have)),
+            detail: format!("{path} in body must be of type {want}: {}", quote_str(have)),
         });
     }
 
@@ -133,7 +134,7 @@ impl Check<'_> {
             self.node(c, v, path, None, &mut inner);
             inner
         };
-        let path_text = go_quote(path);
+        let path_text = quote_str(path);
         if !s.any_of.is_empty() {
             let results: Vec<Found> = s.any_of.iter().map(try_one).collect();
             if !results.iter().any(|r| r.errors.is_empty()) {
@@ -205,7 +206,7 @@ impl Check<'_> {
                 kind: FieldErrorKind::TypeInvalid,
                 field: self.shown(path),
                 value: Some(text.into()),
-                detail: format!("{path} in body must be of type {format}: {}", go_quote(text)),
+                detail: format!("{path} in body must be of type {format}: {}", quote_str(text)),
             });
         }
     }
@@ -338,8 +339,8 @@ fn is_multiple(n: f64, m: f64) -> bool {
 
 fn enum_text(v: &Value) -> String {
     match v {
-        Value::String(s) => go_quote(s),
-        other => go_quote(&other.to_string()),
+        Value::String(s) => quote_str(s),
+        other => quote_str(&other.to_string()),
     }
 }
 

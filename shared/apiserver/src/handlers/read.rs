@@ -346,7 +346,7 @@ pub(crate) fn parse_revision(rv: &str) -> Result<u64, String> {
     {
         return Ok(revision);
     }
-    let quoted = crate::api_error::go_quote(rv);
+    let quoted = fluxide_gotext::quote_str(rv);
     let digits = rv.bytes().all(|b| b.is_ascii_digit());
     let why = if digits { "value out of range" } else { "invalid syntax" };
     Err(format!("resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: {why}"))

@@ -26,7 +26,7 @@ impl IncludeObject {
             other => Err(ApiError::bad_request(format!(
                 "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', \
                  'None', or empty",
-                crate::api_error::go_quote(other)
+                fluxide_gotext::quote_str(other)
             ))),
         }
     }

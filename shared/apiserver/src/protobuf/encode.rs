@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::messages::{Field, JSON_SCHEMA, Kind, Label, Message, find};
-use super::wire::{BYTES, FIXED32, FIXED64, VARINT, put_bytes, put_tag, put_varint};
+use super::wire::{FIXED32, FIXED64, VARINT, put_bytes, put_tag, put_varint};
 
 /// Adds the fields of an object to `out`.
 pub(super) fn encode(message: &Message, object: &Map<String, Value>, out: &mut Vec<u8>) {
@@ -145,9 +145,7 @@ fn schema(number: u64, value: &Value, out: &mut Vec<u8>) {
     if let (Some(message), Some(object)) = (find(JSON_SCHEMA), value.as_object()) {
         encode(message, object, &mut inner);
     }
-    put_tag(out, number, BYTES);
-    put_varint(out, inner.len() as u64);
-    out.extend_from_slice(&inner);
+    put_bytes(out, number, &inner);
 }
 
 fn put_number(out: &mut Vec<u8>, number: u64, value: u64) {

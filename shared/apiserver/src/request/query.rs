@@ -46,7 +46,7 @@ impl Query {
                 PosOverflow | NegOverflow => "value out of range",
                 _ => "invalid syntax",
             };
-            format!("strconv.ParseInt: parsing {}: {why}", crate::api_error::go_quote(text))
+            format!("strconv.ParseInt: parsing {}: {why}", fluxide_gotext::quote_str(text))
         })
     }
 

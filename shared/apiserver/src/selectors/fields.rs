@@ -1,8 +1,8 @@
 //! Field selectors: `metadata.name=a,status.phase!=Running`, with the fields each kind supports.
 
+use fluxide_gotext::quote_str;
 use serde_json::Value;
 
-use crate::api_error::go_quote;
 use crate::registry::Resource;
 
 /// Requirements that all must hold.
@@ -158,13 +158,13 @@ fn supported(field: &str, resource: &Resource) -> bool {
 
 fn unsupported(field: &str, resource: &Resource) -> String {
     if resource.is("batch", "jobs") {
-        format!("field label {} not supported for Job", crate::api_error::go_quote(field))
+        format!("field label {} not supported for Job", fluxide_gotext::quote_str(field))
     } else if resource.custom.is_some() || own_fields(resource).is_some() {
         format!("field label not supported: {field}")
     } else {
         format!(
             "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-            go_quote(field)
+            quote_str(field)
         )
     }
 }

@@ -296,14 +296,14 @@ fn shown(t: &Token) -> String {
 fn validate(r: &Requirement) -> Result<(), String> {
     if let Some(problem) = crate::validation::names::qualified_name(&r.key).first() {
         let problem = problem.replace("a qualified name must", "a valid label key must");
-        return Err(format!("<nil>: Invalid value: {}: {problem}", crate::api_error::go_quote(&r.key)));
+        return Err(format!("<nil>: Invalid value: {}: {problem}", fluxide_gotext::quote_str(&r.key)));
     }
     for (i, v) in r.values.iter().enumerate() {
         if let Some(problem) = validate_label_value(v) {
             return Err(format!(
                 "values[{i}][{}]: Invalid value: {}: {problem}",
                 r.key,
-                crate::api_error::go_quote(v)
+                fluxide_gotext::quote_str(v)
             ));
         }
     }
@@ -311,7 +311,7 @@ fn validate(r: &Requirement) -> Result<(), String> {
     {
         return Err(format!(
             "values[0]: Invalid value: {}: for 'Gt', 'Lt' operators, the value must be an integer",
-            crate::api_error::go_quote(&r.values[0])
+            fluxide_gotext::quote_str(&r.values[0])
         ));
     }
     Ok(())

@@ -137,7 +137,7 @@ fn object_meta_update(new: &Value, old: &Value) -> Vec<FieldError> {
         let had = object::finalizers(old);
         let added: Vec<&str> = object::finalizers(new).into_iter().filter(|f| !had.contains(f)).collect();
         if !added.is_empty() {
-            let quoted: Vec<String> = added.iter().map(|f| crate::api_error::go_quote(f)).collect();
+            let quoted: Vec<String> = added.iter().map(|f| fluxide_gotext::quote_str(f)).collect();
             errors.push(FieldError::forbidden(
                 "metadata.finalizers",
                 format!(
@@ -189,7 +189,7 @@ fn name_problems(resource: &Resource, v: &Value, name: &str) -> Vec<String> {
             let mut problems = names::path_segment(name);
             let wanted = format!("{}.{}", text(v, &["spec", "version"]), text(v, &["spec", "group"]));
             if problems.is_empty() && name != wanted {
-                let wanted = crate::api_error::go_quote(&wanted);
+                let wanted = fluxide_gotext::quote_str(&wanted);
                 problems.push(format!("must be `spec.version+\".\"+spec.group`: {wanted}"));
             }
             problems

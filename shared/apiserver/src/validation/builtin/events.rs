@@ -129,7 +129,7 @@ fn changed(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             "source" => internal::text("core.EventSource", &v[name]),
             "count" => integer(v, name).to_string(),
             "firstTimestamp" | "lastTimestamp" | "eventTime" | "related" => v[name].to_string(),
-            _ => crate::api_error::go_quote(string(v, name)),
+            _ => fluxide_gotext::quote_str(string(v, name)),
         };
         errors.push(invalid_text(shown, &given, super::IMMUTABLE));
     }

@@ -39,7 +39,7 @@ fn parse_schedule(text: &str) -> Result<(), String> {
             Some(period) if super::super::formats::go_duration(period).is_some() => Ok(()),
             Some(period) => Err(format!(
                 "failed to parse duration {text}: time: invalid duration {}",
-                crate::api_error::go_quote(period)
+                fluxide_gotext::quote_str(period)
             )),
             None => Err(format!("unrecognized descriptor: {text}")),
         };
@@ -99,7 +99,7 @@ fn number(text: &str) -> Result<u32, String> {
         Ok(number) => u32::try_from(number).map_err(|_| format!("failed to parse int from {text}")),
         Err(_) => Err(format!(
             "failed to parse int from {text}: strconv.Atoi: parsing {}: invalid syntax",
-            crate::api_error::go_quote(text)
+            fluxide_gotext::quote_str(text)
         )),
     }
 }
