@@ -27,6 +27,7 @@ pub(crate) fn create(ctx: &mut Context, v: &mut Value) -> ApiResult<()> {
             default_storage_class(ctx, v);
         }
         ("", "persistentvolumes") => protect(v, "kubernetes.io/pv-protection"),
+        ("storage.k8s.io", "volumeattributesclasses") => protect(v, "kubernetes.io/vac-protection"),
         ("", "nodes") => not_ready(v),
         ("networking.k8s.io", "ingresses") => default_ingress_class(ctx, v),
         _ => {}

@@ -81,6 +81,12 @@ impl Core {
         self.store.create(&resource.table, &key, value).ok()
     }
 
+    /// The same, with what `manager` owns of it.
+    pub fn seed_by(&self, resource: &Resource, value: &Value, manager: &str) -> Option<Arc<Stored>> {
+        let now = self.clock.now_text();
+        self.seed(resource, crate::typing::record_update(resource, "", None, value, manager, &now))
+    }
+
     /// Sets uid, creationTimestamp and generation of a new object.
     pub fn stamp_new(&self, value: &mut Value, resource: &Resource) {
         let now = self.clock.now_text();
@@ -113,7 +119,7 @@ pub(crate) fn has_generation(resource: &Resource) -> bool {
             | ("admissionregistration.k8s.io", _)
             | ("discovery.k8s.io", "endpointslices")
             | ("flowcontrol.apiserver.k8s.io", _)
-            | ("resource.k8s.io", "resourceslices")
+            | ("resource.k8s.io", "resourceslices" | "deviceclasses")
             | ("scheduling.k8s.io", "priorityclasses")
             | ("storage.k8s.io", "csidrivers")
     )

@@ -51,7 +51,7 @@ pub fn apply(bytes: &[u8]) {
     let live = typing::record_update(resource, "", None, &deployment(), "owner", now);
     let _ = typing::apply(resource, "", Some(&live), &body.value, "fuzzer", false, now);
     if let Ok(first) = first {
-        let again = typing::apply(resource, "", Some(&first), &body.value, "fuzzer", false, now);
+        let again = typing::apply(resource, "", Some(&first.object), &body.value, "fuzzer", false, now);
         assert!(again.is_ok(), "what was applied once can be applied again");
     }
 }

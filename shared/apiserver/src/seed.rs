@@ -66,21 +66,22 @@ pub(crate) fn seed(core: &Core) {
     let catalog = core.catalog();
     if let Some(r) = catalog.find("", "v1", "namespaces") {
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
-            core.seed(
-                r,
-                json!({
-                    "kind": "Namespace", "apiVersion": "v1",
-                    "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
-                    "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
-                }),
-            );
+            let written = json!({
+                "kind": "Namespace", "apiVersion": "v1",
+                "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+            });
+            let mut v =
+                crate::typing::record_update(r, "", None, &written, OWN_MANAGER, &core.clock.now_text());
+            v["spec"] = json!({"finalizers": ["kubernetes"]});
+            v["status"] = json!({"phase": "Active"});
+            core.seed(r, v);
         }
     }
     bootstrap(core, &catalog);
     if let Some(r) = catalog.find("", "v1", "services") {
-        core.seed(
+        core.seed_by(
             r,
-            json!({
+            &json!({
                 "kind": "Service", "apiVersion": "v1",
                 "metadata": {
                     "name": "kubernetes", "namespace": "default",
@@ -94,11 +95,25 @@ pub(crate) fn seed(core: &Core) {
                 },
                 "status": {"loadBalancer": {}},
             }),
+            OWN_MANAGER,
+        );
+    }
+    if let Some(r) = catalog.find("", "v1", "configmaps") {
+        core.seed_by(
+            r,
+            &json!({
+                "kind": "ConfigMap", "apiVersion": "v1",
+                "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+                "data": {"client-ca-file": core.ca_pem},
+            }),
+            OWN_MANAGER,
         );
     }
     sync_api_services(core);
 }
 
+/// The manager of what the server writes for itself.
+const OWN_MANAGER: &str = "kube-apiserver";
 const FIRST_ADDRESS: &str = "10.96.0.1";
 const BOOTSTRAP: &str = include_str!("../data/kubernetes-1.36-bootstrap.json");
 const API_SERVICES: &str = "apiservices.apiregistration.k8s.io";
@@ -114,7 +129,7 @@ fn bootstrap(core: &Core, catalog: &Catalog) {
         if core.store.get(&resource.table, &key).is_some() {
             continue;
         }
-        let mut v = crate::typing::record_update(resource, "", None, &v, "kube-apiserver", &now);
+        let mut v = crate::typing::record_update(resource, "", None, &v, OWN_MANAGER, &now);
         match resource.plural.as_str() {
             "flowschemas" => {
                 let level = v["spec"]["priorityLevelConfiguration"]["name"].clone();

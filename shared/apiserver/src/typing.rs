@@ -33,7 +33,7 @@ pub(crate) fn apply(
     manager: &str,
     force: bool,
     now: &str,
-) -> ApiResult<Value> {
+) -> ApiResult<Applied> {
     let api_version = resource.api_version();
     let request = ApplyRequest {
         live,
@@ -48,10 +48,10 @@ pub(crate) fn apply(
     answered(with_versions(resource, subresource, |v| fluxide_structured_merge::apply(&request, v)))
 }
 
-/// The object that an apply led to, or its refusal in the words of the server.
-pub(crate) fn answered(outcome: Result<Applied, ApplyError>) -> ApiResult<Value> {
+/// What an apply led to, or its refusal in the words of the server.
+pub(crate) fn answered(outcome: Result<Applied, ApplyError>) -> ApiResult<Applied> {
     match outcome {
-        Ok(a) => Ok(a.object),
+        Ok(a) => Ok(a),
         Err(ApplyError::BadRequest(m)) => Err(ApiError::bad_request(m)),
         Err(ApplyError::Untyped(m)) => Err(ApiError::unclassified(m)),
         Err(ApplyError::Conflicts(c)) => {

@@ -98,6 +98,14 @@ pub fn apply(request: &ApplyRequest<'_>, versions: &dyn Versions) -> Result<Appl
     };
     if managers.is_empty() && request.live.is_some() {
         let empty = versions.empty(request.api_version);
+        if let Some(ty) = versions.type_at(request.api_version) {
+            typed::validate(&live, ty, Duplicates::Allowed).map_err(|errors| {
+                let name = object_name(&live, request);
+                ApplyError::Untyped(format!(
+                    "failed to create manager for existing fields: failed to convert new object ({name}) to smd typed: {errors}"
+                ))
+            })?;
+        }
         let id =
             ManagerId::new(BEFORE_FIRST_APPLY, Operation::Update, request.api_version, request.subresource);
         let (old, new) = (at(&empty, request), at(&live, request));

@@ -57,7 +57,7 @@ fn pass(core: &Core) -> bool {
         let merged = crate::typing::apply(resource, "", Some(role), &applied, MANAGER, true, &now);
         if let Ok(merged) = merged {
             let key = ObjectKey::new("", object::name(role));
-            changed |= core.store.update(TABLE, &key, stored.revision, merged).is_ok();
+            changed |= core.store.update(TABLE, &key, stored.revision, merged.object).is_ok();
         }
     }
     changed

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::rbac::{self, Attributes, strings};
-use super::{MASTERS, User, escalation, tokens};
+use super::{User, escalation, tokens};
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::handlers::Context;
 use crate::handlers::answer::Answer;
 use crate::handlers::write::review_body;
 use crate::object::{self, text};
+use crate::validation::{internal, invalid_text};
 
 const ACCESS: &str = "authorization.k8s.io";
 const IDENTITY: &str = "authentication.k8s.io";
@@ -40,7 +41,9 @@ fn body(ctx: &mut Context) -> ApiResult<Value> {
 
 fn own_access(ctx: &mut Context) -> ApiResult<Value> {
     let mut review = body(ctx)?;
-    refuse(check_attributes(&review["spec"]))?;
+    let mut errors = check_attributes(&review["spec"]);
+    errors.extend(check_metadata(&review, None));
+    refuse(errors)?;
     let user = ctx.user.clone();
     review["status"] = decide(ctx, &user, &review["spec"]);
     Ok(review)
@@ -54,6 +57,8 @@ fn access(ctx: &mut Context) -> ApiResult<Value> {
     if text(spec, &["user"]).is_empty() && groups.is_empty() {
         errors.push(FieldError::invalid("spec.user", "", "at least one of user or group must be specified"));
     }
+    let namespace = ctx.resource.namespaced.then_some(ctx.target.namespace.as_str());
+    errors.extend(check_metadata(&review, namespace));
     if ctx.resource.namespaced {
         errors.extend(check_local(&review, &ctx.target.namespace));
         object::metadata(&mut review).insert("namespace".into(), ctx.target.namespace.clone().into());
@@ -68,6 +73,24 @@ fn access(ctx: &mut Context) -> ApiResult<Value> {
     };
     review["status"] = decide(ctx, &user, spec);
     Ok(review)
+}
+
+/// Reviews carry no metadata of their own.
+fn check_metadata(review: &Value, namespace: Option<&str>) -> Option<FieldError> {
+    let mut meta = review.get("metadata").cloned().unwrap_or_default();
+    let extra = |(name, value): (&String, &Value)| {
+        let allowed = name == "managedFields" || name == "namespace" && namespace.is_some();
+        !allowed && !crate::go_value::is_empty(value)
+    };
+    if !meta.as_object().is_some_and(|members| members.iter().any(extra)) {
+        return None;
+    }
+    if let Some(namespace) = namespace {
+        meta["namespace"] = namespace.into();
+    }
+    let shown = internal::text("metav1.ObjectMeta", &meta);
+    let why = if namespace.is_some() { "must be empty except for namespace" } else { "must be empty" };
+    Some(invalid_text("metadata", &shown, why))
 }
 
 fn refuse(errors: Vec<FieldError>) -> ApiResult<()> {
@@ -143,10 +166,6 @@ fn rules(ctx: &mut Context) -> ApiResult<Value> {
         return Err(ApiError::bad_request("no namespace on request"));
     }
     let (mut resource_rules, mut path_rules) = (Vec::new(), Vec::new());
-    if ctx.user.is_in(MASTERS) {
-        resource_rules.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
-        path_rules.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
-    }
     let (found, missing) = escalation::rules_of(ctx, ctx.user, &namespace);
     for rule in found {
         let part = |members: &[&str]| -> Value {
@@ -174,7 +193,7 @@ fn rules(ctx: &mut Context) -> ApiResult<Value> {
 
 fn who_am_i(ctx: &mut Context) -> ApiResult<Value> {
     let mut review = body(ctx)?;
-    object::metadata(&mut review).insert("creationTimestamp".into(), ctx.core.clock.now_text().into());
+    review["metadata"] = json!({"creationTimestamp": ctx.core.clock.now_text()});
     review["status"] = json!({"userInfo": ctx.user.to_info()});
     Ok(review)
 }

@@ -1,5 +1,6 @@
 //! The subresource `token` of ServiceAccounts.
 
+use fluxide_structured_merge::{SingleVersion, UpdateRequest};
 use serde_json::{Value, json};
 
 use super::tokens::{self, Grant};
@@ -8,6 +9,7 @@ use crate::handlers::Context;
 use crate::handlers::answer::Answer;
 use crate::handlers::write::review_body;
 use crate::object::{self, text};
+use crate::schema;
 use crate::store::ObjectKey;
 
 const SHORTEST_SECONDS: i64 = 600;
@@ -17,20 +19,40 @@ const GROUP: &str = "authentication.k8s.io";
 
 /// Issues a token for a ServiceAccount.
 pub(crate) fn create(ctx: &mut Context) -> ApiResult<Answer> {
-    let dry_run = ctx.dry_run()?;
+    ctx.dry_run()?;
     let mut request = review_body(ctx, GROUP, "TokenRequest")?;
     let (namespace, name) = (ctx.target.namespace.clone(), ctx.target.name.clone());
+    if !object::namespace(&request).is_empty() && object::namespace(&request) != namespace {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    object::child(&mut request, "spec").insert("expirationSeconds".into(), seconds.into());
+    record_owner(ctx, &mut request);
+    let sent = object::name(&request).to_owned();
+    if !sent.is_empty() && sent != name {
+        let why = "must match the service account name if specified";
+        let error = FieldError::invalid("metadata.name", sent, why);
+        return Err(ApiError::invalid(GROUP, "TokenRequest", &name, vec![error]));
+    }
     let account = ctx
         .core
         .store
         .get("serviceaccounts", &ObjectKey::new(&namespace, &name))
         .ok_or_else(|| ctx.not_found(&name))?;
+    let uid = object::uid(&account.value).to_owned();
+    let asked = object::uid(&request);
+    if !asked.is_empty() && asked != uid {
+        let why = format!(
+            "the UID in the token request ({asked}) does not match the UID of the service account ({uid})"
+        );
+        return Err(ApiError::conflict(GROUP, "TokenRequest", &name, &why));
+    }
     let spec = object::child(&mut request, "spec");
     if spec.get("audiences").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         spec.insert("audiences".into(), json!([ctx.core.settings.issuer]));
     }
-    let seconds = spec.get("expirationSeconds").and_then(Value::as_i64).unwrap_or(DEFAULT_SECONDS);
-    spec.insert("expirationSeconds".into(), seconds.into());
     let field = "spec.expirationSeconds";
     let refusal = if seconds < SHORTEST_SECONDS {
         Some(FieldError::invalid(field, seconds, "may not specify a duration less than 10 minutes"))
@@ -53,15 +75,31 @@ pub(crate) fn create(ctx: &mut Context) -> ApiResult<Answer> {
     meta.insert("name".into(), name.into());
     meta.insert("namespace".into(), namespace.into());
     meta.insert("creationTimestamp".into(), ctx.core.clock.now_text().into());
-    meta.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
-    if !dry_run {
-        let grant = Grant { account: &account.value, audiences: &audiences, seconds, bound };
-        let (token, expires) =
-            tokens::issue(ctx.core, &grant).map_err(|e| ApiError::internal(e.to_string()))?;
-        request["status"] =
-            json!({"token": token, "expirationTimestamp": crate::clock::seconds_text(expires)});
-    }
+    meta.insert("uid".into(), uid.into());
+    // Dry runs get one, too: nothing is stored for a token.
+    let grant = Grant { account: &account.value, audiences: &audiences, seconds, bound };
+    let (token, expires) = tokens::issue(ctx.core, &grant).map_err(|e| ApiError::internal(e.to_string()))?;
+    request["status"] = json!({"token": token, "expirationTimestamp": crate::clock::seconds_text(expires)});
     Ok(Answer::document(201, &request, ctx.accepted))
+}
+
+/// Records what the client wrote of the request, as of any object.
+fn record_owner(ctx: &Context, request: &mut Value) {
+    let api_version = format!("{GROUP}/v1");
+    let Some(ty) = schema::builtin().kind(GROUP, "v1", "TokenRequest") else { return };
+    let mut empty = json!({"apiVersion": api_version, "kind": "TokenRequest"});
+    if schema::decode(&mut empty, ty).is_err() {
+        return;
+    }
+    let update = UpdateRequest {
+        live: Some(&empty),
+        new: request,
+        manager: &ctx.manager(),
+        api_version: &api_version,
+        subresource: "token",
+        now: &ctx.core.clock.now_text(),
+    };
+    *request = fluxide_structured_merge::update(&update, &SingleVersion::new(&api_version, ty));
 }
 
 fn bound_object(ctx: &Context, reference: &Value) -> ApiResult<Option<(&'static str, String, String)>> {

@@ -60,13 +60,14 @@ fn furnish(core: &Core, namespace: &str) {
              internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
              distributions of Kubernetes clusters.",
         });
-        core.seed(
+        core.seed_by(
             r,
-            json!({
+            &json!({
                 "kind": "ConfigMap", "apiVersion": "v1",
                 "metadata": {"name": "kube-root-ca.crt", "namespace": namespace, "annotations": annotations},
                 "data": {"ca.crt": core.ca_pem},
             }),
+            "kube-controller-manager",
         );
     }
 }

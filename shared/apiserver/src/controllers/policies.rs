@@ -25,6 +25,6 @@ pub(crate) fn observe(core: &Core, resource: &Resource, stored: &Stored) {
     });
     let now = core.clock.now_text();
     if let Ok(new) = typing::apply(resource, "status", Some(v), &applied, MANAGER, true, &now) {
-        let _ = core.store.update(TABLE, &ObjectKey::new("", object::name(v)), stored.revision, new);
+        let _ = core.store.update(TABLE, &ObjectKey::new("", object::name(v)), stored.revision, new.object);
     }
 }

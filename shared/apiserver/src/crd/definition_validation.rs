@@ -388,11 +388,9 @@ fn stored_versions(crd: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn changes(spec: &Value, old: &Value, established: bool, errors: &mut Vec<FieldError>) {
-    let mut fixed = vec![&["group"][..], &["names", "plural"][..]];
-    if established {
-        fixed = vec![&["group"][..], &["scope"][..], &["names", "plural"][..], &["names", "kind"][..]];
-    }
-    for path in fixed {
+    let stored: &[&[&str]] = if established { &[&["scope"], &["names", "kind"]] } else { &[] };
+    let always: &[&[&str]] = &[&["group"], &["names", "plural"]];
+    for path in stored.iter().chain(always) {
         let now = text(spec, path);
         if now != text(old, path) {
             errors.push(FieldError::invalid(format!("spec.{}", path.join(".")), now, IMMUTABLE));

@@ -52,6 +52,8 @@ pub(super) fn default_object(group: &str, kind: &str, v: &mut Value) {
             }
         }
         ("", "LimitRange") => limit_range(v),
+        ("flowcontrol.apiserver.k8s.io", _) => flow_control(v),
+        ("resource.k8s.io", _) => devices(v),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             if let Some(r) = v.get_mut("roleRef")
                 && is_empty(r, "apiGroup")
@@ -96,6 +98,58 @@ pub(super) fn default_object(group: &str, kind: &str, v: &mut Value) {
             spec.entry("expirationSeconds").or_insert(json!(3600));
         }
         _ => {}
+    }
+}
+
+fn flow_control(v: &mut Value) {
+    let Some(spec) = v.get_mut("spec") else { return };
+    if spec.get("priorityLevelConfiguration").is_some() {
+        set_number(spec, "matchingPrecedence", 1000);
+    }
+    if let Some(exempt) = spec.get_mut("exempt").filter(|part| part.is_object()) {
+        set(exempt, "nominalConcurrencyShares", 0);
+        set(exempt, "lendablePercent", 0);
+    }
+    let Some(limited) = spec.get_mut("limited").filter(|part| part.is_object()) else { return };
+    set(limited, "nominalConcurrencyShares", 30);
+    set(limited, "lendablePercent", 0);
+    if let Some(queuing) = limited.get_mut("limitResponse").and_then(|response| response.get_mut("queuing")) {
+        set_number(queuing, "handSize", 8);
+        set_number(queuing, "queues", 64);
+        set_number(queuing, "queueLengthLimit", 50);
+    }
+}
+
+/// Sets a number that is absent or zero.
+fn set_number(v: &mut Value, key: &str, default: i64) {
+    if v.get(key).and_then(Value::as_i64).unwrap_or(0) == 0
+        && let Value::Object(members) = v
+    {
+        members.insert(key.to_owned(), default.into());
+    }
+}
+
+/// Requests for devices in a claim, or in the template of one.
+fn devices(v: &mut Value) {
+    let spec = match v.get_mut("spec") {
+        Some(spec) if spec.get("spec").is_some() => spec.get_mut("spec"),
+        other => other,
+    };
+    let Some(devices) = spec.and_then(|spec| spec.get_mut("devices")) else { return };
+    for request in each(devices, "requests") {
+        if let Some(exactly) = request.get_mut("exactly").filter(|part| part.is_object()) {
+            device_request(exactly);
+        }
+        each(request, "firstAvailable").for_each(device_request);
+    }
+}
+
+fn device_request(v: &mut Value) {
+    if is_empty(v, "allocationMode") {
+        object::members(v).insert("allocationMode".into(), "ExactCount".into());
+    }
+    if v["allocationMode"] == "ExactCount" {
+        set_number(v, "count", 1);
     }
 }
 

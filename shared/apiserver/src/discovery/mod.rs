@@ -11,8 +11,6 @@ pub(crate) const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2
 /// The documents of a catalog that do not depend on the request.
 #[derive(Default)]
 pub(crate) struct Documents {
-    pub core: Document,
-    pub groups: Document,
     pub core_aggregated: Document,
     pub groups_aggregated: Document,
 }
@@ -35,19 +33,24 @@ impl Document {
 /// The documents of `catalog`, rendered at first use.
 pub(crate) fn documents(catalog: &Catalog) -> &Documents {
     catalog.documents.get_or_init(|| Documents {
-        core: Document::new(&json!({
-            "kind": "APIVersions",
-            "versions": ["v1"],
-            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1:6443"}],
-        })),
-        groups: Document::new(&json!({
-            "kind": "APIGroupList",
-            "apiVersion": "v1",
-            "groups": named_groups(catalog).map(|g| group(catalog, g)).collect::<Vec<_>>(),
-        })),
         core_aggregated: Document::new(&aggregated(catalog, |g| g.is_empty())),
         groups_aggregated: Document::new(&aggregated(catalog, |g| !g.is_empty())),
     })
+}
+
+/// The answer of `/api` from the server at `address`.
+pub(crate) fn core_versions(address: &str) -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    })
+}
+
+/// The answer of `/apis`.
+pub(crate) fn group_list(catalog: &Catalog) -> Value {
+    let groups: Vec<Value> = named_groups(catalog).map(|g| group(catalog, g)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 fn named_groups(catalog: &Catalog) -> impl Iterator<Item = &str> {
@@ -112,12 +115,16 @@ pub(crate) fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Op
             out.push(v);
         }
     }
-    Some(json!({
+    let mut v = json!({
         "kind": "APIResourceList",
-        "apiVersion": "v1",
         "groupVersion": group_version(group, version),
         "resources": out,
-    }))
+    });
+    if !group.is_empty() {
+        // The oldest version has none.
+        crate::object::members(&mut v).insert("apiVersion".into(), "v1".into());
+    }
+    Some(v)
 }
 
 /// Adds the short names and categories, when there are any.
@@ -132,7 +139,8 @@ fn add_names(members: &mut serde_json::Map<String, Value>, resource: &Resource) 
 
 fn storage_hash(r: &Resource) -> String {
     use base64::Engine;
-    let digest = Sha256::digest(format!("{}/{}/{}", r.group, r.storage_version, r.kind));
+    let (group, version) = crate::registry::split_group_version(&r.storage_version);
+    let digest = Sha256::digest(format!("{group}/{version}/{}", r.kind));
     base64::engine::general_purpose::STANDARD.encode(&digest[..8])
 }
 
@@ -151,10 +159,11 @@ fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Value {
                     json!({"version": v, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
-            let mut meta = if g.builtin { json!({"creationTimestamp": null}) } else { json!({}) };
-            if !name.is_empty() {
-                crate::object::members(&mut meta).insert("name".into(), name.as_str().into());
-            }
+            let meta = match (name.as_str(), g.builtin) {
+                ("", _) => json!({}),
+                (name, true) => json!({"creationTimestamp": null, "name": name}),
+                (name, false) => json!({"name": name}),
+            };
             json!({"metadata": meta, "versions": versions})
         })
         .collect();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::answer::Answer;
 use super::decode;
-use super::read::{Selection, namespace_of, one, presented};
+use super::read::{Page, Selection, continue_token, limit, namespace_of, one, page, presented};
 use super::write::after_write;
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::core::Core;
@@ -57,16 +57,16 @@ pub(crate) fn delete_with(ctx: &mut Context, options: &Value) -> ApiResult<()> {
 
 /// Deletes everything that the selectors match.
 pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
-    let options = options(ctx)?;
+    let limit = limit(ctx)?;
     let selection = Selection::parse(ctx)?;
+    let options = options(ctx)?;
     warn_of_orphans(ctx, &options);
     let namespace = (!ctx.target.namespace.is_empty()).then_some(ctx.target.namespace.as_str());
     let listing = ctx.core.store.list(&ctx.resource.table, namespace);
+    let Page { objects, more } = page(ctx, listing.objects, &selection, limit);
+    let last = objects.last().filter(|_| more.is_some()).cloned();
     let mut items = Vec::new();
-    for stored in listing.objects {
-        if !selection.matches(&stored.value) {
-            continue;
-        }
+    for stored in objects {
         let key = ObjectKey::new(object::namespace(&stored.value), object::name(&stored.value));
         let before = stored.value.clone();
         match delete_object(ctx, &key, stored, &options) {
@@ -86,6 +86,13 @@ pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
     let mut meta = json!({"resourceVersion": listing.revision.to_string()});
     if r.custom.is_some() {
         object::members(&mut meta).insert("continue".into(), "".into());
+    }
+    if let Some(last) = last {
+        let token = continue_token(listing.revision, &last.value);
+        object::members(&mut meta).insert("continue".into(), token.into());
+        if let Some(left) = more.filter(|_| selection.is_everything()) {
+            object::members(&mut meta).insert("remainingItemCount".into(), left.into());
+        }
     }
     let v = json!({"kind": r.list_kind, "apiVersion": r.api_version(), "metadata": meta, "items": items});
     Ok(Answer::document(200, &v, ctx.accepted))
@@ -114,7 +121,10 @@ fn answers_object(r: &Resource) -> bool {
                 | "podtemplates"
                 | "persistentvolumes"
                 | "persistentvolumeclaims"
-        ) | ("storage.k8s.io", _)
+        ) | (
+            "storage.k8s.io",
+            "csidrivers" | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses"
+        )
     )
 }
 
@@ -124,19 +134,14 @@ fn options(ctx: &Context) -> ApiResult<Options> {
     if ctx.request.body.iter().any(|b| !b.is_ascii_whitespace()) {
         return read_options(Options::default(), &decode::options(ctx)?);
     }
-    let runs: Vec<&str> = query.all("dryRun").filter(|run| !run.is_empty()).collect();
     let o = Options {
         grace_seconds: query.integer("gracePeriodSeconds").map_err(ApiError::bad_request)?,
         policy: query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned),
         orphan: query.optional_flag("orphanDependents"),
-        dry_run: !runs.is_empty(),
         ..Options::default()
     };
-    if runs.iter().any(|run| *run != "All") {
-        let e = FieldError::not_supported("dryRun", json!(runs), &["All"]);
-        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
-    }
-    check_options(o)
+    let runs: Vec<&str> = query.all("dryRun").filter(|run| !run.is_empty()).collect();
+    check_options(o, &json!(runs))
 }
 
 /// Adds the options of a body to those of the query.
@@ -147,37 +152,29 @@ fn read_options(mut o: Options, v: &Value) -> ApiResult<Options> {
         o.orphan = v["orphanDependents"].as_bool().or(o.orphan);
         o.uid = v["preconditions"]["uid"].as_str().map(str::to_owned);
         o.resource_version = v["preconditions"]["resourceVersion"].as_str().map(str::to_owned);
-        if let Some(runs) = v["dryRun"].as_array() {
-            if runs.iter().any(|r| r != "All") {
-                let e = FieldError::not_supported("dryRun", v["dryRun"].clone(), &["All"]);
-                return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
-            }
-            o.dry_run |= !runs.is_empty();
-        }
     }
-    check_options(o)
+    check_options(o, &v["dryRun"])
 }
 
-fn check_options(o: Options) -> ApiResult<Options> {
-    if let Some(p) = &o.policy
-        && !matches!(p.as_str(), "Foreground" | "Background" | "Orphan")
-    {
-        let e = FieldError::not_supported(
-            "propagationPolicy",
-            p.as_str(),
-            &["Foreground", "Background", "Orphan", "nil"],
-        );
-        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
+/// Refuses options that cannot be meant, every one that is wrong; `runs` are the stages that are to run dry.
+fn check_options(mut o: Options, runs: &Value) -> ApiResult<Options> {
+    let mut errors = Vec::new();
+    if let Some(policy) = &o.policy {
+        if o.orphan.is_some() {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            errors.push(FieldError::invalid("propagationPolicy", policy.as_str(), why));
+        }
+        let supported = ["Foreground", "Background", "Orphan", "nil"];
+        if !supported[..3].contains(&policy.as_str()) {
+            errors.push(FieldError::not_supported("propagationPolicy", policy.as_str(), &supported));
+        }
     }
-    if o.policy.is_some() && o.orphan.is_some() {
-        let e = FieldError::invalid(
-            "propagationPolicy",
-            o.policy.clone().unwrap_or_default(),
-            "orphanDependents and deletionPropagation cannot be both set",
-        );
-        return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", vec![e]));
+    let asked = runs.as_array().map(Vec::as_slice).unwrap_or_default();
+    if asked.iter().any(|run| run != "All") {
+        errors.push(FieldError::not_supported("dryRun", runs.clone(), &["All"]));
     }
-    Ok(o)
+    o.dry_run |= !asked.is_empty();
+    if errors.is_empty() { Ok(o) } else { Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", errors)) }
 }
 
 /// Deletes or marks an object. The answer says whether it is gone, and its last state.
@@ -251,7 +248,7 @@ fn again(ctx: &Context, key: &ObjectKey) -> ApiResult<Arc<Stored>> {
 }
 
 fn check_preconditions(resource: &Resource, v: &Value, options: &Options) -> ApiResult<()> {
-    if *resource.table == *crate::crd::establish::TABLE {
+    if *resource.table == *crate::crd::establish::TABLE || resource.is("", "namespaces") {
         let (uid, version) = (object::uid(v), object::resource_version(v));
         let why = match (&options.uid, &options.resource_version) {
             (Some(wanted), _) if wanted != uid => {
@@ -265,8 +262,9 @@ fn check_preconditions(resource: &Resource, v: &Value, options: &Options) -> Api
         };
         return Err(ApiError::conflict(&resource.group, &resource.plural, object::name(v), &why));
     }
-    let conflict =
-        |why: String| Err(ApiError::conflict(&resource.group, &resource.kind, object::name(v), &why));
+    // Events of either group are one kind inside of the server.
+    let group = if resource.plural == "events" && resource.custom.is_none() { "" } else { &resource.group };
+    let conflict = |why: String| Err(ApiError::conflict(group, &resource.kind, object::name(v), &why));
     if let Some(uid) = &options.uid
         && uid != object::uid(v)
     {

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod decode;
 pub(crate) mod delete;
 pub(crate) mod go_json;
+mod health;
 mod nonresource;
 pub(crate) mod options;
 pub(crate) mod patch;
@@ -24,7 +25,7 @@ use crate::core::Core;
 use crate::faults::Fault;
 use crate::output::{self, Accepted};
 use crate::registry::Resource;
-use crate::request::{Query, Target};
+use crate::request::{Query, Target, query};
 use crate::request_log::RequestKey;
 use answer::{Answer, Payload};
 
@@ -153,6 +154,7 @@ fn route(
     target: &Target,
     warnings: &mut Vec<String>,
 ) -> ApiResult<Answer> {
+    check_deadline(request, target)?;
     let user = auth::identify(core, request, target)?;
     auth::authorize(core, &user, target)?;
     if !target.is_resource {
@@ -167,10 +169,22 @@ fn route(
         let custom = resource.custom.is_some();
         return Err(if custom { ApiError::unknown_path() } else { ApiError::unknown_resource() });
     }
+    let odd =
+        target.resource == "namespaces" && !target.namespace.is_empty() && target.name != target.namespace;
+    if odd && resource.is("", "namespaces") {
+        return Err(ApiError::unknown_resource());
+    }
     if request.method == Method::HEAD {
         return Err(ApiError::method_not_allowed());
     }
     check_shape(resource, target)?;
+    if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
+        warnings.push(d);
+    }
+    if resource.is("", "endpoints") && target.subresource.is_empty() {
+        warnings
+            .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
+    }
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
     let custom = resource.custom.is_some();
@@ -186,16 +200,19 @@ fn route(
         warnings: Vec::new(),
         written: None,
     };
-    if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
-        ctx.warnings.push(d);
-    }
-    if resource.is("", "endpoints") && target.subresource.is_empty() {
-        ctx.warnings
-            .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
-    }
     let answer = dispatch(&mut ctx);
     warnings.append(&mut ctx.warnings);
     answer
+}
+
+/// Requests may say how long they may take, unless they may take forever.
+fn check_deadline(request: &Request, target: &Target) -> ApiResult<()> {
+    let endless = target.verb == "watch"
+        || matches!(target.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward");
+    let problem = if endless { None } else { query::duration_problem(request.query.text("timeout")) };
+    problem.map_or(Ok(()), |why| {
+        Err(ApiError::bad_request(format!("invalid timeout specified in the request URL - time: {why}")))
+    })
 }
 
 /// Hands the request to the module of its verb.
@@ -204,6 +221,9 @@ fn dispatch(ctx: &mut Context) -> ApiResult<Answer> {
     if target.subresource.is_empty() {
         if !resource.has_verb(target.verb) {
             return Err(ApiError::method_not_allowed());
+        }
+        if target.verb == "create" && resource.is("", "bindings") {
+            return pods::bind_named(ctx);
         }
         if target.verb == "create"
             && let Some(answer) = auth::reviews::create(ctx)

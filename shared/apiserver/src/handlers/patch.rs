@@ -128,7 +128,12 @@ impl Edit {
     /// 422 for a patch that leads to something that is no object of the kind.
     pub fn refused(&self, patched: &Value, why: &DecodeFailure) -> ApiError {
         let (value, why) = match self.kind {
-            PatchKind::Strategic => (go_format::plain(&self.document), &why.by_converter),
+            PatchKind::Strategic => {
+                // Merging takes the directives of the whole object out of the patch.
+                let mut shown = self.document.clone();
+                object::members(&mut shown).remove("$retainKeys");
+                (go_format::plain(&shown), &why.by_converter)
+            }
             _ => (patched.to_string(), &why.by_decoder),
         };
         ApiError::invalid("", "", "", vec![FieldError::invalid("patch", value, why.as_str())])
@@ -170,7 +175,8 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
         }
         let patched = new.clone();
         remember(ctx, &patched);
-        let unknown = decode_patched(&resource, &mut new).map_err(|why| edit.refused(&patched, &why))?;
+        let unknown =
+            decode_patched(&resource, &mut new, kind).map_err(|why| edit.refused(&patched, &why))?;
         let problems = edit.problems(unknown, &patched, validation)?;
         if !reported {
             report(ctx, validation, &problems)?;
@@ -184,7 +190,11 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
 }
 
 /// Brings a patched object into the form of its kind, and names unknown fields.
-fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, DecodeFailure> {
+fn decode_patched(
+    resource: &Resource,
+    v: &mut Value,
+    patch: PatchKind,
+) -> Result<Vec<String>, DecodeFailure> {
     if resource.custom.is_some() {
         let bare = |message: String| match message
             .split_once(&format!("cannot be handled as a {}: ", resource.kind))
@@ -203,7 +213,8 @@ fn decode_patched(resource: &Resource, v: &mut Value) -> Result<Vec<String>, Dec
         )
         .into());
     };
-    let unknown = schema::decode(v, ty)
+    let read = if patch == PatchKind::Strategic { schema::convert } else { schema::decode };
+    let unknown = read(v, ty)
         .map_err(|e| DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() })?;
     if kind != resource.kind || group != resource.group {
         return Err(format!(
@@ -225,7 +236,7 @@ pub(crate) fn internal_package(group: &str) -> &str {
 }
 
 /// A patch may not rename or move the object.
-fn check_identity(ctx: &Context, new: &mut Value) -> ApiResult<()> {
+pub(super) fn check_identity(ctx: &Context, new: &mut Value) -> ApiResult<()> {
     if !ctx.resource.namespaced {
         object::metadata(new).remove("namespace");
     }
@@ -285,7 +296,7 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
         if !subresource.is_empty() && !creates {
             return Err(ctx.not_found(&key.name));
         }
-        let mut new = typing::apply(&resource, &subresource, None, &applied, &manager, force, &now)?;
+        let mut new = typing::apply(&resource, &subresource, None, &applied, &manager, force, &now)?.object;
         remember(ctx, &new);
         decode_applied(&resource, &applied, &mut new)?;
         decoded.report_duplicates(ctx, validation)?;
@@ -306,7 +317,9 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
     }
     let mut reported = false;
     let v = update_object(ctx, &key, dry_run, |ctx, live| {
-        let mut new = typing::apply(&resource, &subresource, Some(live), &applied, &manager, force, &now)?;
+        let outcome = typing::apply(&resource, &subresource, Some(live), &applied, &manager, force, &now)?;
+        let recorded = if outcome.changed { Recorded::ByApply } else { Recorded::Nothing };
+        let mut new = outcome.object;
         remember(ctx, &new);
         decode_applied(&resource, &applied, &mut new)?;
         if !reported {
@@ -315,7 +328,7 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
         }
         check_identity(ctx, &mut new)?;
         check_uid(ctx, &new, live)?;
-        Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone() })
+        Ok(Proposed { value: new, recorded, manager: manager.clone() })
     })?;
     one(ctx, 200, &v)
 }
@@ -328,7 +341,7 @@ fn decode_applied(resource: &Resource, applied: &Value, v: &mut Value) -> ApiRes
     };
     let Some(ty) = builtin else { return strategy::decode(resource, v).map(|_| ()) };
     let name = format!("{}/{}", object::namespace(applied), object::name(applied));
-    schema::decode(v, ty).map(|_| ()).map_err(|e| {
+    schema::convert(v, ty).map(|_| ()).map_err(|e| {
         let slash = if resource.group.is_empty() { "/" } else { "" };
         let kind = format!("{slash}{}, Kind={}", resource.api_version(), resource.kind);
         ApiError::unclassified(format!(

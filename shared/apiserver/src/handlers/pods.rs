@@ -4,17 +4,18 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::answer::Answer;
-use super::write::{Proposed, Recorded, review_body, update_object};
-use crate::api_error::{ApiError, ApiResult};
+use super::write::{Proposed, Recorded, review_body, review_body_of, update_object};
+use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::object::{self, text};
+use crate::request::Target;
 use crate::selectors::LabelSelector;
 use crate::store::ObjectKey;
 
 /// Evicts a pod: deletes it unless a disruption budget forbids that.
 pub(crate) fn evict(ctx: &mut Context) -> ApiResult<Answer> {
-    let eviction = review_body(ctx, "policy", "Eviction")?;
+    let eviction = review_body_of(ctx, "policy", &["v1", "v1beta1"], "Eviction")?;
     let name = ctx.target.name.clone();
-    if !object::name(&eviction).is_empty() && object::name(&eviction) != name {
+    if object::name(&eviction) != name {
         return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
     }
     let key = ObjectKey::new(&ctx.target.namespace, &name);
@@ -45,6 +46,8 @@ fn check_budgets(ctx: &Context, pod: &Value) -> ApiResult<()> {
             if status["disruptionsAllowed"].as_i64().unwrap_or(0) > 0 {
                 return Ok(());
             }
+            let observed = status["observedGeneration"].as_i64().unwrap_or(0);
+            let generation = budget.value["metadata"]["generation"].as_i64().unwrap_or(0);
             let mut e = ApiError::new(
                 429,
                 "TooManyRequests",
@@ -56,6 +59,12 @@ fn check_budgets(ctx: &Context, pod: &Value) -> ApiResult<()> {
                 status["currentHealthy"].as_i64().unwrap_or(0)
             );
             e.details = Some(json!({"causes": [{"reason": "DisruptionBudget", "message": message}]}));
+            if observed < generation {
+                let message = format!("The disruption budget {name} is still being processed by the server.");
+                e.details = Some(json!({
+                    "causes": [{"reason": "DisruptionBudget", "message": message}], "retryAfterSeconds": 10,
+                }));
+            }
             Err(e)
         }
         _ => refuse(
@@ -66,27 +75,92 @@ fn check_budgets(ctx: &Context, pod: &Value) -> ApiResult<()> {
     }
 }
 
-/// Binds a pod to a node, as a scheduler does.
+/// Binds the pod of the request to a node, as a scheduler does.
 pub(crate) fn bind(ctx: &mut Context) -> ApiResult<Answer> {
-    let dry_run = ctx.dry_run()?;
     let binding = review_body(ctx, "", "Binding")?;
-    let node = text(&binding, &["target", "name"]).to_owned();
-    if node.is_empty() {
-        return Err(ApiError::bad_request("a binding must name its node in target.name"));
+    if object::name(&binding) != ctx.target.name {
+        return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
     }
+    bind_as(ctx, &binding)
+}
+
+/// Binds the pod that a new Binding names.
+pub(crate) fn bind_named(ctx: &mut Context) -> ApiResult<Answer> {
+    let binding = review_body(ctx, "", "Binding")?;
+    let name = object::name(&binding);
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
+    let catalog = ctx.core.catalog();
+    let pods = catalog.find("", "v1", "pods").ok_or_else(ApiError::unknown_resource)?;
+    let target = Target { name: name.to_owned(), subresource: "binding".to_owned(), ..ctx.target.clone() };
+    let mut of_pod = Context {
+        core: ctx.core,
+        request: ctx.request,
+        target: &target,
+        user: ctx.user,
+        resource: pods,
+        accepted: ctx.accepted,
+        warnings: Vec::new(),
+        written: None,
+    };
+    bind_as(&mut of_pod, &binding)
+}
+
+fn bind_as(ctx: &mut Context, binding: &Value) -> ApiResult<Answer> {
+    let dry_run = ctx.dry_run()?;
     let name = ctx.target.name.clone();
+    let (kind, node) = (text(binding, &["target", "kind"]), text(binding, &["target", "name"]).to_owned());
+    let mut errors = Vec::new();
+    if !matches!(kind, "" | "Node") {
+        errors.push(FieldError::not_supported("target.kind", kind, &["Node", "<empty>"]));
+    }
+    if node.is_empty() {
+        errors.push(FieldError::required("target.name", ""));
+    }
+    match errors.iter().map(|e| format!("{}: {}", e.field, e.body())).collect::<Vec<_>>().as_slice() {
+        [] => {}
+        [one] => return Err(ApiError::unclassified(one)),
+        all => return Err(ApiError::unclassified(format!("[{}]", all.join(", ")))),
+    }
     let key = ObjectKey::new(&ctx.target.namespace, &name);
-    let (group, plural) = (ctx.resource.group.clone(), ctx.resource.plural.clone());
     let manager = ctx.manager();
     let now = ctx.core.clock.now_text();
+    let conflict = |why: String| Err(ApiError::conflict("", "pods/binding", &name, &why));
     update_object(ctx, &key, dry_run, |_, live| {
+        for (precondition, found) in [
+            (object::uid(binding), object::uid(live)),
+            (object::resource_version(binding), object::resource_version(live)),
+        ] {
+            if !precondition.is_empty() && precondition != found {
+                let what = if found == object::uid(live) { "UID" } else { "ResourceVersion" };
+                let registry = if dry_run { "" } else { "/registry" };
+                let why = format!(
+                    "StorageError: invalid object, Code: 4, Key: {registry}/pods/{}/{name}, ResourceVersion: 0, \
+                     AdditionalErrorMsg: Precondition failed: {what} in precondition: {precondition}, {what} in object \
+                     meta: {found}",
+                    key.namespace
+                );
+                return Err(ApiError::conflict("", "pods", &name, &why));
+            }
+        }
+        if object::is_deleting(live) {
+            return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
+        }
         let bound = text(live, &["spec", "nodeName"]);
         if !bound.is_empty() {
-            let why = format!("pod {name} is already assigned to node \"{bound}\"");
-            return Err(ApiError::conflict(&group, &plural, &name, &why));
+            return conflict(format!("pod {name} is already assigned to node \"{bound}\""));
+        }
+        if live["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+            return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
         }
         let mut value = live.clone();
         object::set_at(&mut value, &["spec", "nodeName"], node.clone().into());
+        for part in ["annotations", "labels"] {
+            for (key, text) in binding["metadata"][part].as_object().into_iter().flatten() {
+                object::set_at(&mut value, &["metadata", part, key], text.clone());
+            }
+        }
         let scheduled = json!({
             "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now,
         });
@@ -95,7 +169,7 @@ pub(crate) fn bind(ctx: &mut Context) -> ApiResult<Answer> {
             list.retain(|c| c["type"] != "PodScheduled");
             list.push(scheduled);
         }
-        Ok(Proposed { value, recorded: Recorded::ByUpdate, manager: manager.clone() })
+        Ok(Proposed { value, recorded: Recorded::Nothing, manager: manager.clone() })
     })?;
     Ok(Answer::document(201, &success(201), ctx.accepted))
 }

@@ -96,8 +96,8 @@ pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
     LabelSelector::parse(ctx.request.query.text("labelSelector")).map_err(ApiError::bad_request)?;
     check_list_options(ctx)?;
     let selection = Selection::parse(ctx)?;
-    refuse_list_form(ctx, true)?;
     let (listing, after) = listing(ctx)?;
+    refuse_list_form(ctx, true)?;
     let mut objects = listing.objects;
     if let Some(after) = &after {
         objects.retain(|s| {
@@ -105,24 +105,53 @@ pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
                 > (after.namespace.as_str(), after.name.as_str())
         });
     }
-    if !selection.is_everything() {
-        objects.retain(|s| selection.matches(&s.value));
-    }
     let mut meta = json!({"resourceVersion": listing.revision.to_string()});
-    if let Some(limit) = limit
-        && objects.len() > limit
-    {
-        let remaining = objects.len() - limit;
-        objects.truncate(limit);
+    let Page { objects, more } = page(ctx, objects, &selection, limit);
+    if let Some(left) = more {
         let m = crate::object::members(&mut meta);
         if let Some(last) = objects.last() {
             m.insert("continue".into(), continue_token(listing.revision, &last.value).into());
         }
         if selection.is_everything() {
-            m.insert("remainingItemCount".into(), remaining.into());
+            m.insert("remainingItemCount".into(), left.into());
         }
     }
     list_answer(ctx, &objects, meta)
+}
+
+/// The objects of one answer, and how many were not looked at, when there are any.
+pub(super) struct Page {
+    pub objects: Vec<Arc<Stored>>,
+    pub more: Option<usize>,
+}
+
+/// The first objects that the selectors match. Whether there are more counts those that they do not match, too, except
+/// where one name is asked for.
+pub(super) fn page(
+    ctx: &Context,
+    mut objects: Vec<Arc<Stored>>,
+    selection: &Selection,
+    limit: Option<usize>,
+) -> Page {
+    let one_namespace = !ctx.resource.namespaced || !ctx.target.namespace.is_empty();
+    let Some(limit) = limit.filter(|_| ctx.target.selected_name.is_empty() || !one_namespace) else {
+        if !selection.is_everything() {
+            objects.retain(|s| selection.matches(&s.value));
+        }
+        return Page { objects, more: None };
+    };
+    let mut kept = Vec::new();
+    let mut left = objects.len();
+    for stored in objects {
+        if kept.len() == limit {
+            break;
+        }
+        left -= 1;
+        if selection.matches(&stored.value) {
+            kept.push(stored);
+        }
+    }
+    Page { objects: kept, more: (left > 0).then_some(left) }
 }
 
 fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult<Answer> {
@@ -299,7 +328,7 @@ fn check_list_options(ctx: &Context) -> ApiResult<()> {
 }
 
 /// The most objects that an answer may hold. Lists from the cache ignore it, as the server's do.
-fn limit(ctx: &Context) -> ApiResult<Option<usize>> {
+pub(super) fn limit(ctx: &Context) -> ApiResult<Option<usize>> {
     let query = &ctx.request.query;
     let limit = query.integer("limit").map_err(ApiError::bad_request)?.filter(|n| *n > 0);
     query.integer("timeoutSeconds").map_err(ApiError::bad_request)?;
@@ -368,7 +397,7 @@ fn check_not_future(ctx: &Context, revision: u64) -> ApiResult<()> {
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
-fn continue_token(revision: u64, last: &Value) -> String {
+pub(super) fn continue_token(revision: u64, last: &Value) -> String {
     let start = format!("{}/{}\u{0}", crate::object::namespace(last), crate::object::name(last));
     let token = json!({"v": TOKEN_VERSION, "rv": revision, "start": start});
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token.to_string())
@@ -386,7 +415,8 @@ fn parse_continue(token: &str) -> Result<(u64, ObjectKey), String> {
     let bytes = LENIENT.decode(token).map_err(|e| {
         let at = match e {
             base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-            _ => token.len(),
+            // The last character alone is half a byte.
+            _ => token.len().saturating_sub(token.trim_end_matches('=').len() % 4 % 2),
         };
         invalid(&format!("illegal base64 data at input byte {at}"))
     })?;

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use super::answer::Answer;
 use super::decode::{self, FieldValidation};
-use super::patch::{DecodeFailure, Edit, PatchKind};
+use super::patch::{DecodeFailure, Edit, PatchKind, check_identity};
 use super::read::{namespace_of, presented};
-use super::write::{Proposed, Recorded, report, update_object};
+use super::write::{Proposed, Recorded, refuse_kind, report, update_object};
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::object;
 use crate::registry::Resource;
@@ -34,24 +34,13 @@ pub(crate) fn put(ctx: &mut Context) -> ApiResult<Answer> {
     let validation = FieldValidation::of(ctx)?;
     let decoded = decode::object(ctx)?;
     let (mut scale, mut problems) = (decoded.value, decoded.problems);
+    refuse_kind(&scale, "autoscaling", &["v1"], "Scale")?;
     let unknown = schema::decode(&mut scale, scale_type()?).map_err(|e| {
         ApiError::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {e}"))
     })?;
     problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
     report(ctx, validation, &problems)?;
-    if object::name(&scale).is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            ctx.target.name
-        )));
-    }
-    if object::name(&scale) != ctx.target.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            object::name(&scale),
-            ctx.target.name
-        )));
-    }
+    check_identity(ctx, &mut scale)?;
     write(ctx, |_, _| Ok((scale.clone(), Recorded::ByUpdate)))
 }
 
@@ -112,7 +101,7 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
             decoded.report_duplicates(ctx, validation)?;
             reported = true;
         }
-        Ok((new, Recorded::ByApply))
+        Ok((new.object, Recorded::ByApply))
     })
 }
 
@@ -132,6 +121,13 @@ fn write(
         let mut live_scale = scale_of(&resource, live)?;
         to_scale(&parent, &paths).write_to(&mut live_scale);
         let (mut scale, recorded) = propose(ctx, &live_scale)?;
+        check_identity(ctx, &mut scale)?;
+        let (asked, uid) = (object::uid(&scale), object::uid(live));
+        if ctx.target.verb == "patch" && !asked.is_empty() && asked != uid {
+            let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {uid}");
+            let plural = format!("{}/scale", resource.plural);
+            return Err(ApiError::conflict(&resource.group, &plural, &ctx.target.name, &why));
+        }
         if recorded == Recorded::ByUpdate {
             let request = UpdateRequest {
                 live: Some(&live_scale),

@@ -41,7 +41,7 @@ pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
         Some(send) => send,
         None => revision == 0,
     };
-    let end_mark = query.flag("sendInitialEvents") && bookmarks;
+    let end_mark = initial && bookmarks;
     let core = ctx.core.clone();
     let now = Instant::now();
     let mut w = Watcher {
@@ -112,9 +112,14 @@ fn namespace_filter<'a>(ctx: &'a Context) -> Option<&'a str> {
 
 fn check_options(ctx: &Context) -> ApiResult<()> {
     let query = &ctx.request.query;
-    let matching = query.text("resourceVersionMatch");
+    let mut matching = query.text("resourceVersionMatch");
+    let mut initial = query.get("sendInitialEvents");
+    if matching.is_empty() && initial.is_none() && matches!(query.text("resourceVersion"), "" | "0") {
+        // Such watches begin with what exists, and are taken to ask for it.
+        (matching, initial) = ("NotOlderThan", Some("true"));
+    }
     let mut errors = Vec::new();
-    match query.get("sendInitialEvents") {
+    match initial {
         Some(_) => {
             if matching != "NotOlderThan" {
                 errors.push(FieldError::forbidden(
@@ -268,6 +273,9 @@ impl Watcher {
     }
 
     fn push_event(&mut self, kind: &str, s: &Stored) {
+        if self.refuses() {
+            return;
+        }
         let r = &self.view.resource;
         if self.view.protobuf {
             let v = match self.view.form {
@@ -299,7 +307,17 @@ impl Watcher {
         self.pending.extend_from_slice(b"}\n");
     }
 
+    /// Whether the form asked for is that of lists, which no event has: the first one ends the stream.
+    fn refuses(&mut self) -> bool {
+        let refuses = self.view.form == Form::PartialMetadataList;
+        self.done |= refuses;
+        refuses
+    }
+
     fn bookmark(&mut self, initial_end: bool) {
+        if self.refuses() {
+            return;
+        }
         let r = &self.view.resource;
         let mut meta = json!({"resourceVersion": self.at.to_string()});
         if initial_end {

@@ -38,6 +38,8 @@ pub(crate) enum Recorded {
     ByUpdate,
     /// An apply: the merge recorded it.
     ByApply,
+    /// Neither recorded nor defaulted: an apply that changed no value, or what the server writes for a client.
+    Nothing,
 }
 
 /// Puts a decoded object through defaulting, admission and validation, and stores it.
@@ -68,7 +70,8 @@ pub(crate) fn create_object(
         escalation::check(ctx, &v, None)?;
         ctx.core.stamp_new(&mut v, &resource);
         strategy::prepare_create(ctx.core, &resource, &mut v)?;
-        if resource.is("batch", "jobs") {
+        // Names are generated for a copy, which shares nothing.
+        if resource.is("batch", "jobs") && !generated {
             crate::kinds::workloads::share_labels(&new, &mut v);
         }
         validate_create(ctx, &v)?;
@@ -80,7 +83,11 @@ pub(crate) fn create_object(
             if ctx.core.store.get(&resource.table, &key).is_some() {
                 return Err(ApiError::already_exists(&resource.group, &resource.plural, &name));
             }
-            return Ok(v);
+            if resource.is("", "services") {
+                crate::kinds::services::show_placeholders(&new, &mut v);
+            }
+            // What is stored is read again, in the stored version.
+            return Ok(presented(&resource, &versions::to_stored(&resource, v)));
         }
         match ctx.core.store.create(&resource.table, &key, versions::to_stored(&resource, v)) {
             Ok(stored) => {
@@ -207,7 +214,9 @@ fn finish_update(
     live: &Value,
 ) -> ApiResult<Value> {
     let Proposed { value: mut new, recorded, manager } = proposed;
-    strategy::default_object(resource, &mut new, recorded == Recorded::ByApply);
+    if recorded != Recorded::Nothing {
+        strategy::default_object(resource, &mut new, recorded == Recorded::ByApply);
+    }
     strategy::keep_system_metadata(&mut new, live);
     if recorded == Recorded::ByUpdate {
         new = typing::record_update(
@@ -223,7 +232,9 @@ fn finish_update(
     escalation::check(ctx, &new, Some(live))?;
     strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
     fluxide_structured_merge::keep_times(live, &mut new);
-    strategy::count_generation(resource, &mut new, live, ctx.written.as_ref());
+    if !matches!(subresource, "status" | "binding") {
+        strategy::count_generation(resource, &mut new, live, ctx.written.as_ref());
+    }
     validate_update(ctx, &new, live)?;
     if subresource.is_empty() {
         ctx.warn(strategy::warnings(resource, &new, Some(live)));
@@ -381,13 +392,41 @@ fn body_object(ctx: &mut Context) -> ApiResult<Value> {
 
 /// Decodes a body of a kind that is answered and not stored.
 pub(crate) fn review_body(ctx: &mut Context, group: &str, kind: &str) -> ApiResult<Value> {
+    review_body_of(ctx, group, &["v1"], kind)
+}
+
+/// The same for a kind that has several versions, all of which are read as the first.
+pub(crate) fn review_body_of(
+    ctx: &mut Context,
+    group: &str,
+    versions: &[&str],
+    kind: &str,
+) -> ApiResult<Value> {
     let validation = FieldValidation::of(ctx)?;
     let decoded = decode::object(ctx)?;
     let (mut v, mut problems) = (decoded.value, decoded.problems);
+    refuse_kind(&v, group, versions, kind)?;
     let api_version = crate::registry::group_version(group, "v1");
-    let (sent_version, sent_kind) = (text(&v, &["apiVersion"]).to_owned(), text(&v, &["kind"]).to_owned());
-    let fits = |sent: &str, own: &str| sent.is_empty() || sent == own;
-    if !fits(&sent_kind, kind) || !fits(&sent_version, &api_version) {
+    let m = object::members(&mut v);
+    m.insert("kind".into(), kind.into());
+    m.insert("apiVersion".into(), api_version.into());
+    if let Some(ty) = crate::schema::builtin().kind(group, "v1", kind) {
+        let unknown = crate::schema::decode(&mut v, ty).map_err(|e| {
+            ApiError::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}"))
+        })?;
+        problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    }
+    report(ctx, validation, &problems)?;
+    Ok(v)
+}
+
+/// Refuses a body that says to be of another kind than `kind` in one of the versions of its group.
+pub(super) fn refuse_kind(v: &Value, group: &str, versions: &[&str], kind: &str) -> ApiResult<()> {
+    let (sent_version, sent_kind) = (text(v, &["apiVersion"]).to_owned(), text(v, &["kind"]).to_owned());
+    let known = |version: &&str| crate::registry::group_version(group, version) == sent_version;
+    let fits = (sent_version.is_empty() || versions.iter().any(known))
+        && (sent_kind.is_empty() || sent_kind == kind);
+    if !fits {
         let (sent_group, version) = crate::registry::split_group_version(&sent_version);
         if crate::schema::builtin().kind(sent_group, version, &sent_kind).is_some() {
             return Err(ApiError::bad_request(format!(
@@ -402,17 +441,7 @@ pub(crate) fn review_body(ctx: &mut Context, group: &str, kind: &str) -> ApiResu
             crate::registry::split_group_version(&sent_version).1
         )));
     }
-    let m = object::members(&mut v);
-    m.insert("kind".into(), kind.into());
-    m.insert("apiVersion".into(), api_version.into());
-    if let Some(ty) = crate::schema::builtin().kind(group, "v1", kind) {
-        let unknown = crate::schema::decode(&mut v, ty).map_err(|e| {
-            ApiError::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}"))
-        })?;
-        problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
-    }
-    report(ctx, validation, &problems)?;
-    Ok(v)
+    Ok(())
 }
 
 /// Turns unknown and duplicate fields into warnings or an error.

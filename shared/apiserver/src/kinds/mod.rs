@@ -1,7 +1,7 @@
 //! What single built-in kinds set by themselves on a create or update.
 
 mod pods;
-mod services;
+pub(crate) mod services;
 pub(crate) mod workloads;
 
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) ->
             }
             object::members(v).insert("status".into(), json!({"phase": "Active"}));
         }
-        ("", "pods") => pods::prepare_create(v),
+        ("", "pods") => pods::prepare_create(v, &core.clock.now_text()),
         ("", "services") => services::prepare_create(core, v)?,
         ("", "persistentvolumeclaims") => {
             object::members(v).insert("status".into(), json!({"phase": "Pending"}));
@@ -79,10 +79,12 @@ pub(crate) fn prepare_update(
             object::child(new, "status").insert("qosClass".into(), class);
         }
     }
-    if subresource == "finalize" && resource.is("", "namespaces") {
-        let finalizers = new["spec"]["finalizers"].clone();
-        *new = live.clone();
-        object::set_at(new, &["spec", "finalizers"], finalizers);
+    if resource.is("apps", "daemonsets") && subresource == "status" {
+        workloads::keep_template_generation(new, live);
+    }
+    if resource.is("batch", "jobs") && subresource == "status" {
+        // What is stored without labels is read with those of its pods.
+        crate::defaulting::default_builtin(&resource.group, &resource.version, &resource.kind, new);
     }
     if !subresource.is_empty() {
         return Ok(());

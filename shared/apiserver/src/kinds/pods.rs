@@ -6,9 +6,17 @@ use crate::object;
 use crate::schema::Quantity;
 
 /// Sets the initial status.
-pub(super) fn prepare_create(v: &mut Value) {
+pub(super) fn prepare_create(v: &mut Value, now: &str) {
     let class = qos_class(v);
-    object::members(v).insert("status".into(), json!({"phase": "Pending", "qosClass": class}));
+    let mut status = json!({"phase": "Pending", "qosClass": class});
+    if v["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+        status["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastProbeTime": null, "lastTransitionTime": now,
+        }]);
+    }
+    object::members(v).insert("status".into(), status);
 }
 
 /// `Guaranteed`, `Burstable` or `BestEffort`, from the requests and limits of all containers.

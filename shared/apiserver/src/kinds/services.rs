@@ -14,6 +14,8 @@ use crate::store::Stored;
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
 /// The first address of the /12 that Services get theirs from.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
+/// The port that a dry run shows for one that it would have looked for.
+const AFTER_NODE_PORTS: i64 = 32768;
 const IN_FLIGHT: usize = 512;
 const TRIES: usize = 4096;
 
@@ -48,8 +50,7 @@ pub(super) fn prepare_create(core: &Core, v: &mut Value) -> ApiResult<()> {
     {
         object::child(v, "spec").insert("clusterIPs".into(), json!([ip]));
     }
-    families(v);
-    refuse_addresses(v, None)?;
+    families(v, None)?;
     allocate(core, v, "", true)
 }
 
@@ -104,13 +105,6 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
         {
             spec.insert("clusterIPs".into(), json!([first]));
         }
-        for key in ["ipFamilies", "ipFamilyPolicy"] {
-            if !spec.contains_key(key)
-                && let Some(x) = live["spec"].get(key)
-            {
-                spec.insert(key.into(), x.clone());
-            }
-        }
         if needs_node_ports(new) && needs_node_ports(live) {
             carry_node_ports(new, live);
         }
@@ -120,8 +114,7 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
     }
     drop_type_dependent(new, live);
     drop_unused(new);
-    families(new);
-    refuse_addresses(new, Some(live))?;
+    families(new, Some(live))?;
     // A Service that has an address keeps it, or validation says that it may not change.
     allocate(core, new, object::uid(live), old_type == "ExternalName")
 }
@@ -212,25 +205,121 @@ fn drop_unused(v: &mut Value) {
     }
 }
 
-fn families(v: &mut Value) {
-    if kind(v) == "ExternalName" {
-        return;
+/// Settles the address families of a Service as a cluster of one family, IPv4, does: what the client left open comes from
+/// the stored Service or is the default, and what cannot be had is refused.
+fn families(v: &mut Value, live: Option<&Value>) -> ApiResult<()> {
+    if kind(v) == "ExternalName" || live.is_some_and(|live| prefers_dual_stack_as_before(v, live)) {
+        return Ok(());
     }
-    let headless = is_headless(v);
     let selects = v["spec"]["selector"].as_object().is_some_and(|s| !s.is_empty());
+    let special = text(v, &["spec", "clusterIP"]) == "None" && !selects;
+    if v["spec"].get("ipFamilyPolicy").is_none_or(Value::is_null) {
+        let policy = match live.and_then(|live| live["spec"]["ipFamilyPolicy"].as_str()) {
+            Some(policy) => policy,
+            None if special => "RequireDualStack",
+            None => "SingleStack",
+        };
+        object::child(v, "spec").insert("ipFamilyPolicy".into(), policy.into());
+    }
+    refuse_addresses(v, live)?;
+    let name = object::name(v).to_owned();
+    let refused = |errors: Vec<FieldError>| match errors.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid("", "Service", &name, errors)),
+    };
+    let policy = text(v, &["spec", "ipFamilyPolicy"]).to_owned();
+    refused(settle_families(object::child(v, "spec"), &policy, live))?;
     let spec = object::child(v, "spec");
-    if headless && !selects && !spec.contains_key("ipFamilyPolicy") && !spec.contains_key("ipFamilies") {
-        spec.insert("ipFamilyPolicy".into(), "RequireDualStack".into());
-        spec.insert("ipFamilies".into(), json!(["IPv4", "IPv6"]));
+    let mut families = texts(spec.get("ipFamilies"));
+    let mut errors = Vec::new();
+    if special {
+        if families.is_empty() {
+            families.push("IPv4".to_owned());
+        }
+        if families.len() == 1 && policy != "SingleStack" {
+            families.push(if families[0] == "IPv4" { "IPv6" } else { "IPv4" }.to_owned());
+        }
+    } else {
+        if policy == "RequireDualStack" {
+            let why = "this cluster is not configured for dual-stack services";
+            errors.push(FieldError::invalid("spec.ipFamilyPolicy", policy.as_str(), why));
+        }
+        for (index, family) in families.iter().enumerate().filter(|(_, family)| *family != "IPv4") {
+            let at = format!("spec.ipFamilies[{index}]");
+            errors.push(FieldError::invalid(at, family.as_str(), "not configured on this cluster"));
+        }
+        if families.is_empty() {
+            families.push("IPv4".to_owned());
+        }
     }
-    spec.entry("ipFamilyPolicy").or_insert_with(|| "SingleStack".into());
-    if spec.get("ipFamilies").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-        spec.insert("ipFamilies".into(), json!(["IPv4"]));
-    }
+    refused(errors)?;
+    object::child(v, "spec").insert("ipFamilies".into(), json!(families));
+    Ok(())
 }
 
-fn is_headless(v: &Value) -> bool {
-    text(v, &["spec", "clusterIP"]) == "None" || v["spec"]["clusterIPs"][0] == "None"
+/// Fits addresses and families to the policy, and to each other.
+fn settle_families(
+    spec: &mut serde_json::Map<String, Value>,
+    policy: &str,
+    live: Option<&Value>,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut refuse =
+        |field: &str, shown: Value, why: &str| errors.push(FieldError::invalid(field, shown, why));
+    let policy_field = "spec.ipFamilyPolicy";
+    if let Some(live) = live {
+        for (key, what) in [("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")] {
+            let (now, then) = (texts(spec.get(key)), texts(live["spec"].get(key)));
+            if policy == "SingleStack" {
+                if now == then && now.len() > 1 {
+                    spec.insert(key.into(), json!([now[0]]));
+                }
+            } else if now.len() == 1 && then.len() == 2 && now[0] == then[0] {
+                refuse(
+                    policy_field,
+                    policy.into(),
+                    &format!("must be 'SingleStack' to release the secondary {what}"),
+                );
+            }
+        }
+    }
+    let (addresses, mut families) = (texts(spec.get("clusterIPs")), texts(spec.get("ipFamilies")));
+    if policy == "SingleStack" {
+        for (values, what) in [(&addresses, "cluster IPs"), (&families, "IP families")] {
+            if values.len() == 2 {
+                let why = format!(
+                    "must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+                );
+                refuse(policy_field, policy.into(), &why);
+            }
+        }
+    }
+    for (index, address) in addresses.iter().enumerate().take_while(|(_, address)| *address != "None") {
+        if index >= families.len() {
+            if address.contains(':') {
+                let at = format!("spec.clusterIPs[{index}]");
+                refuse(&at, json!(addresses), "IPv6 is not configured on this cluster");
+            } else {
+                families.push("IPv4".to_owned());
+            }
+        }
+    }
+    if !families.is_empty() {
+        spec.insert("ipFamilies".into(), json!(families));
+    }
+    errors
+}
+
+/// A Service that goes on to prefer two families, with what it had, stays as it is.
+fn prefers_dual_stack_as_before(v: &Value, live: &Value) -> bool {
+    let same = |key: &str| texts(v["spec"].get(key)) == texts(live["spec"].get(key));
+    let prefers = |v: &Value| text(v, &["spec", "ipFamilyPolicy"]) == "PreferDualStack";
+    kind(v) == kind(live) && prefers(v) && prefers(live) && same("clusterIPs") && same("ipFamilies")
+}
+
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResult<()> {
@@ -305,6 +394,9 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResul
             }
         }
     }
+    if !own_uid.is_empty() {
+        refuse_duplicates(v)?;
+    }
     if spec_bool(v, "healthCheck")
         && v["spec"]["healthCheckNodePort"].as_i64().unwrap_or(0) == 0
         && let Some(port) = free_port(core, &taken)
@@ -312,6 +404,48 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResul
         object::child(v, "spec").insert("healthCheckNodePort".into(), port.into());
     }
     Ok(())
+}
+
+/// Ports of one protocol may not share a node port; that of an update is no field's fault.
+fn refuse_duplicates(v: &Value) -> ApiResult<()> {
+    let mut seen = HashSet::new();
+    for port in v["spec"]["ports"].as_array().into_iter().flatten() {
+        let (protocol, number) = (text(port, &["protocol"]), port["nodePort"].as_i64().unwrap_or(0));
+        if number != 0 && !seen.insert((protocol, number)) {
+            return Err(ApiError::unclassified(format!("duplicate nodePort: {{{protocol} {number}}}")));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces what a dry run allocated by what the server shows instead of looking for free values.
+pub(crate) fn show_placeholders(sent: &Value, v: &mut Value) {
+    let chosen = |name: &str| sent["spec"].get(name).is_some_and(|value| !crate::go_value::is_empty(value));
+    if !chosen("clusterIP") && !chosen("clusterIPs") && text(v, &["spec", "clusterIP"]).contains('.') {
+        let network = FIRST_ADDRESS.to_string();
+        let spec = object::child(v, "spec");
+        spec.insert("clusterIPs".into(), json!([network]));
+        spec.insert("clusterIP".into(), network.into());
+    }
+    let given = |index: usize| sent["spec"]["ports"][index]["nodePort"].as_i64().unwrap_or(0);
+    let mut highest = 0;
+    for (index, port) in ports_mut(v).enumerate() {
+        if port["nodePort"].as_i64().unwrap_or(0) == 0 {
+            continue;
+        }
+        let shown = match given(index) {
+            0 if highest == 0 => AFTER_NODE_PORTS,
+            0 => highest + 1,
+            port => port,
+        };
+        highest = highest.max(shown);
+        object::members(port).insert("nodePort".into(), shown.into());
+    }
+}
+
+fn ports_mut(v: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let ports = v.get_mut("spec").and_then(|spec| spec.get_mut("ports"));
+    ports.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// Checks that a chosen address is one that Services may have and no other has.

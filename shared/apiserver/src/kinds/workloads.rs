@@ -50,6 +50,14 @@ pub(super) fn prepare_daemon_set(v: &mut Value) {
     object::set_at(v, &["metadata", "annotations", TEMPLATE_GENERATION], "1".into());
 }
 
+/// The generation of the template is part of the spec, though it is shown as an annotation.
+pub(super) fn keep_template_generation(new: &mut Value, live: &Value) {
+    const NAME: &str = "deprecated.daemonset.template.generation";
+    if let Some(generation) = live["metadata"]["annotations"].get(NAME) {
+        object::set_at(new, &["metadata", "annotations", NAME], generation.clone());
+    }
+}
+
 /// A new template counts one up.
 pub(super) fn count_templates(new: &mut Value, live: &Value) {
     let before: i64 = text(live, &["metadata", "annotations", TEMPLATE_GENERATION]).parse().unwrap_or(0);

@@ -95,13 +95,7 @@ pub(crate) fn negotiate(accept: &str, transforms: bool, custom: bool) -> ApiResu
         return Ok(Accepted { form, syntax });
     }
     if !known && transforms && !custom {
-        return Err(ApiError::new(
-            406,
-            "NotAcceptable",
-            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
-             application/vnd.kubernetes.protobuf",
-        )
-        .with_empty_details());
+        return Err(unacceptable("application/json, application/yaml, application/vnd.kubernetes.protobuf"));
     }
     Err(ApiError::new(
         406,
@@ -109,6 +103,29 @@ pub(crate) fn negotiate(accept: &str, transforms: bool, custom: bool) -> ApiResu
         "only the following media types are accepted: application/json, application/yaml, \
          application/vnd.kubernetes.protobuf",
     ))
+}
+
+/// Reads the `Accept` header of a request for one of the documents that are served by routes of their own, each of which
+/// offers some media types.
+pub(crate) fn negotiate_route(accept: &str, offered: &[&str]) -> ApiResult<Accepted> {
+    let media = |clause: &str| clause.split(';').next().unwrap_or_default().trim().to_owned();
+    let fits = |clause: &str| {
+        let media = media(clause);
+        media == "*/*" || offered.contains(&media.as_str())
+    };
+    if accept.trim().is_empty() {
+        return Ok(Accepted::JSON);
+    }
+    if !accept.split(',').any(fits) {
+        return Err(unacceptable(&offered.join(", ")));
+    }
+    Ok(negotiate(accept, false, false).unwrap_or(Accepted::JSON))
+}
+
+/// 406 with what a route offers.
+fn unacceptable(offered: &str) -> ApiError {
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {offered}");
+    ApiError::new(406, "NotAcceptable", message).with_empty_details()
 }
 
 /// How much a client likes what a clause of its `Accept` header names.

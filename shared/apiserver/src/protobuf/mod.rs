@@ -94,10 +94,15 @@ fn message_of(api_version: &str, kind: &str) -> Option<&'static messages::Messag
 
 /// Encodes an object of a built-in kind, or one of the kinds that answers have, with its envelope. `None` for others.
 pub(crate) fn encode(v: &Value) -> Option<Vec<u8>> {
-    let (api_version, kind) = (v["apiVersion"].as_str()?, v["kind"].as_str()?);
+    let kind = v["kind"].as_str()?;
+    let api_version = v["apiVersion"].as_str().unwrap_or_default();
     let mut raw = Vec::new();
     match (kind, kind.strip_suffix("List"), v.get("items")) {
         ("PartialObjectMetadata", ..) => put_metadata(v, &mut raw)?,
+        ("APIVersions" | "APIGroup" | "APIGroupList" | "APIResourceList", ..) => {
+            let message = messages::find(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))?;
+            encode::encode(message, v.as_object()?, &mut raw);
+        }
         (_, Some(item), Some(items)) => {
             let items = items.as_array().into_iter().flatten().map(Cow::Borrowed);
             return encode_list(api_version, item, &v["metadata"], items);

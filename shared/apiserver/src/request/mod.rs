@@ -65,6 +65,10 @@ impl Target {
             http::Method::DELETE => "delete",
             _ => "",
         };
+        if old_watch && t.verb != "watch" {
+            // There is nothing to do with a watch but to watch.
+            t.verb = "";
+        }
         if matches!(t.verb, "list" | "watch") {
             t.selected_name = selected_name(query.text("fieldSelector")).to_owned();
         }

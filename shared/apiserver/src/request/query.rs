@@ -55,6 +55,44 @@ impl Query {
     }
 }
 
+/// What Go's parser says about a text that is no duration. No text is none.
+pub(crate) fn duration_problem(text: &str) -> Option<String> {
+    let quoted = crate::api_error::go_quote(text);
+    let invalid = Some(format!("invalid duration {quoted}"));
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if text.is_empty() || rest == "0" {
+        return None;
+    }
+    if rest.is_empty() {
+        return invalid;
+    }
+    while !rest.is_empty() {
+        let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let number = &rest[..rest.len() - digits.len()];
+        if number.is_empty() || number.matches('.').count() > 1 || number == "." {
+            return invalid;
+        }
+        let after = digits.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.');
+        let unit = &digits[..digits.len() - after.len()];
+        if unit.is_empty() {
+            return Some(format!("missing unit in duration {quoted}"));
+        }
+        if !matches!(unit, "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h") {
+            let unit = crate::api_error::go_quote(unit);
+            return Some(format!("unknown unit {unit} in duration {quoted}"));
+        }
+        rest = after;
+    }
+    None
+}
+
+/// Whether every percent sign of a path begins an escape.
+pub(crate) fn is_well_formed(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let escape = |at: usize| hex(bytes.get(at + 1)).is_some() && hex(bytes.get(at + 2)).is_some();
+    (0..bytes.len()).all(|at| bytes[at] != b'%' || escape(at))
+}
+
 /// Percent-decodes; invalid escapes stay as they are.
 pub(crate) fn decode(s: &str, plus_is_space: bool) -> String {
     let bytes = s.as_bytes();

@@ -70,7 +70,17 @@ impl DecodeError {
 
 /// Gives `value` the JSON form of the typed object, and returns the paths of unknown fields, which are dropped.
 pub(crate) fn decode(value: &mut Value, ty: TypeRef<'_>) -> Result<Vec<String>, DecodeError> {
-    let mut decoder = Decoder { path: Vec::new(), owner: None, unknown: Vec::new() };
+    read(value, ty, false)
+}
+
+/// The same for a value that is converted instead of decoded, as those that applies and strategic merge patches lead to
+/// are: integers that are too large wrap.
+pub(crate) fn convert(value: &mut Value, ty: TypeRef<'_>) -> Result<Vec<String>, DecodeError> {
+    read(value, ty, true)
+}
+
+fn read(value: &mut Value, ty: TypeRef<'_>, converts: bool) -> Result<Vec<String>, DecodeError> {
+    let mut decoder = Decoder { path: Vec::new(), owner: None, unknown: Vec::new(), converts };
     if value.is_null() {
         *value = Value::Object(Map::new());
     }
@@ -94,6 +104,7 @@ struct Decoder<'a> {
     /// The innermost struct, and how long the path to its field is.
     owner: Option<(TypeRef<'a>, usize)>,
     unknown: Vec<String>,
+    converts: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -230,7 +241,8 @@ impl<'a> Decoder<'a> {
             (Scalar::String, Value::String(_)) | (Scalar::Boolean, Value::Bool(_)) => true,
             (Scalar::Untyped, Value::String(_) | Value::Bool(_) | Value::Number(_)) => true,
             (Scalar::Numeric, Value::Number(number)) => {
-                let Some(canonical) = canonical_number(number, ty.format()) else {
+                let wrapped = if self.converts { wrapped(number, ty.format()) } else { None };
+                let Some(canonical) = wrapped.or_else(|| canonical_number(number, ty.format())) else {
                     return Err(self.type_error(value, ty, named));
                 };
                 *value = Value::Number(canonical);
@@ -402,9 +414,29 @@ fn canonical_number(number: &Number, format: Format) -> Option<Number> {
     Some(integer.into())
 }
 
+/// A whole number as Go's conversions squeeze it into an integer type.
+fn wrapped(number: &Number, format: Format) -> Option<Number> {
+    let wide = match number.as_i64() {
+        Some(integer) => integer,
+        None => {
+            let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
+            if float.abs() < 9.2e18 { float as i64 } else { i64::MIN }
+        }
+    };
+    match format {
+        Format::Int32 => Some((wide as i32).into()),
+        Format::Int64 => Some(wide.into()),
+        _ => None,
+    }
+}
+
 fn go_value_error(value: &Value, expected: &str) -> DecodeError {
+    let found = match value {
+        Value::Number(number) if expected == "int32" => format!("number {number}"),
+        other => json_kind(other).to_owned(),
+    };
     DecodeError::Type {
-        found: json_kind(value).to_owned(),
+        found,
         place: "value".to_owned(),
         expected: expected.to_owned(),
         kind: "struct",

@@ -295,7 +295,6 @@ fn shown(t: &Token) -> String {
 
 fn validate(r: &Requirement) -> Result<(), String> {
     if let Some(problem) = crate::validation::names::qualified_name(&r.key).first() {
-        let problem = problem.replace("a qualified name must", "a valid label key must");
         return Err(format!("<nil>: Invalid value: {}: {problem}", fluxide_gotext::quote_str(&r.key)));
     }
     for (i, v) in r.values.iter().enumerate() {

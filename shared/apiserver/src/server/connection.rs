@@ -110,6 +110,9 @@ async fn answer(
         }
         Err(_) => return Err(ResetRequested),
     };
+    if !query::is_well_formed(parts.uri.path()) {
+        return Ok(response(Answer::text(400, "400 Bad Request"), head_only));
+    }
     let request = Request {
         path: query::decode(parts.uri.path(), false),
         query: Query::parse(parts.uri.query()),

@@ -31,14 +31,21 @@ pub(crate) fn validate_update(
     let mut errors = object_meta(resource, new, names::path_segment);
     errors.extend(object_meta_update(new, old));
     let own = OwnChecks::of(resource, subresource);
-    if own.of_change {
-        errors.extend(object_meta_update(new, old));
-        if resource.custom.is_none() && has_standard_finalizers(resource) {
-            errors.extend(standard_finalizers(new));
-        }
+    // Jobs check what changed after what they are.
+    if own.of_change && !(resource.is("batch", "jobs") && own.of_whole > 0) {
+        errors.extend(validate_change(resource, new, old));
     }
     for _ in 0..own.of_whole {
         errors.extend(validate(resource, new));
+    }
+    errors
+}
+
+/// What the rules of most kinds check of changed metadata.
+pub(crate) fn validate_change(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = object_meta_update(new, old);
+    if resource.custom.is_none() && has_standard_finalizers(resource) {
+        errors.extend(standard_finalizers(new));
     }
     errors
 }
@@ -56,7 +63,7 @@ impl OwnChecks {
     pub fn of(resource: &Resource, subresource: &str) -> Self {
         let is_main = matches!(subresource, "" | "scale");
         let (of_change, of_whole) = match (resource.group.as_str(), resource.plural.as_str()) {
-            ("policy", _) | ("" | "events.k8s.io", "events") => (false, 0),
+            ("policy", _) | ("", "events") => (false, 0),
             ("batch", "cronjobs") | ("admissionregistration.k8s.io", _) if !is_main => (false, 0),
             (
                 "",
@@ -96,8 +103,7 @@ fn has_standard_finalizers(resource: &Resource) -> bool {
             | "admissionregistration.k8s.io"
             | "apiextensions.k8s.io"
             | "apiregistration.k8s.io"
-            | "events.k8s.io"
-    ) && plural != "events"
+    ) && (group, plural) != ("", "events")
 }
 
 fn object_meta(resource: &Resource, v: &Value, problems: impl Fn(&str) -> Vec<String>) -> Vec<FieldError> {
@@ -201,7 +207,7 @@ fn name_problems(resource: &Resource, v: &Value, name: &str) -> Vec<String> {
 /// Checks a map of labels.
 pub(crate) fn labels(v: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
     for (k, v) in v.and_then(Value::as_object).into_iter().flatten() {
-        for m in names::label_key(k) {
+        for m in names::qualified_name(k) {
             errors.push(FieldError::invalid(path, k.as_str(), m));
         }
         let v = v.as_str().unwrap_or_default();

@@ -72,17 +72,8 @@ pub(crate) fn path_segment(v: &str) -> Vec<String> {
     e
 }
 
-/// What is wrong with the key of a label or annotation.
-pub(crate) fn label_key(v: &str) -> Vec<String> {
-    qualified("valid label key", v)
-}
-
-/// What is wrong with a qualified name that is no label key.
+/// What is wrong with a qualified name, such as the key of a label or annotation.
 pub(crate) fn qualified_name(v: &str) -> Vec<String> {
-    qualified("qualified name", v)
-}
-
-fn qualified(what: &str, v: &str) -> Vec<String> {
     const FORMAT: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with \
                           an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
                           validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -99,12 +90,13 @@ fn qualified(what: &str, v: &str) -> Vec<String> {
             *name
         }
         _ => {
-            e.push(format!(
-                "a {what} must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
+            e.push(
+                "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                  alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
                  '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. \
                  'example.com/MyName')"
-            ));
+                    .to_owned(),
+            );
             return e;
         }
     };

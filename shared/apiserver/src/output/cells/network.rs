@@ -55,7 +55,7 @@ pub(super) fn cells(plural: &str, o: &Value, now: Timestamp) -> Option<Vec<Value
             let parent = &spec["parentRef"];
             let resource = crate::api_error::qualified(text(parent, &["resource"]), text(parent, &["group"]));
             let parts = [resource.as_str(), text(parent, &["namespace"]), text(parent, &["name"])];
-            cells![name, joined(parts.into_iter().filter(|p| !p.is_empty()), "/")]
+            cells![name, joined(parts.into_iter().filter(|p| !p.is_empty()), "/"), age]
         }
         "servicecidrs" => {
             cells![name, joined(items(spec, &["cidrs"]).filter_map(Value::as_str), ","), age]

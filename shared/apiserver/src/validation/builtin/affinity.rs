@@ -79,7 +79,7 @@ fn node_term(term: &Value, path: &str, checks_values: bool, errors: &mut Vec<Fie
             other => errors.push(not_an_operator(&path, other)),
         }
         let key = string(v, "key");
-        for m in names::label_key(key) {
+        for m in names::qualified_name(key) {
             errors.push(FieldError::invalid(format!("{path}.key"), key, m));
         }
         for (index, value) in values.iter().enumerate().filter(|_| checks_values) {
@@ -128,7 +128,7 @@ fn pod_term(term: &Value, path: &str, errors: &mut Vec<FieldError>) {
     if key.is_empty() {
         errors.push(FieldError::required(format!("{path}.topologyKey"), "can not be empty"));
     }
-    for m in names::label_key(key) {
+    for m in names::qualified_name(key) {
         errors.push(FieldError::invalid(format!("{path}.topologyKey"), key, m));
     }
 }
@@ -148,7 +148,7 @@ pub(super) fn match_label_keys(v: &Value, path: &str, errors: &mut Vec<FieldErro
         }
         for (index, key) in keys.iter().enumerate() {
             let key = key.as_str().unwrap_or_default();
-            for m in names::label_key(key) {
+            for m in names::qualified_name(key) {
                 errors.push(FieldError::invalid(format!("{path}.{name}[{index}]"), key, m));
             }
         }

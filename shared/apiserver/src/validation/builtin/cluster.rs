@@ -312,7 +312,9 @@ fn taints(spec: &Value, errors: &mut Vec<FieldError>) {
         let path = format!("metadata.taints[{index}]");
         let (key, value, effect) = (string(taint, "key"), string(taint, "value"), string(taint, "effect"));
         errors.extend(
-            names::label_key(key).into_iter().map(|m| FieldError::invalid(format!("{path}.key"), key, m)),
+            names::qualified_name(key)
+                .into_iter()
+                .map(|m| FieldError::invalid(format!("{path}.key"), key, m)),
         );
         if let Some(m) = crate::selectors::validate_label_value(value) {
             errors.push(FieldError::invalid(format!("{path}.value"), value, m));

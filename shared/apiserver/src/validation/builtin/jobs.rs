@@ -2,16 +2,18 @@
 
 use serde_json::Value;
 
-use super::super::{internal, invalid_text, names};
+use super::super::{internal, invalid_text, metadata, names};
 use super::{immutable, integer, items, member, not_negative, one_of, pods, schedules, selector, string};
 use crate::api_error::{FieldError, FieldErrorKind};
+use crate::registry::Resource;
 
 /// Checks a Job. An update is checked like a create, and then once more against what was there.
-pub(super) fn job(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+pub(super) fn job(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     generated_selector(v, errors);
     spec_with_selector(v, errors);
     indexed_names(v, errors);
     let Some(old) = old else { return };
+    errors.extend(metadata::validate_change(resource, v, old));
     spec_with_selector(v, errors);
     let (new_spec, old_spec) = (&v["spec"], &old["spec"]);
     completions(new_spec, old_spec, errors);

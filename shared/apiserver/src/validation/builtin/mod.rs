@@ -83,7 +83,7 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("apps", "daemonsets") => workloads::daemon_set(v, old, errors),
         ("apps", "statefulsets") => workloads::stateful_set(v, old, errors),
         ("apps", "controllerrevisions") => workloads::controller_revision(v, old, errors),
-        ("batch", "jobs") => jobs::job(v, old, errors),
+        ("batch", "jobs") => jobs::job(resource, v, old, errors),
         ("batch", "cronjobs") => jobs::cron_job(v, errors),
         ("autoscaling", "horizontalpodautoscalers") => autoscaling::autoscaler(v, errors),
         ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget(v, errors),
@@ -121,6 +121,7 @@ fn validate_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec
     };
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "services") => services::service_status(v, old, errors),
+        ("", "pods") => immutable(status, &old["status"], "qosClass", "status.qosClass", errors),
         ("networking.k8s.io", "ingresses") => networking::ingress_status(v, old, errors),
         ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget_status(v, errors),
         ("autoscaling", "horizontalpodautoscalers") => {

@@ -315,7 +315,7 @@ pub(super) fn tolerations(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
         let (value, effect) = (string(toleration, "value"), string(toleration, "effect"));
         let at_operator = format!("{path}.operator");
         if !key.is_empty() {
-            for m in names::label_key(key) {
+            for m in names::qualified_name(key) {
                 errors.push(FieldError::invalid(format!("{path}.key"), key, m));
             }
         } else if operator != "Exists" {

@@ -33,7 +33,7 @@ pub(super) fn validate(v: Option<&Value>, path: &str, errors: &mut Vec<FieldErro
                 "not a valid selector operator",
             )),
         }
-        for m in names::label_key(string(expression, "key")) {
+        for m in names::qualified_name(string(expression, "key")) {
             errors.push(FieldError::invalid(format!("{path}.key"), string(expression, "key"), m));
         }
         for (index, value) in values.iter().enumerate() {

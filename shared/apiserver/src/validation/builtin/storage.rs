@@ -456,7 +456,7 @@ fn topology<'a>(
             }
         }
         let key = string(expression, "key");
-        for m in names::label_key(key) {
+        for m in names::qualified_name(key) {
             errors.push(FieldError::invalid(format!("{path}.key"), key, m));
         }
         if wanted.insert(key, set).is_some() {
