@@ -114,7 +114,8 @@ pub(crate) fn prepare_update(
             };
             status_metadata(resource, new, metadata);
         }
-        _ if resource.has_status() => {
+        // Who binds a pod also says that it is scheduled.
+        _ if resource.has_status() && subresource != "binding" => {
             let m = object::members(new);
             match live.get("status") {
                 Some(s) => m.insert("status".into(), s.clone()),

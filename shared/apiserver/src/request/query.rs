@@ -57,7 +57,7 @@ impl Query {
 
 /// What Go's parser says about a text that is no duration. No text is none.
 pub(crate) fn duration_problem(text: &str) -> Option<String> {
-    let quoted = crate::api_error::go_quote(text);
+    let quoted = fluxide_gotext::quote_str(text);
     let invalid = Some(format!("invalid duration {quoted}"));
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
     if text.is_empty() || rest == "0" {
@@ -78,7 +78,7 @@ pub(crate) fn duration_problem(text: &str) -> Option<String> {
             return Some(format!("missing unit in duration {quoted}"));
         }
         if !matches!(unit, "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h") {
-            let unit = crate::api_error::go_quote(unit);
+            let unit = fluxide_gotext::quote_str(unit);
             return Some(format!("unknown unit {unit} in duration {quoted}"));
         }
         rest = after;
