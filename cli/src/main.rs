@@ -5,7 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = match fluxide::Arguments::try_parse() {
+    let line = match fluxide::helm::command_line(std::env::args_os().collect()) {
+        Ok(line) => line,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let arguments = match fluxide::Arguments::try_parse_from(line) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => match std::env::args().nth(1).as_deref() {
             Some("kustomize") => {

@@ -96,7 +96,6 @@ fn files_are_written_below_a_directory() {
 fn what_needs_a_network_a_cluster_or_a_plugin_is_refused_with_a_remedy() {
     for (flags, expected) in [
         ("--repo https://example.com", "give its directory or archive"),
-        ("--version 1.0.0", "give its directory or archive"),
         ("--dependency-update", "run `helm dependency update`"),
         ("--post-renderer x", "pipe the output"),
         ("--verify", "helm verify"),
@@ -116,9 +115,13 @@ fn what_needs_a_network_a_cluster_or_a_plugin_is_refused_with_a_remedy() {
 
 #[test]
 fn names_are_generated() {
-    let (code, stdout, _) = run("template charts/about --generate-name -s templates/about.yaml");
+    let (code, stdout, _) =
+        run("template charts/about --name-template {{\"A\"|lower}}-b -s templates/about.yaml");
     assert_eq!(code, 0);
-    assert!(stdout.contains("\"Name\":\"about-"), "{stdout}");
+    assert!(stdout.contains("\"Name\":\"a-b\""), "{stdout}");
+    // Helm has a name for what is only rendered, and makes none.
+    let (_, stdout, _) = run("template charts/about --generate-name -s templates/about.yaml");
+    assert!(stdout.contains("\"Name\":\"release-name\""), "{stdout}");
 }
 
 #[test]
@@ -157,4 +160,118 @@ fn switches_take_the_values_of_go() {
     );
     let (_, _, stderr) = run("template r charts/kinds --validate=false --dry-run=client");
     assert!(stderr.contains("[dry-run validate] were all set"), "{stderr}");
+}
+
+/// Lines that the real Helm refused, with what it said.
+#[test]
+fn flags_are_refused_in_the_words_of_helm() {
+    for (line, expected) in [
+        ("template r charts/about -f", "flag needs an argument: 'f' in -f"),
+        ("template r charts/about --set", "flag needs an argument: --set"),
+        ("template r charts/about -x", "unknown shorthand flag: 'x' in -x"),
+        ("template -h --nope", "unknown flag: --nope"),
+        ("template r charts/about --=x", "bad flag syntax: --=x"),
+        (
+            "template r charts/about --kube-version -1.30",
+            "invalid kube version '-1.30': could not parse \"-1.30\" as version",
+        ),
+        (
+            "template r charts/about -a a\"b",
+            "invalid argument \"a\\\"b\" for \"-a, --api-versions\" flag: parse error on line 1, column 2: bare \" in \
+             non-quoted-field",
+        ),
+        (
+            "template r charts/about -g=x",
+            "invalid argument \"x\" for \"-g, --generate-name\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
+        ),
+        (
+            "template r charts/about --timeout x",
+            "invalid argument \"x\" for \"--timeout\" flag: time: invalid duration \"x\"",
+        ),
+        (
+            "template r charts/about --labels a",
+            "invalid argument \"a\" for \"-l, --labels\" flag: a must be formatted as key=value",
+        ),
+        (
+            "template r charts/about --wait=x",
+            "invalid argument \"x\" for \"--wait\" flag: invalid wait input \"x\". Valid inputs are watcher, hookOnly, and \
+             legacy",
+        ),
+        (
+            "template r charts/about --dry-run=none",
+            "invalid dry-run value (\"none\"). Must be \"server\" or \"client\"",
+        ),
+        ("template r charts/about -f charts", "read charts: is a directory"),
+        ("template r charts/about -f :", "parse \":\": missing protocol scheme"),
+        (
+            "template r charts/about --set-file a=%zz",
+            "failed parsing --set-file data: parse \"%zz\": invalid URL escape \"%zz\"",
+        ),
+        (
+            "template r nope -f missing",
+            "non-absolute URLs should be in form of repo_name/path_to_chart, got: nope",
+        ),
+        ("template r nope/chart", "repo nope not found"),
+        (
+            "show values",
+            "\"helm show values\" requires 1 argument\n\nUsage:  helm show values [CHART] [flags]",
+        ),
+        ("package", "need at least one argument, the path to the chart"),
+        ("package nope", "stat nope: no such file or directory"),
+        ("package charts/about --version x", "invalid semantic version"),
+        (
+            "package charts/about -d charts/about/Chart.yaml",
+            "failed to save: is not a directory: charts/about/Chart.yaml",
+        ),
+        ("package charts/about --sign", "--key is required for signing a package"),
+    ] {
+        let (code, stdout, stderr) = run(line);
+        assert_eq!((code, stdout.as_str()), (1, ""), "{line}: {stderr}");
+        assert_eq!(stderr, format!("Error: {expected}\n"), "{line}");
+    }
+}
+
+#[test]
+fn flags_are_read_as_go_reads_them() {
+    let plain = run("template r charts/values --set a=1");
+    for line in [
+        "template --set a=1 r charts/values",
+        "template r --set=a=1 charts/values",
+        "template r charts/values --set a=1 -f ''",
+        "template --set a=1 -- r charts/values",
+        "template r charts/values --set a=1 --devel --version 9 --atomic --force --wait=legacy",
+    ] {
+        let line = line.replace("''", "");
+        let (code, stdout, stderr) = run(line.trim_end());
+        if line.ends_with("-f ") {
+            assert_eq!(stderr, "Error: flag needs an argument: 'f' in -f\n");
+            continue;
+        }
+        assert_eq!((code, stdout), (plain.0, plain.1.clone()), "{line}: {stderr}");
+    }
+}
+
+/// What the real `helm lint` printed for every small chart.
+#[test]
+fn charts_are_linted_as_with_helm() {
+    let recorded = include_str!("recorded/helm-lint.txt");
+    let mut failures = Vec::new();
+    let mut cases = 0;
+    for case in format!("\n{recorded}").split("\n$ helm ").skip(1) {
+        cases += 1;
+        let (line, rest) = case.split_once('\n').unwrap();
+        let (exit, rest) = rest.split_once('\n').unwrap();
+        let (code, stdout, stderr) = run(line);
+        let stdout = stdout.replace(&tests().display().to_string(), "TESTS");
+        let error = stderr.find("Error: ").map_or("", |at| &stderr[at..]);
+        let wanted = section(rest, "stdout").unwrap_or_default();
+        let wanted_error = section(rest, "stderr").unwrap_or_default();
+        // Helm names what is wrong with values in no order.
+        let same = sorted(stdout.trim_end()) == sorted(wanted.trim_end());
+        if exit != format!("exit {code}") || !same || error.trim_end() != wanted_error.trim_end() {
+            failures.push(format!("{line}: exit {code}\n{stdout}{error}\n--- helm: {exit}\n{rest}"));
+        }
+    }
+    assert!(cases > 60, "{cases}");
+    assert!(failures.is_empty(), "{} of {cases} differ:\n{}", failures.len(), failures.join("\n\n"));
 }

@@ -1,5 +1,8 @@
 //! `fluxide helm`: renders and inspects charts without a cluster, as `helm` does.
 
+mod flags;
+mod lint;
+mod locate;
 mod package;
 mod show;
 mod switch;
@@ -7,12 +10,11 @@ mod template;
 mod unavailable;
 mod values;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use fluxide_gotext::quote_str;
-use fluxide_helm::{Chart, DiskDirectory, Limits};
 
 /// Render and inspect Helm charts.
 #[derive(Debug, clap::Args)]
@@ -27,9 +29,13 @@ enum Command {
     #[command(disable_version_flag = true, args_override_self = true)]
     Template(Box<template::Options>),
     /// Print what is in a chart.
+    #[command(disable_version_flag = true, args_override_self = true, alias = "inspect")]
     Show(show::Options),
+    /// Look for what is wrong with charts, as `helm lint` does.
+    #[command(disable_version_flag = true, args_override_self = true)]
+    Lint(Box<lint::Options>),
     /// Package charts into versioned archives.
-    #[command(disable_version_flag = true)]
+    #[command(disable_version_flag = true, args_override_self = true)]
     Package(package::Options),
 }
 
@@ -37,6 +43,7 @@ enum Command {
 pub fn run(options: Options) -> ExitCode {
     let result = match options.command {
         Command::Template(options) => template::run(*options),
+        Command::Lint(options) => lint::run(&options),
         Command::Show(options) => show::run(&options),
         Command::Package(options) => package::run(&options),
     };
@@ -49,6 +56,24 @@ pub fn run(options: Options) -> ExitCode {
     }
 }
 
+/// The command line with its flags as Go would have read them, when it is one of `fluxide helm`.
+///
+/// The error is what Helm says about it.
+pub fn command_line(arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    if arguments.get(1).is_none_or(|command| command != "helm") {
+        return Ok(arguments);
+    }
+    let texts: Option<Vec<String>> =
+        arguments.iter().skip(2).map(|argument| argument.to_str().map(str::to_owned)).collect();
+    let helm = Options::augment_args(clap::Command::new("helm"));
+    let Some((name, rest)) = texts.as_ref().and_then(|texts| texts.split_first()) else {
+        return Ok(arguments);
+    };
+    let Some(command) = helm.find_subcommand(name) else { return Ok(arguments) };
+    let rest = flags::rewrite(command, rest).map_err(|error| format!("Error: {error}"))?;
+    Ok(arguments.into_iter().take(3).chain(rest.into_iter().map(OsString::from)).collect())
+}
+
 /// What Helm says about a command line that it does not understand.
 pub fn usage_error(error: &clap::Error) -> String {
     use clap::error::{ContextKind, ErrorKind};
@@ -56,70 +81,24 @@ pub fn usage_error(error: &clap::Error) -> String {
     let argument = text(ContextKind::InvalidArg);
     let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
     match error.kind() {
-        ErrorKind::UnknownArgument if !flag.starts_with('-') => {
-            format!("Error: expected at most two arguments, unexpected arguments: {flag}")
+        ErrorKind::InvalidSubcommand => {
+            let command = quote_str(&text(ContextKind::InvalidSubcommand));
+            format!("Error: unknown command {command} for \"helm\"\nRun 'fluxide helm --help' for usage.")
         }
-        ErrorKind::UnknownArgument if !flag.starts_with("--") => {
-            let short = flag.trim_start_matches('-');
-            format!("Error: unknown shorthand flag: '{short}' in {flag}")
-        }
-        ErrorKind::UnknownArgument => format!("Error: unknown flag: {flag}"),
-        ErrorKind::MissingRequiredArgument if argument.contains("CHART") => {
-            "Error: \"helm template\" requires at least 1 argument\n\n\
-             Usage:  helm template [NAME] [CHART] [flags]"
-                .to_owned()
-        }
-        ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_empty() => {
-            format!("Error: flag needs an argument: {flag}")
-        }
-        ErrorKind::ValueValidation => {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let value = quote_str(&text(ContextKind::InvalidValue));
             let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            format!("Error: invalid argument {value} for {} flag: {cause}", quote_str(flag))
+            let helm = Options::augment_args(clap::Command::new("helm"));
+            let long = flag.trim_start_matches('-');
+            let flag = std::env::args()
+                .nth(2)
+                .and_then(|name| helm.find_subcommand(name).map(|command| flags::describe(command, long)))
+                .unwrap_or_else(|| flag.to_owned());
+            format!("Error: invalid argument {value} for {} flag: {cause}", quote_str(&flag))
         }
         _ => {
             let text = error.render().to_string();
             format!("Error: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end())
         }
-    }
-}
-
-/// Loads a chart from a directory or an archive on this machine.
-fn load_chart(path: &str) -> anyhow::Result<Chart> {
-    let path = path.trim();
-    let Ok(metadata) = std::fs::metadata(path) else {
-        if path.starts_with(['/', '.']) {
-            bail!("path {} not found", quote_str(path));
-        }
-        bail!(
-            "path {} not found; charts are read from this machine alone: give a directory or a .tgz archive",
-            quote_str(path)
-        );
-    };
-    if metadata.is_dir() {
-        let root = std::path::absolute(path).with_context(|| format!("path {}", quote_str(path)))?;
-        // The texts of these errors tell their causes themselves.
-        return Chart::from_directory(&DiskDirectory::new(root)).map_err(|error| anyhow!("{error}"));
-    }
-    let limit = Limits::default().total;
-    if metadata.len() > limit {
-        bail!("file '{path}' is larger than {limit} bytes");
-    }
-    // Helm names archives by where they really are.
-    let full = std::path::absolute(path).with_context(|| format!("path {}", quote_str(path)))?;
-    let path = full.display().to_string();
-    let archive = std::fs::read(&full).with_context(|| format!("file '{path}' cannot be read"))?;
-    if !archive.starts_with(&[0x1F, 0x8B, 8]) {
-        if path.ends_with(".yml") || path.ends_with(".yaml") {
-            bail!("file '{path}' seems to be a YAML file, but expected a gzipped archive");
-        }
-        let head = &archive[..archive.len().min(512)];
-        let binary = head.iter().any(|byte| matches!(byte, 0..=8 | 0x0E..=0x1A | 0x1C..=0x1F));
-        let kind = if binary { "application/octet-stream" } else { "text/plain; charset=utf-8" };
-        bail!("file '{path}' does not appear to be a gzipped archive; got '{kind}'");
-    }
-    match Chart::from_archive(&archive) {
-        Err(fluxide_helm::LoadError::Archive(error)) => bail!("unable to load chart archive: {error}"),
-        result => result.map_err(|error| anyhow!("{error}")),
     }
 }

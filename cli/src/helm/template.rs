@@ -6,13 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use fluxide_gotext::quote_str;
 use fluxide_helm::manifest::split_manifests;
+use fluxide_helm::schema::{NoRemoteSchemas, SchemaLoader};
 use fluxide_helm::{
     Capabilities, KubeVersion, ReleaseOptions, RenderOptions, Rendered, TemplateOutput, name_from_template,
     pattern, render,
 };
 
-use super::load_chart;
+use super::flags::{List, os_words};
+use super::locate::{Versions, load_chart, locate_chart};
 use super::switch::Switch;
 use super::unavailable::Unavailable;
 use super::values::ValueOptions;
@@ -21,7 +24,7 @@ use super::values::ValueOptions;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// The name of the release, and the chart: a directory or an archive.
-    #[arg(value_name = "[NAME] CHART", required = true)]
+    #[arg(value_name = "[NAME] CHART")]
     arguments: Vec<String>,
     #[command(flatten)]
     values: ValueOptions,
@@ -32,8 +35,8 @@ pub struct Options {
     #[arg(long, value_name = "VERSION")]
     kube_version: Option<String>,
     /// Further API versions that templates find: `cert-manager.io/v1`.
-    #[arg(short, long, value_name = "VERSION", value_delimiter = ',')]
-    api_versions: Vec<String>,
+    #[arg(short, long, value_name = "VERSION")]
+    api_versions: Vec<List>,
     /// Print the files below crds/ too.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true)]
     include_crds: Switch,
@@ -80,6 +83,9 @@ pub struct Options {
     enable_dns: Switch,
 }
 
+/// What Helm says behind an error of rendering.
+const HINT: &str = "\n\nUse --debug flag to render out invalid YAML";
+
 /// Renders the chart and prints it.
 pub fn run(options: Options) -> anyhow::Result<()> {
     options.unavailable.refuse()?;
@@ -92,17 +98,27 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     if options.validate == Some(true) || options.dry_run.as_deref() == Some("server") {
         bail!("charts are rendered without a cluster here; leave out --validate and --dry-run=server");
     }
-    if let Some(how) = options.dry_run.as_deref()
-        && !matches!(how, "client" | "none" | "unset" | "true" | "false")
-    {
-        bail!("invalid dry-run value ({how:?}). Must be \"none\", \"server\", or \"client\"");
+    if options.arguments.is_empty() {
+        bail!(
+            "\"helm template\" requires at least 1 argument\n\nUsage:  helm template [NAME] [CHART] [flags]"
+        );
     }
     let mut capabilities = Capabilities::default();
     if let Some(version) = options.kube_version.as_deref().filter(|version| !version.is_empty()) {
         capabilities.kube_version =
             KubeVersion::parse(version).with_context(|| format!("invalid kube version '{version}'"))?;
     }
-    capabilities.api_versions.extend(options.api_versions.iter().cloned());
+    if let Some(how) = options.dry_run.as_deref() {
+        let choices = match (how, crate::parse_bool(how)) {
+            ("client" | "unset", _) | (_, Ok(true)) => None,
+            ("none", _) | (_, Ok(false)) => Some("\"server\" or \"client\""),
+            _ => Some("\"none\", \"server\", or \"client\""),
+        };
+        if let Some(choices) = choices {
+            bail!("invalid dry-run value ({}). Must be {choices}", quote_str(how));
+        }
+    }
+    capabilities.api_versions.extend(options.api_versions.iter().flat_map(|list| list.0.iter().cloned()));
     let now = jiff::Timestamp::now();
     let (name, path) = match options.arguments.as_slice() {
         [_, _] if options.generate_name.is_on() => {
@@ -119,13 +135,14 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             Some(template) if !template.is_empty() => {
                 (name_from_template(template, now).map_err(|error| anyhow!(error))?, chart)
             }
-            _ if options.generate_name.is_on() => (generated_name(chart, now), chart),
+            // Helm has set this name before it looks whether one is to be made.
             _ => ("release-name".to_owned(), chart),
         },
-        [] => bail!("\"helm template\" requires at least 1 argument"),
+        [] => bail!("no chart is given"),
     };
+    let located = locate_chart(path)?;
     let values = options.values.read()?;
-    let chart = load_chart(path)?;
+    let chart = load_chart(&located, Versions::Installable)?;
     let missing = chart.missing_dependencies();
     if !chart.metadata.is_library() && !missing.is_empty() {
         bail!(
@@ -145,11 +162,12 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     };
     let mut render_options = RenderOptions::new(release, &capabilities, now);
     render_options.skip_schema_validation = options.skip_schema_validation.is_on();
+    render_options.schemas = &LocalSchemas;
     let chart = Arc::new(chart);
     // The process ends soon: taking the chart apart would be time lost.
     std::mem::forget(chart.clone());
     let rendered = render(&chart, &values, render_options).map_err(|error| {
-        let hint = if error.is_rendering() { "\n\nUse --debug flag to render out invalid YAML" } else { "" };
+        let hint = if error.is_rendering() { HINT } else { "" };
         anyhow!("{error}{hint}")
     })?;
     let rendered = std::mem::ManuallyDrop::new(rendered);
@@ -174,12 +192,6 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn generated_name(chart: &str, now: jiff::Timestamp) -> String {
-    let base = chart.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let base = if base.is_empty() || base == "." { "chart" } else { base };
-    format!("{}-{}", base.split('.').next().unwrap_or(base), now.as_second())
-}
-
 fn print(options: &Options, rendered: &Rendered) -> anyhow::Result<()> {
     let output = TemplateOutput {
         include_crds: options.include_crds.is_on(),
@@ -194,6 +206,22 @@ fn print(options: &Options, rendered: &Rendered) -> anyhow::Result<()> {
     }
     stdout.flush()?;
     Ok(())
+}
+
+/// Tells files that schemas name and that are not there from those that are there and are not read.
+pub(super) struct LocalSchemas;
+
+impl SchemaLoader for LocalSchemas {
+    fn load(&self, url: &str) -> Result<serde_json::Value, String> {
+        NoRemoteSchemas.load(url)
+    }
+
+    fn refuse_file(&self) -> fn(&str) -> String {
+        |path| match std::fs::metadata(path) {
+            Err(error) => format!("open {path}: {}", os_words(&error)),
+            Ok(_) => NoRemoteSchemas.refuse_file()(path),
+        }
+    }
 }
 
 /// The documents that come from the templates asked for.
@@ -232,13 +260,15 @@ fn write_files(
     hooks_below: &Path,
 ) -> anyhow::Result<()> {
     let mut written = BTreeSet::new();
+    // Helm writes these while it renders, where errors come with its hint.
+    let hinted = |error| anyhow!("{error}{HINT}");
     if options.include_crds.is_on() {
         for crd in &rendered.crds {
-            write_file(directory, &crd.path, &crd.file.text(), &mut written)?;
+            write_file(directory, &crd.path, &crd.file.text(), &mut written).map_err(hinted)?;
         }
     }
     for manifest in &rendered.manifests {
-        write_file(hooks_below, &manifest.path, &manifest.content, &mut written)?;
+        write_file(hooks_below, &manifest.path, &manifest.content, &mut written).map_err(hinted)?;
     }
     if !options.no_hooks.is_on() {
         let tests = |hook: &&fluxide_helm::Hook| {
@@ -258,14 +288,21 @@ fn write_file(
     written: &mut BTreeSet<String>,
 ) -> anyhow::Result<()> {
     let full = directory.join(path);
+    let failed =
+        |action: &str, path: &Path, error| anyhow!("{action} {}: {}", path.display(), os_words(&error));
     if let Some(parent) = full.parent() {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+        if let Err(error) = std::fs::metadata(parent)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(failed("stat", parent, error));
+        }
+        std::fs::create_dir_all(parent).map_err(|error| failed("mkdir", parent, error))?;
     }
     let append = !written.insert(path.to_owned());
     let mut options = std::fs::OpenOptions::new();
     options.create(true).write(true).append(append).truncate(!append);
-    let mut file = options.open(&full).with_context(|| full.display().to_string())?;
-    write!(file, "---\n# Source: {path}\n{text}\n").with_context(|| full.display().to_string())?;
+    let mut file = options.open(&full).map_err(|error| failed("open", &full, error))?;
+    write!(file, "---\n# Source: {path}\n{text}\n").map_err(|error| failed("write", &full, error))?;
     println!("wrote {}", full.display());
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use anyhow::bail;
 
+use super::flags::{Duration, Labels, Wait};
 use super::switch::Switch;
 
-/// Flags that are accepted without effect, as a command line for Helm may have them, and flags that are refused.
+/// Flags that say from where and how a chart is fetched: accepted, unless they ask for what only a network can give.
 #[derive(Debug, clap::Args)]
-pub struct Unavailable {
+pub struct FromElsewhere {
     #[arg(long, hide = true)]
     repo: Option<String>,
     #[arg(long, hide = true)]
@@ -15,12 +16,6 @@ pub struct Unavailable {
     devel: Switch,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     verify: Switch,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    dependency_update: Switch,
-    #[arg(long, hide = true)]
-    post_renderer: Option<String>,
-    #[arg(long, hide = true)]
-    post_renderer_args: Vec<String>,
     #[arg(long, hide = true)]
     username: Option<String>,
     #[arg(long, hide = true)]
@@ -39,16 +34,49 @@ pub struct Unavailable {
     key_file: Option<String>,
     #[arg(long, hide = true)]
     keyring: Option<String>,
+}
+
+impl FromElsewhere {
+    /// An error for the flags that would change the outcome.
+    pub fn refuse(&self) -> anyhow::Result<()> {
+        if self.repo.as_ref().is_some_and(|repo| !repo.is_empty()) {
+            bail!(
+                "charts are read from this machine alone: --repo needs a network; fetch the chart with `helm pull` and \
+                 give its directory or archive"
+            );
+        }
+        if self.verify.is_on() {
+            bail!("--verify is not available here; check the chart with `helm verify` first");
+        }
+        Ok(())
+    }
+}
+
+/// Flags that are accepted without effect, as a command line for Helm may have them, and flags that are refused.
+#[derive(Debug, clap::Args)]
+pub struct Unavailable {
+    #[command(flatten)]
+    elsewhere: FromElsewhere,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    dependency_update: Switch,
+    #[arg(long, hide = true)]
+    post_renderer: Option<String>,
+    #[arg(long, hide = true)]
+    post_renderer_args: Vec<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     debug: Switch,
     #[arg(long, hide = true)]
     description: Option<String>,
     #[arg(short, long, hide = true)]
-    labels: Vec<String>,
+    labels: Vec<Labels>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     create_namespace: Switch,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     disable_openapi_validation: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    atomic: Switch,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    force: Switch,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     force_conflicts: Switch,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
@@ -66,11 +94,11 @@ pub struct Unavailable {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     hide_notes: Switch,
     #[arg(long, hide = true)]
-    timeout: Option<String>,
+    timeout: Option<Duration>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "watcher")]
-    wait: Option<String>,
+    wait: Option<Wait>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    server_side: Option<String>,
+    server_side: Option<Switch>,
     #[arg(long, hide = true)]
     kubeconfig: Option<String>,
     #[arg(long, hide = true)]
@@ -108,19 +136,11 @@ pub struct Unavailable {
 impl Unavailable {
     /// An error for the flags that would change the outcome.
     pub fn refuse(&self) -> anyhow::Result<()> {
-        if self.repo.is_some() || self.version.is_some() || self.devel.is_on() {
-            bail!(
-                "charts are read from this machine alone: --repo, --version and --devel need a network; fetch the chart \
-                 with `helm pull` and give its directory or archive"
-            );
-        }
-        if self.verify.is_on() {
-            bail!("--verify is not available here; check the chart with `helm verify` first");
-        }
+        self.elsewhere.refuse()?;
         if self.dependency_update.is_on() {
             bail!("--dependency-update needs a network; run `helm dependency update` on the chart first");
         }
-        if self.post_renderer.is_some() || !self.post_renderer_args.is_empty() {
+        if self.post_renderer.as_ref().is_some_and(|plugin| !plugin.is_empty()) {
             bail!("--post-renderer needs Helm's plugins; pipe the output into the program instead");
         }
         Ok(())

@@ -34,6 +34,7 @@ mod error;
 mod exec;
 mod format;
 mod function;
+pub mod go;
 pub mod helm;
 mod number;
 mod object;

@@ -76,7 +76,11 @@ pub enum ArchiveError {
 
 /// Reads all files of an archive. The first part of each path, the chart's directory, is taken off.
 pub fn read_archive(archive: &[u8], limits: &Limits) -> Result<Vec<ChartFile>, ArchiveError> {
-    if archive.len() < 10 || !archive.starts_with(&[0x1F, 0x8B, 8]) {
+    if archive.len() < 10 {
+        let problem = if archive.is_empty() { "EOF" } else { "unexpected EOF" };
+        return Err(ArchiveError::Damaged(problem.to_owned()));
+    }
+    if !archive.starts_with(&[0x1F, 0x8B, 8]) {
         return Err(ArchiveError::NotGzip);
     }
     // Headers and padding count as well: an archive of a billion empty files is a bomb, too.

@@ -113,8 +113,7 @@ impl Chart {
     /// [`Chart::from_directory`] with other limits.
     pub fn from_directory_within(directory: &dyn Directory, limits: &Limits) -> Result<Chart, LoadError> {
         let names = directory.list("")?;
-        let has = |name: &str| names.iter().any(|(entry, kind)| entry == name && *kind == EntryKind::File);
-        if !has("Chart.yaml") {
+        if !has(&names, "Chart.yaml") {
             let path = directory.describe("Chart.yaml");
             let reason = format!("open {path}: no such file or directory");
             return Err(DirectoryError::Undetected { path, reason }.into());
@@ -122,15 +121,32 @@ impl Chart {
         let mut buffer = Vec::new();
         directory.read("Chart.yaml", limits.file, &mut buffer)?;
         require_known_version(&ChartFile::new("Chart.yaml", &buffer))?;
-        buffer.clear();
-        if has(".helmignore") {
-            directory.read(".helmignore", limits.file, &mut buffer)?;
-        }
-        let rules = IgnoreRules::parse(&buffer)?;
-        let mut walk = Walk { directory, rules, limits, files: Vec::new(), buffer };
-        walk.directory("", names)?;
-        Loader::new(limits).load(walk.files)
+        load(directory, names, limits)
     }
+
+    /// [`Chart::from_directory`] for charts of any API version, to look at what is in them.
+    pub fn from_directory_of_any_version(directory: &dyn Directory) -> Result<Chart, LoadError> {
+        load(directory, directory.list("")?, &Limits::default())
+    }
+}
+
+fn has(names: &[(String, EntryKind)], name: &str) -> bool {
+    names.iter().any(|(entry, kind)| entry == name && *kind == EntryKind::File)
+}
+
+fn load(
+    directory: &dyn Directory,
+    names: Vec<(String, EntryKind)>,
+    limits: &Limits,
+) -> Result<Chart, LoadError> {
+    let mut buffer = Vec::new();
+    if has(&names, ".helmignore") {
+        directory.read(".helmignore", limits.file, &mut buffer)?;
+    }
+    let rules = IgnoreRules::parse(&buffer)?;
+    let mut walk = Walk { directory, rules, limits, files: Vec::new(), buffer };
+    walk.directory("", names)?;
+    Loader::new(limits).load(walk.files)
 }
 
 struct Walk<'w> {

@@ -1,8 +1,31 @@
 //! JSON objects written member by member, in the order and with the escapes of Go's `encoding/json`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use fluxide_goyaml::{Value, quote_json, to_json};
+
+/// JSON in which escapes of half a character stand for U+FFFD, as Go reads them. Every byte keeps its place.
+pub(crate) fn without_lone_surrogates(json: &[u8]) -> Cow<'_, [u8]> {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut repaired = Cow::Borrowed(json);
+    let mut at = 0;
+    while let Some(next) = json[at..].iter().position(|byte| *byte == b'\\') {
+        at += next;
+        match (unit(at), unit(at + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => at += 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                repaired.to_mut()[at + 2..at + 6].copy_from_slice(b"fffd");
+                at += 6;
+            }
+            _ => at = (at + 2).min(json.len()),
+        }
+    }
+    repaired
+}
 
 /// Writes one JSON object.
 pub(crate) struct ObjectWriter {

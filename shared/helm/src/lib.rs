@@ -45,6 +45,7 @@ mod hook;
 mod ignore;
 pub mod index;
 mod json;
+pub mod lint;
 mod load;
 pub mod manifest;
 mod metadata;

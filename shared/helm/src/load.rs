@@ -94,6 +94,12 @@ impl Chart {
         Loader::new(limits).load(files)
     }
 
+    /// [`Chart::from_archive`] for charts of any API version, to look at what is in them.
+    pub fn from_archive_of_any_version(archive: &[u8]) -> Result<Chart, LoadError> {
+        let limits = Limits::default();
+        Loader::new(&limits).load(read_archive(archive, &limits)?)
+    }
+
     /// Makes a chart of files that were read already, with paths below the chart's root.
     pub fn from_files(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
         Loader::new(&Limits::default()).load(files)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fluxide_gotemplate::go;
 use fluxide_goyaml::{Value, sigs};
 use fluxide_semver_range::Version;
 use thiserror::Error;
@@ -355,7 +356,11 @@ impl Lock {
                 Value::Null => {}
                 Value::String(text) => match Time::parse(text) {
                     Some(time) => lock.generated = Some(time).filter(|time| time.to_string() != ZERO),
-                    None => decoder.problem(format!("parsing time {}: it is not RFC 3339", quote_str(text))),
+                    None => {
+                        let problem = go::check_time("2006-01-02T15:04:05Z07:00", text).err();
+                        let problem = problem.unwrap_or_else(|| format!("parsing time {}", quote_str(text)));
+                        decoder.problem(problem);
+                    }
                 },
                 _ => decoder.problem("Time.UnmarshalJSON: input is not a JSON string".to_owned()),
             }),

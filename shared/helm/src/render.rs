@@ -286,17 +286,43 @@ pub fn render(chart: &Arc<Chart>, values: &Table, options: RenderOptions) -> Res
     }
     check_kube_version(&chart.metadata.kube_version, options.capabilities)?;
     rendered.values = values.clone();
-    let mut files = Execution::new(&options).run(&scope, values)?;
+    let (mut files, broken) = Execution::new(&options).run(&scope, values)?;
     rendered.notes = take_notes(&mut files, scope.name(), options.subchart_notes);
     if let Some(renderer) = options.post_renderer {
         files = post_render(files, options.post_render_strategy, renderer)?;
     }
-    (rendered.hooks, rendered.manifests) = sort_manifests(files)?;
+    let sorted = sort_manifests(files);
+    if let Some(broken) =
+        broken.filter(|broken| !sorted.as_ref().is_err_and(|error| error.path < broken.path))
+    {
+        return Err(broken.into());
+    }
+    (rendered.hooks, rendered.manifests) = sorted?;
     scope.crds(&mut rendered.crds);
     rendered.metadata = scope.metadata();
     rendered.defaults = scope.changed_defaults().cloned();
     rendered.source = chart.clone();
     Ok(rendered)
+}
+
+/// Renders for a linter: no version, name or kind of chart is refused. `None` when values cannot be put together, which
+/// Helm's linter passes over.
+pub(crate) fn render_for_lint(
+    chart: &Arc<Chart>,
+    values: &Table,
+    options: &RenderOptions,
+) -> Result<Option<Texts>, RenderError> {
+    let user = to_map(values);
+    let mut warn = |_| {};
+    let Ok(scope) = Scope::process(chart.clone(), &user, &mut warn) else { return Ok(None) };
+    let Ok(values) = coalesce_values(&scope, &user, &mut warn) else { return Ok(None) };
+    if !options.skip_schema_validation {
+        let problems = check_schemas(&scope, &values, options.schemas);
+        if !problems.is_empty() {
+            return Err(RenderError::Schema(problems));
+        }
+    }
+    Execution::new(options).run(&scope, values).map(Some)
 }
 
 fn check_kube_version(range: &str, capabilities: &Capabilities) -> Result<(), RenderError> {
@@ -358,6 +384,20 @@ fn take_notes(files: &mut BTreeMap<String, String>, chart: &str, all: bool) -> S
     notes
 }
 
+/// The text of each file, and the first of them that no YAML can be since it is not UTF-8.
+type Texts = (BTreeMap<String, String>, Option<ManifestError>);
+
+/// What a YAML reader says about the document around a byte that is not UTF-8.
+fn encoding_problem(text: &[u8], at: usize) -> String {
+    let separator = b"\n---";
+    let start = text[..at].windows(separator.len()).rposition(|window| window == separator);
+    let start = start.map_or(0, |start| start + separator.len());
+    let end = text[at..].windows(separator.len()).position(|window| window == separator);
+    let document = &text[start..end.map_or(text.len(), |end| at + end)];
+    let error = fluxide_goyaml::sigs::unmarshal_map(document).err();
+    error.map_or_else(|| "text is not UTF-8".to_owned(), |error| error.to_string())
+}
+
 /// One execution of all templates.
 struct Execution<'e, 'r> {
     options: &'e RenderOptions<'r>,
@@ -395,7 +435,7 @@ impl<'e, 'r> Execution<'e, 'r> {
         }
     }
 
-    fn run(mut self, scope: &Scope, values: Map) -> Result<BTreeMap<String, String>, RenderError> {
+    fn run(mut self, scope: &Scope, values: Map) -> Result<Texts, RenderError> {
         self.collect(scope, true, Some(helm::values(&values)));
         let set = self.parse(&scope.chart().parsed)?;
         let mut session = Session::new(self.options.limits.clone()).at(self.options.now);
@@ -406,6 +446,7 @@ impl<'e, 'r> Execution<'e, 'r> {
             session.set_lookup(lookup.clone());
         }
         let mut files = BTreeMap::new();
+        let mut broken = None;
         for (Order(std::cmp::Reverse((_, path))), template) in &self.templates {
             if base_name(path).starts_with('_') {
                 continue;
@@ -422,9 +463,19 @@ impl<'e, 'r> Execution<'e, 'r> {
                 .map_err(|error| template_error(&helm::execution_error_text(path, &error)))?;
             helm::strip_no_value(&mut text);
             text.shrink_to_fit();
+            if let Err(error) = std::str::from_utf8(&text)
+                && !path.ends_with("NOTES.txt")
+            {
+                // The files come in the reverse of the order in which they are read as YAML.
+                let problem = encoding_problem(&text, error.valid_up_to());
+                let first = broken.as_ref().is_none_or(|other: &ManifestError| *path < other.path);
+                if first {
+                    broken = Some(ManifestError { path: path.clone(), problem });
+                }
+            }
             files.insert(path.clone(), into_string(text));
         }
-        Ok(files)
+        Ok((files, broken))
     }
 
     /// Parses all templates, or finds the same ones parsed by an earlier rendering.

@@ -1,13 +1,16 @@
 //! values.schema.json: checks values against JSON schemas of drafts 4 to 2020-12, with Helm's words for what is wrong.
 
 mod display;
+mod format;
 
 use std::error::Error as StdError;
 
 use boon::{CompileError, Compiler, ErrorKind, Schemas, UrlLoader};
+use fluxide_gotemplate::{go, regular_expression_error};
 use fluxide_gotext::quote_str;
 use serde_json::Value as Json;
 
+use crate::json::without_lone_surrogates;
 use display::Display;
 
 /// The name the schema of a chart goes by.
@@ -20,6 +23,11 @@ const MAX_DEPTH: usize = 256;
 pub trait SchemaLoader {
     /// The schema at the address, which is absolute, or why there is none.
     fn load(&self, url: &str) -> Result<Json, String>;
+
+    /// What to say of a schema that is looked for in a file of this machine. None is ever read.
+    fn refuse_file(&self) -> fn(&str) -> String {
+        |path| format!("open {path}: schemas outside the chart are not read; copy it into the chart")
+    }
 }
 
 /// Refuses every address. The default, since charts must not make this program connect anywhere.
@@ -34,12 +42,25 @@ impl SchemaLoader for NoRemoteSchemas {
     }
 }
 
+/// Checks a chart's values against its own schema, for a linter. Without a schema all is well.
+pub(crate) fn validate_alone(
+    schema: &[u8],
+    values: &crate::values::Table,
+    loader: &dyn SchemaLoader,
+) -> Result<(), String> {
+    if schema.is_empty() {
+        return Ok(());
+    }
+    validate(schema, &Json::from(fluxide_goyaml::Value::Object(values.clone())), loader)
+}
+
 /// Checks values against one schema. The error is what is wrong, a line for each cause, as Helm prints it.
 pub fn validate(schema: &[u8], values: &Json, loader: &dyn SchemaLoader) -> Result<(), String> {
     let schema = parse(schema)?;
     let mut compiler = Compiler::new();
     let documents = References::resolve(&schema, loader);
     compiler.use_loader(Box::new(documents));
+    format::register(&mut compiler);
     compiler.add_resource(LOCATION, schema.clone()).map_err(|error| compile_error(&error))?;
     let mut schemas = Schemas::new();
     let index = compiler.compile(LOCATION, &mut schemas).map_err(|error| compile_error(&error))?;
@@ -53,12 +74,15 @@ pub fn validate(schema: &[u8], values: &Json, loader: &dyn SchemaLoader) -> Resu
 
 /// Reads the schema with the words of Go's decoder.
 fn parse(schema: &[u8]) -> Result<Json, String> {
+    let schema = &*without_lone_surrogates(schema);
     let mut stream = serde_json::Deserializer::from_slice(schema).into_iter::<Json>();
     let value = match stream.next() {
         Some(Ok(value)) => value,
         None => return Err("EOF".to_owned()),
         Some(Err(error)) if error.is_eof() => return Err("unexpected EOF".to_owned()),
-        Some(Err(error)) => return Err(format!("invalid JSON: {error}")),
+        Some(Err(error)) => {
+            return Err(go::check_json(schema).err().unwrap_or_else(|| format!("invalid JSON: {error}")));
+        }
     };
     if schema[stream.byte_offset()..].iter().any(|byte| !byte.is_ascii_whitespace()) {
         return Err("invalid character after top-level value".to_owned());
@@ -80,6 +104,7 @@ fn depth(value: &Json) -> usize {
 /// The documents that a schema may refer to, loaded before it is compiled.
 struct References {
     documents: Vec<(String, Result<Json, String>)>,
+    refuse_file: fn(&str) -> String,
 }
 
 /// How many documents a schema may pull in.
@@ -87,7 +112,7 @@ const MAX_DOCUMENTS: usize = 64;
 
 impl References {
     fn resolve(schema: &Json, loader: &dyn SchemaLoader) -> References {
-        let mut references = References { documents: Vec::new() };
+        let mut references = References { documents: Vec::new(), refuse_file: loader.refuse_file() };
         let mut pending = vec![schema.clone()];
         while let Some(document) = pending.pop() {
             let mut urls = Vec::new();
@@ -142,11 +167,10 @@ impl UrlLoader for References {
         if let Some((_, loaded)) = self.documents.iter().find(|(known, _)| known == url) {
             return loaded.clone().map_err(Into::into);
         }
-        if let Some(path) = url.strip_prefix("file://") {
-            return Err(format!(
-                "open {path}: schemas outside the chart are not read; copy it into the chart"
-            )
-            .into());
+        if let Some(rest) = url.strip_prefix("file://") {
+            // What stands before the path is a host, which files have none of.
+            let path = rest.find('/').map_or("", |at| &rest[at..]);
+            return Err((self.refuse_file)(path).into());
         }
         Err(format!("{url} is not loaded; copy the schema into the chart").into())
     }
@@ -203,7 +227,8 @@ fn compile_error(error: &CompileError) -> String {
             format!("unsupported vocabulary {} in {}", quote_str(vocabulary), quote_str(url))
         }
         CompileError::InvalidRegex { url, regex, src } => {
-            format!("invalid regex {} at {}: {src}", quote_str(regex), quote_str(url))
+            let problem = regular_expression_error(regex.as_bytes()).unwrap_or_else(|| src.to_string());
+            format!("invalid regex {} at {}: {problem}", quote_str(regex), quote_str(url))
         }
         CompileError::Bug(error) => format!("unable to validate schema: {error}"),
     }

@@ -3,6 +3,7 @@
 use fluxide_goyaml::Value;
 use thiserror::Error;
 
+use crate::json::without_lone_surrogates;
 use crate::values::Table;
 use fluxide_gotext::{quote_char, quote_str};
 
@@ -368,7 +369,8 @@ impl<'r> Parser<'r> {
 
     fn json(&mut self) -> Step<Value> {
         let text: String = self.line[self.at..].iter().collect();
-        let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
+        let repaired = without_lone_surrogates(text.as_bytes());
+        let mut stream = serde_json::Deserializer::from_slice(&repaired).into_iter::<serde_json::Value>();
         match stream.next() {
             Some(Ok(value)) => {
                 self.at += text[..stream.byte_offset()].chars().count();
@@ -477,6 +479,12 @@ fn floats(value: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// Reads JSON as Go does: numbers are floats, and half a character is U+FFFD. `None` when it is no JSON.
+pub fn parse_json(text: &str) -> Option<Value> {
+    let json = serde_json::from_slice::<serde_json::Value>(&without_lone_surrogates(text.as_bytes())).ok()?;
+    fluxide_goyaml::sigs::go_floats(Value::from(json)).ok()
 }
 
 /// The error in the words of Go's `encoding/json`.

@@ -59,18 +59,21 @@ fn sequence(pattern: &[char], at: &mut usize, depth: usize) -> Option<Vec<Vec<To
             }
             '?' => push(&mut choices, Token::Question),
             '\\' => {
-                let escaped = *pattern.get(*at)?;
-                *at += 1;
-                push(&mut choices, Token::Literal(escaped));
+                // At the very end it stands for nothing.
+                if let Some(escaped) = pattern.get(*at) {
+                    *at += 1;
+                    push(&mut choices, Token::Literal(*escaped));
+                }
             }
             '[' => push(&mut choices, set(pattern, at)?),
             '{' if depth < 100 => {
                 let mut branches = Vec::new();
                 loop {
                     branches.extend(sequence(pattern, at, depth + 1)?);
-                    let end = *pattern.get(*at)?;
+                    // The end of the pattern closes every brace.
+                    let Some(end) = pattern.get(*at) else { break };
                     *at += 1;
-                    if end == '}' {
+                    if *end == '}' {
                         break;
                     }
                 }
@@ -92,7 +95,7 @@ fn sequence(pattern: &[char], at: &mut usize, depth: usize) -> Option<Vec<Vec<To
             other => push(&mut choices, Token::Literal(*other)),
         }
     }
-    (depth == 0).then_some(choices)
+    Some(choices)
 }
 
 /// What follows `[`: a list of runes, or one range.
@@ -122,6 +125,8 @@ fn set(pattern: &[char], at: &mut usize) -> Option<Token> {
             }
             vec![(*low, *high)]
         }
+        // A range has one end, and nothing behind it.
+        [_, ('-', false), ..] => return None,
         items => items.iter().map(|(rune, _)| (*rune, *rune)).collect(),
     };
     Some(Token::Set { ranges, negated })

@@ -204,6 +204,18 @@ pub(crate) fn from_json_leniently(text: &[u8]) -> Result<(Value, Option<Error>),
     Ok((value, error))
 }
 
+/// Why the first value of a text is no JSON, and how many bytes had been read by then.
+pub(crate) fn first_json_error(text: &[u8]) -> Option<(usize, Error)> {
+    let mut reader = Reader { text, at: 0, overflow: None };
+    let error = reader.value(0).err()?;
+    Some((reader.at + 1, error))
+}
+
+/// Whether a text is JSON, whatever its numbers.
+pub(crate) fn check_json(text: &[u8]) -> Result<(), Error> {
+    from_json_leniently(text).map(drop)
+}
+
 /// The name of a value's kind in Go's errors about JSON.
 pub(crate) fn json_kind(value: &Value) -> &'static str {
     match value {

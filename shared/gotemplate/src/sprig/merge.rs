@@ -14,7 +14,8 @@ pub(super) fn merge(call: &mut Call<'_>, target: &Map, source: &Map, depth: usiz
         call.charge(entries.len().saturating_mul(64))?;
         call.session.charge_steps(entries.len())?;
         for (key, value) in entries {
-            if value.is_nil() {
+            // A nil map or list has a type, and is taken over.
+            if matches!(value, Value::Nil) {
                 continue;
             }
             let present = target.get(&key);

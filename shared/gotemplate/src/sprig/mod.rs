@@ -16,12 +16,13 @@ mod random;
 mod regex;
 mod semver;
 mod string;
-mod url;
+pub(crate) mod url;
 mod word;
 mod wrap;
 
 pub(crate) use argument::{integer, item, text};
 pub(crate) use encoding::decode_base64;
+pub(crate) use json::{check_json, first_json_error};
 pub(crate) use path::base;
 pub(crate) use string::trim_space;
 

@@ -70,11 +70,11 @@ fn join(dict: &Map) -> Result<Value, Error> {
 }
 
 #[derive(Default)]
-struct Url {
-    scheme: Vec<u8>,
+pub(crate) struct Url {
+    pub(crate) scheme: Vec<u8>,
     opaque: Vec<u8>,
     user: Option<UserInfo>,
-    host: Vec<u8>,
+    pub(crate) host: Vec<u8>,
     path: Vec<u8>,
     query: Vec<u8>,
     fragment: Vec<u8>,
@@ -106,7 +106,7 @@ enum Part {
 }
 
 impl Url {
-    fn parse(text: &[u8]) -> Result<Url, Vec<u8>> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Url, Vec<u8>> {
         let (main, fragment) = cut(text, b'#');
         let failed =
             |whole: &[u8], error: Vec<u8>| [b"parse ", quote(whole).as_slice(), b": ", &error].concat();
@@ -290,7 +290,8 @@ fn is_optional_port(port: &[u8]) -> bool {
     }
 }
 
-fn hostname(host: &[u8]) -> &[u8] {
+/// The host without its port and the brackets of an IPv6 address.
+pub(crate) fn hostname(host: &[u8]) -> &[u8] {
     let host = match memchr::memrchr(b':', host) {
         Some(colon) if is_optional_port(&host[colon..]) => &host[..colon],
         _ => host,
@@ -320,6 +321,11 @@ fn escape(text: &[u8], part: Part) -> Vec<u8> {
         }
     }
     out
+}
+
+/// A part of a path with its escapes resolved.
+pub(crate) fn unescape_path(text: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+    unescape(text, Part::Path)
 }
 
 fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, Vec<u8>> {

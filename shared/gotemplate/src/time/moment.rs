@@ -35,6 +35,8 @@ pub(crate) const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 const DAY: i64 = 86_400;
+/// The first of March of the year -292277022400, from which Go counts days.
+const FIRST_SECOND: i128 = -9_223_372_028_741_760_000;
 /// Seconds from year 1, where Go's zero time is, to 1970.
 pub(crate) const ZERO_TIME: i64 = -62_135_596_800;
 
@@ -193,9 +195,11 @@ impl Time {
 
     pub(crate) fn fields(&self) -> Fields {
         let (_, offset, _) = self.zone.at(self.seconds);
-        let local = self.seconds.wrapping_add(offset);
-        let days = local.div_euclid(DAY);
-        let second = local.rem_euclid(DAY);
+        let local = i128::from(self.seconds.wrapping_add(offset));
+        // Go counts from a first second of its own, in 64 bits: earlier ones come out in the far future.
+        let local = if local < FIRST_SECOND { local + (1 << 64) } else { local };
+        let days = local.div_euclid(i128::from(DAY)) as i64;
+        let second = local.rem_euclid(i128::from(DAY)) as i64;
         let (year, month, day) = civil_from_days(days);
         Fields {
             year,

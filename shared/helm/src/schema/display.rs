@@ -1,6 +1,7 @@
 //! What is wrong with values, in the words of santhosh-tekuri/jsonschema.
 
 use boon::{ErrorKind, ValidationError};
+use fluxide_gotemplate::regular_expression_error;
 use fluxide_gotext::quote_str;
 use fluxide_goyaml::number::format_float;
 use serde_json::Value as Json;
@@ -202,10 +203,9 @@ fn describe(kind: &ErrorKind) -> String {
         ErrorKind::Const { want } if want.is_array() || want.is_object() => "'const' failed".to_owned(),
         ErrorKind::Const { want } => format!("value must be {}", display(want)),
         ErrorKind::Format { got, want, err } => {
+            // No other check can be put in place of this one.
             let in_go = match &**got {
-                Json::String(pattern) if *want == "regex" => {
-                    fluxide_gotemplate::regular_expression_error(pattern.as_bytes())
-                }
+                Json::String(pattern) if *want == "regex" => regular_expression_error(pattern.as_bytes()),
                 _ => None,
             };
             let problem = in_go.unwrap_or_else(|| err.to_string());
