@@ -20,9 +20,9 @@ pub(super) fn documents(text: &str) -> Vec<Result<Object, String>> {
     if let Some(objects) = json_documents(text) {
         return objects;
     }
-    let documents = match stream::documents(text.as_bytes()) {
-        Ok(documents) => documents,
-        Err(error) => return vec![Err(error.to_string())],
+    let (documents, error) = match stream::documents(text.as_bytes()) {
+        Ok(documents) => (documents, None),
+        Err(error) => (before_bad_separator(text), Some(error.to_string())),
     };
     let mut objects = Vec::new();
     for document in documents {
@@ -32,16 +32,30 @@ pub(super) fn documents(text: &str) -> Vec<Result<Object, String>> {
             Err(problem) => {
                 // What looks like JSON is read as such first, and its complaint is told.
                 let is_json = objects.is_empty() && text.trim_start().starts_with('{');
-                objects.push(Err(if is_json {
-                    json_stream_error(text.as_bytes()).unwrap_or(problem)
-                } else {
-                    problem
-                }));
-                break;
+                let problem =
+                    if is_json { json_stream_error(text.as_bytes()).unwrap_or(problem) } else { problem };
+                objects.push(Err(problem));
+                return objects;
             }
         }
     }
+    objects.extend(error.map(Err));
     objects
+}
+
+/// The documents that were read before a separator with text behind it; the one that it ends is lost.
+fn before_bad_separator(text: &str) -> Vec<Vec<u8>> {
+    let mut documents = Vec::new();
+    let mut document = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("---").map(str::trim) {
+            Some(behind) if !(behind.is_empty() || behind.starts_with('#')) => return documents,
+            Some(_) if document.is_empty() => {}
+            Some(_) => documents.push(std::mem::take(&mut document)),
+            None => document.extend_from_slice(line.as_bytes()),
+        }
+    }
+    documents
 }
 
 /// The objects of a text that is nothing but JSON.
