@@ -1,6 +1,8 @@
 //! A plain HTTP/2 client of an API server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use base64::Engine;
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
 /// Whatever goes wrong ends the benchmark.
@@ -18,6 +21,69 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection that takes many requests at once.
 pub type Connection = http2::SendRequest<Full<Bytes>>;
+
+/// How often a request is sent before it is given up.
+const TRIES: usize = 4;
+const BEFORE_NEXT_TRY: Duration = Duration::from_millis(250);
+
+/// A connection that is opened again when the server closes it, as servers do that have too much to do.
+pub struct Line {
+    target: Arc<Target>,
+    connection: Mutex<Option<Connection>>,
+    failed: Arc<AtomicU64>,
+}
+
+impl Line {
+    /// A line to the server, which counts what fails.
+    pub fn new(target: Arc<Target>, failed: Arc<AtomicU64>) -> Arc<Self> {
+        Arc::new(Line { target, connection: Mutex::new(None), failed })
+    }
+
+    /// Sends a request and gives the length of the answer; `None` when it failed each time.
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> Option<usize> {
+        for attempt in 0..TRIES {
+            let sent = async {
+                let connection = self.connected().await?;
+                self.target.send(&connection, method, path, body.to_owned()).await
+            };
+            match sent.await {
+                Ok(length) => return Some(length),
+                // What failed before was done all the same.
+                Err(e) if attempt > 0 && e.to_string().contains(": 409 ") => return Some(0),
+                Err(_) => self.count_failure().await,
+            }
+        }
+        None
+    }
+
+    /// Opens a stream; `None` when that failed each time.
+    pub async fn open(&self, path: &str) -> Option<Incoming> {
+        for _ in 0..TRIES {
+            let opened = async {
+                let connection = self.connected().await?;
+                self.target.open(&connection, "GET", path, String::new()).await
+            };
+            match opened.await {
+                Ok(body) => return Some(body),
+                Err(_) => self.count_failure().await,
+            }
+        }
+        None
+    }
+
+    async fn connected(&self) -> Result<Connection, Error> {
+        let mut connection = self.connection.lock().await;
+        match connection.as_ref().filter(|connection| !connection.is_closed()) {
+            Some(open) => Ok(open.clone()),
+            None => Ok(connection.insert(self.target.connect().await?).clone()),
+        }
+    }
+
+    async fn count_failure(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(BEFORE_NEXT_TRY).await;
+    }
+}
 
 /// Where the server is.
 pub struct Target {

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::client::{Connection, Error, Target};
+use crate::client::{Error, Line, Target};
 use crate::process::{Usage, usage};
 
 const NAMESPACES: usize = 100;
@@ -45,6 +45,7 @@ pub struct Figures {
     events: u64,
     expected: u64,
     broken_watches: usize,
+    failed_requests: u64,
     delays: Vec<f64>,
     writing: Usage,
 }
@@ -52,7 +53,7 @@ pub struct Figures {
 impl Figures {
     /// Whether every watch saw every event of its selection, once and in order.
     pub fn complete(&self) -> bool {
-        self.events == self.expected && self.broken_watches == 0
+        self.events == self.expected && self.broken_watches == 0 && self.failed_requests == 0
     }
 
     /// Names and values, in the order to print them in.
@@ -70,6 +71,7 @@ impl Figures {
             ("events that watches should see", self.expected as f64),
             ("events that watches saw", self.events as f64),
             ("watches that ended or were out of order", self.broken_watches as f64),
+            ("requests that failed", self.failed_requests as f64),
             ("from write to watch, median, ms", quantile(&self.delays, 0.5)),
             ("from write to watch, p99, ms", quantile(&self.delays, 0.99)),
             ("from write to watch, latest, ms", quantile(&self.delays, 1.0)),
@@ -96,18 +98,21 @@ impl Load {
         let mut figures = Figures::default();
         // Apart from those of an earlier run against a server that goes on.
         let prefix = format!("load-{:x}", SystemTime::UNIX_EPOCH.elapsed()?.as_secs());
+        let failed = Arc::new(AtomicU64::new(0));
+        let line = || Line::new(target.clone(), failed.clone());
         let started = Instant::now();
-        self.create(&target, &prefix).await?;
+        self.create(&line, &prefix).await?;
         figures.created_per_second = self.objects as f64 / started.elapsed().as_secs_f64();
         figures.after_creating = usage(pids);
 
-        let connection = target.connect().await?;
-        figures.first_list = list(&target, &connection).await?;
+        let own = line();
+        figures.first_list = list(&own).await.unwrap_or_default();
         for _ in 0..LISTS {
-            figures.lists.push(list(&target, &connection).await?);
+            figures.lists.extend(list(&own).await);
         }
         sort(&mut figures.lists);
 
+        let connection = target.connect().await?;
         let listed = target.get(&connection, "/api/v1/configmaps?limit=1").await?;
         let from = listed["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let started = Instant::now();
@@ -115,25 +120,29 @@ impl Load {
         let over = watch::Sender::new(false);
         let mut watches = JoinSet::new();
         let mut expected = Vec::new();
-        let mut streams = target.connect().await?;
+        let mut streams = line();
         for n in 0..self.watches {
             if n % STREAMS_PER_CONNECTION == 0 {
-                streams = target.connect().await?;
+                streams = line();
             }
             let scope = Scope::of(n);
-            let path = scope.path(&prefix, &from);
-            let body = target.open(&streams, "GET", &path, String::new()).await?;
-            watches.spawn(follow(body, seen.clone(), over.subscribe()));
+            let body = streams.open(&scope.path(&prefix, &from)).await;
+            let (line, prefix) = (streams.clone(), prefix.clone());
+            let again = move |from: u128| {
+                let (line, path) = (line.clone(), Scope::of(n).path(&prefix, &from.to_string()));
+                async move { line.open(&path).await }
+            };
+            watches.spawn(follow(body, again, seen.clone(), over.subscribe()));
             expected.push(scope);
         }
         figures.opening_watches = milliseconds(started.elapsed());
 
         let before = usage(pids);
         let (stop, stopped) = oneshot::channel();
-        let busy = tokio::spawn(list_now_and_then(target.clone(), stopped));
-        let written = self.write(&target, &prefix, &mut figures).await?;
+        let busy = tokio::spawn(list_now_and_then(line(), stopped));
+        let written = self.write(&line, &prefix, &mut figures).await?;
         drop(stop);
-        figures.busy_lists = busy.await??;
+        figures.busy_lists = busy.await?;
         sort(&mut figures.busy_lists);
         figures.expected = expected.iter().map(|scope| scope.events(&written)).sum();
         let end = Instant::now() + PATIENCE;
@@ -146,9 +155,12 @@ impl Load {
         tokio::time::sleep(Duration::from_millis(300)).await;
         figures.events = seen.load(Ordering::Relaxed);
         over.send_replace(true);
-        self.delete(&target, &connection, &prefix).await?;
+        figures.failed_requests = failed.load(Ordering::Relaxed);
+        for n in 0..NAMESPACES {
+            own.send("DELETE", &format!("/api/v1/namespaces/{prefix}-{n}"), "").await;
+        }
         while let Some(watch) = watches.join_next().await {
-            let watch = watch??;
+            let watch = watch?;
             figures.broken_watches += usize::from(!watch.in_order);
             figures.delays.extend(watch.delays);
         }
@@ -156,27 +168,26 @@ impl Load {
         Ok(figures)
     }
 
-    async fn create(&self, target: &Arc<Target>, prefix: &str) -> Result<(), Error> {
-        let connection = target.connect().await?;
+    async fn create(&self, line: &impl Fn() -> Arc<Line>, prefix: &str) -> Result<(), Error> {
+        let own = line();
         for n in 0..NAMESPACES {
             let body =
                 format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{prefix}-{n}"}}}}"#);
-            target.send(&connection, "POST", "/api/v1/namespaces", body).await?;
+            own.send("POST", "/api/v1/namespaces", &body).await.ok_or("no namespace could be created")?;
         }
         let mut workers = JoinSet::new();
         for worker in 0..CREATING {
-            let (target, connection, prefix) = (target.clone(), target.connect().await?, prefix.to_owned());
+            let (line, prefix) = (line(), prefix.to_owned());
             let objects = self.objects;
             workers.spawn(async move {
                 for i in (worker..objects).step_by(CREATING) {
                     let path = format!("/api/v1/namespaces/{prefix}-{}/configmaps", i % NAMESPACES);
-                    target.send(&connection, "POST", &path, object(i, 0)).await?;
+                    line.send("POST", &path, &object(i, 0)).await;
                 }
-                Ok::<(), Error>(())
             });
         }
         while let Some(worker) = workers.join_next().await {
-            worker??;
+            worker?;
         }
         Ok(())
     }
@@ -184,14 +195,11 @@ impl Load {
     /// Replaces objects at a steady rate, spread over all namespaces. Answers the objects written.
     async fn write(
         &self,
-        target: &Arc<Target>,
+        line: &impl Fn() -> Arc<Line>,
         prefix: &str,
         figures: &mut Figures,
     ) -> Result<Vec<usize>, Error> {
-        let mut connections = Vec::new();
-        for _ in 0..8 {
-            connections.push(target.connect().await?);
-        }
+        let lines: Vec<Arc<Line>> = (0..8).map(|_| line()).collect();
         let count = self.writes_per_second * self.seconds;
         let mut ticks =
             tokio::time::interval(Duration::from_micros(1_000_000 / self.writes_per_second.max(1)));
@@ -204,31 +212,24 @@ impl Load {
             ticks.tick().await;
             let permit = under_way.clone().acquire_owned().await?;
             let n = i.wrapping_mul(7919) % self.objects;
-            written.push(n);
-            let (target, connection) = (target.clone(), connections[i % connections.len()].clone());
+            let line = lines[i % lines.len()].clone();
             let path = format!("/api/v1/namespaces/{prefix}-{}/configmaps/c{n}", n % NAMESPACES);
             pending.spawn(async move {
                 let sent = Instant::now();
-                target.send(&connection, "PUT", &path, object(n, now_micros())).await?;
+                let answered = line.send("PUT", &path, &object(n, now_micros())).await;
                 drop(permit);
-                Ok::<f64, Error>(milliseconds(sent.elapsed()))
+                answered.map(|_| (n, milliseconds(sent.elapsed())))
             });
         }
         while let Some(done) = pending.join_next().await {
-            figures.writes.push(done??);
+            if let Some((n, took)) = done? {
+                written.push(n);
+                figures.writes.push(took);
+            }
         }
-        figures.writes_per_second = count as f64 / started.elapsed().as_secs_f64();
+        figures.writes_per_second = written.len() as f64 / started.elapsed().as_secs_f64();
         sort(&mut figures.writes);
         Ok(written)
-    }
-
-    async fn delete(&self, target: &Target, connection: &Connection, prefix: &str) -> Result<(), Error> {
-        for n in 0..NAMESPACES {
-            target
-                .send(connection, "DELETE", &format!("/api/v1/namespaces/{prefix}-{n}"), String::new())
-                .await?;
-        }
-        Ok(())
     }
 }
 
@@ -282,29 +283,42 @@ struct Watched {
     in_order: bool,
 }
 
-/// Reads a watch until the run is over.
-async fn follow(
-    mut body: Incoming,
+/// Reads a watch until the run is over. One that ends is opened again where it was, and counts as broken.
+async fn follow<F: Future<Output = Option<Incoming>>>(
+    mut body: Option<Incoming>,
+    again: impl Fn(u128) -> F,
     seen: Arc<AtomicU64>,
     mut over: watch::Receiver<bool>,
-) -> Result<Watched, Error> {
+) -> Watched {
     let mut watched = Watched { delays: Vec::new(), in_order: true };
     let mut last = 0;
     let mut rest: Vec<u8> = Vec::new();
     loop {
-        let frame = tokio::select! {
-            frame = body.frame() => frame,
-            _ = over.changed() => return Ok(watched),
+        let Some(open) = &mut body else {
+            watched.in_order = false;
+            rest.clear();
+            body = tokio::select! {
+                body = again(last) => body,
+                _ = over.changed() => return watched,
+            };
+            continue;
         };
-        let Some(frame) = frame else { break };
-        let Ok(data) = frame?.into_data() else { continue };
+        let frame = tokio::select! {
+            frame = open.frame() => frame,
+            _ = over.changed() => return watched,
+        };
+        let Some(Ok(frame)) = frame else {
+            body = None;
+            continue;
+        };
+        let Ok(data) = frame.into_data() else { continue };
         rest.extend_from_slice(&data);
         let mut start = 0;
         while let Some(length) = rest[start..].iter().position(|byte| *byte == b'\n') {
-            let line = std::str::from_utf8(&rest[start..start + length])?;
+            let line = String::from_utf8_lossy(&rest[start..start + length]);
             start += length + 1;
-            let Some(stamp) = number_after(line, "\"a-stamp\":\"") else { continue };
-            let revision = number_after(line, "\"resourceVersion\":\"").unwrap_or_default();
+            let Some(stamp) = number_after(&line, "\"a-stamp\":\"") else { continue };
+            let revision = number_after(&line, "\"resourceVersion\":\"").unwrap_or_default();
             watched.in_order &= revision > last;
             last = revision;
             if stamp > 0 {
@@ -314,8 +328,6 @@ async fn follow(
         }
         rest.drain(..start);
     }
-    watched.in_order = false;
-    Ok(watched)
 }
 
 fn number_after(line: &str, name: &str) -> Option<u128> {
@@ -323,25 +335,21 @@ fn number_after(line: &str, name: &str) -> Option<u128> {
     rest.split_once('"')?.0.parse().ok()
 }
 
-async fn list(target: &Target, connection: &Connection) -> Result<f64, Error> {
+async fn list(line: &Line) -> Option<f64> {
     let started = Instant::now();
-    target.send(connection, "GET", "/api/v1/configmaps?limit=10000", String::new()).await?;
-    Ok(milliseconds(started.elapsed()))
+    line.send("GET", "/api/v1/configmaps?limit=10000", "").await?;
+    Some(milliseconds(started.elapsed()))
 }
 
 /// Lists every few seconds until the other end of the channel is gone.
-async fn list_now_and_then(
-    target: Arc<Target>,
-    mut stopped: oneshot::Receiver<()>,
-) -> Result<Vec<f64>, Error> {
-    let connection = target.connect().await?;
+async fn list_now_and_then(line: Arc<Line>, mut stopped: oneshot::Receiver<()>) -> Vec<f64> {
     let mut took = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     ticks.tick().await;
     loop {
         tokio::select! {
-            _ = &mut stopped => return Ok(took),
-            _ = ticks.tick() => took.push(list(&target, &connection).await?),
+            _ = &mut stopped => return took,
+            _ = ticks.tick() => took.extend(list(&line).await),
         }
     }
 }

@@ -181,15 +181,15 @@ fn route(
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
         warnings.push(d);
     }
-    if resource.is("", "endpoints") && target.subresource.is_empty() {
-        warnings
-            .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
-    }
     let transforms =
         matches!(target.verb, "get" | "list" | "watch" | "patch" | "create" | "update" | "delete");
     let custom = resource.custom.is_some();
     let accepted = output::negotiate(request.header("accept"), transforms, custom)
         .map_err(|e| if matches!(target.verb, "list" | "watch") { output::with_streams(e) } else { e })?;
+    if resource.is("", "endpoints") && target.subresource.is_empty() {
+        warnings
+            .push("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
+    }
     let mut ctx = Context {
         core,
         request,

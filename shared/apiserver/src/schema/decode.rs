@@ -291,9 +291,19 @@ impl<'a> Decoder<'a> {
                     *value = Value::Number(canonical);
                     Ok(())
                 }
-                None => Err(go_value_error(value, "int32")),
+                None => Err(self.in_place(go_value_error(value, "int32"))),
             },
-            other => Err(go_value_error(other, "int32")),
+            other => Err(self.in_place(go_value_error(other, "int32"))),
+        }
+    }
+
+    /// The error with the field, which decoding names and converting does not.
+    fn in_place(&self, error: DecodeError) -> DecodeError {
+        match error {
+            DecodeError::Type { found, expected, kind, found_kind, .. } if !self.converts => {
+                DecodeError::Type { found, place: self.place(), expected, kind, found_kind }
+            }
+            other => other,
         }
     }
 
