@@ -6,13 +6,17 @@ pub fn runes(bytes: &[u8]) -> Runes<'_> {
 }
 
 /// The first rune of a byte string and its width: an invalid byte gives U+FFFD and 1, no bytes give width 0.
+#[inline]
 pub fn decode_rune(bytes: &[u8]) -> (char, usize) {
-    let Some(&first) = bytes.first() else {
-        return (char::REPLACEMENT_CHARACTER, 0);
-    };
-    if first < 0x80 {
-        return (char::from(first), 1);
+    match bytes.first() {
+        None => (char::REPLACEMENT_CHARACTER, 0),
+        Some(&first) if first < 0x80 => (char::from(first), 1),
+        Some(&first) => decode_wide_rune(first, bytes),
     }
+}
+
+/// A rune that is not ASCII.
+fn decode_wide_rune(first: u8, bytes: &[u8]) -> (char, usize) {
     let width = match first {
         0xc2..=0xdf => 2,
         0xe0..=0xef => 3,

@@ -2,6 +2,7 @@
 
 mod display;
 mod format;
+mod plain;
 
 use std::error::Error as StdError;
 
@@ -57,8 +58,15 @@ pub(crate) fn validate_alone(
 /// Checks values against one schema. The error is what is wrong, a line for each cause, as Helm prints it.
 pub fn validate(schema: &[u8], values: &Json, loader: &dyn SchemaLoader) -> Result<(), String> {
     let schema = parse(schema)?;
+    if plain::certainly_fits(&schema, values) {
+        return Ok(());
+    }
+    library(&schema, values, loader)
+}
+
+fn library(schema: &Json, values: &Json, loader: &dyn SchemaLoader) -> Result<(), String> {
     let mut compiler = Compiler::new();
-    let documents = References::resolve(&schema, loader);
+    let documents = References::resolve(schema, loader);
     compiler.use_loader(Box::new(documents));
     format::register(&mut compiler);
     compiler.add_resource(LOCATION, schema.clone()).map_err(|error| compile_error(&error))?;
@@ -66,7 +74,7 @@ pub fn validate(schema: &[u8], values: &Json, loader: &dyn SchemaLoader) -> Resu
     let index = compiler.compile(LOCATION, &mut schemas).map_err(|error| compile_error(&error))?;
     schemas.validate(values, index).map_err(|error| {
         let mut out = String::new();
-        Display { out: &mut out, schema: Some(&schema), relative: false }.causes(&error, 1);
+        Display { out: &mut out, schema: Some(schema), relative: false }.causes(&error, 1);
         out.push('\n');
         out.trim_start_matches('\n').to_owned()
     })
@@ -301,6 +309,191 @@ mod tests {
       - at '/b': 'c' does not match pattern '\\\\d'
 ";
         assert_eq!(check(schema, json!({"a": {}, "b": "c"})), expected);
+    }
+
+    /// Whatever the quick check accepts, the library accepts; and it does accept a good part.
+    #[test]
+    fn the_quick_check_never_accepts_what_the_library_refuses() {
+        let strategy = (random::schema(), random::value());
+        let config = proptest::test_runner::Config { cases: 4_000, ..Default::default() };
+        let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+            config,
+            proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+        );
+        let counted = std::cell::Cell::new(0);
+        runner
+            .run(&strategy, |(schema, values)| {
+                if plain::certainly_fits(&schema, &values) {
+                    counted.set(counted.get() + 1);
+                    let told = library(&schema, &values, &NoRemoteSchemas);
+                    proptest::prop_assert_eq!(told, Ok(()), "{} with {}", schema, values);
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert!(counted.get() > 400, "only {} accepted", counted.get());
+    }
+
+    /// Schemas of few keywords with few values, so that they meet.
+    mod random {
+        use proptest::prelude::*;
+        use serde_json::{Map, Value as Json, json};
+
+        pub(super) fn value() -> impl Strategy<Value = Json> {
+            let leaf = prop_oneof![
+                prop::sample::select(vec![
+                    json!(null),
+                    json!(true),
+                    json!(0),
+                    json!(1),
+                    json!(1.0),
+                    json!(2.5),
+                    json!(-3)
+                ]),
+                prop::sample::select(vec![
+                    json!(""),
+                    json!("a"),
+                    json!("ü"),
+                    json!("long text"),
+                    json!(1u64 << 63)
+                ]),
+            ];
+            leaf.prop_recursive(3, 12, 3, |inner| {
+                prop_oneof![
+                    prop::collection::vec(inner.clone(), 0..3).prop_map(Json::Array),
+                    prop::collection::btree_map("[abc]", inner, 0..3)
+                        .prop_map(|members| Json::Object(members.into_iter().collect())),
+                ]
+            })
+        }
+
+        pub(super) fn schema() -> impl Strategy<Value = Json> {
+            let drafts = prop::sample::select(vec![
+                None,
+                Some("http://json-schema.org/draft-04/schema#"),
+                Some("http://json-schema.org/draft-06/schema#"),
+                Some("http://json-schema.org/draft-07/schema#"),
+                Some("https://json-schema.org/draft/2019-09/schema"),
+                Some("https://json-schema.org/draft/2020-12/schema"),
+                Some("http://json-schema.org/schema#"),
+                Some("https://json-schema.org/draft/2020-12/other"),
+            ]);
+            (drafts, keywords(), keywords()).prop_map(|(draft, mut schema, defined)| {
+                if let Json::Object(members) = &mut schema {
+                    members.extend(draft.map(|draft| ("$schema".to_owned(), json!(draft))));
+                    members.extend(
+                        draft.is_some().then(|| ("$id".to_owned(), json!("https://a.example/b.json"))),
+                    );
+                    let section = if members.contains_key("type") { "$defs" } else { "definitions" };
+                    members.insert(section.to_owned(), json!({"d": defined}));
+                }
+                schema
+            })
+        }
+
+        /// Mostly sound, sometimes not.
+        fn keywords() -> impl Strategy<Value = Json> {
+            let plain = prop_oneof![
+                prop::sample::select(vec![
+                    "string", "number", "integer", "object", "array", "null", "boolean", "text"
+                ])
+                .prop_map(|name| ("type", json!(name))),
+                prop::sample::select(vec![
+                    json!(["string", "object"]),
+                    json!(["integer", "integer"]),
+                    json!([])
+                ])
+                .prop_map(|names| ("type", names)),
+                prop::collection::vec(value(), 0..3).prop_map(|items| ("enum", Json::Array(items))),
+                value().prop_map(|item| ("const", item)),
+                value().prop_map(|item| ("default", item)),
+                (
+                    prop::sample::select(vec![
+                        "minimum",
+                        "maximum",
+                        "exclusiveMinimum",
+                        "exclusiveMaximum",
+                        "minLength",
+                        "maxLength",
+                        "minItems",
+                        "maxItems",
+                        "minProperties",
+                        "maxProperties",
+                        "multipleOf",
+                    ]),
+                    prop::sample::select(vec![
+                        json!(0),
+                        json!(1),
+                        json!(2),
+                        json!(-1),
+                        json!(1.5),
+                        json!("1")
+                    ])
+                ),
+                (
+                    prop::sample::select(vec![
+                        "title",
+                        "description",
+                        "format",
+                        "pattern",
+                        "form",
+                        "$comment",
+                        "$ref"
+                    ]),
+                    prop::sample::select(vec![
+                        json!("email"),
+                        json!("a"),
+                        json!("^[ab]+$"),
+                        json!("[b"),
+                        json!("a{2,"),
+                        json!("#/$defs/d"),
+                        json!("#/definitions/d"),
+                        json!(1)
+                    ])
+                ),
+                (
+                    prop::sample::select(vec!["uniqueItems", "additionalProperties", "items", "readOnly"]),
+                    any::<bool>().prop_map(Json::Bool)
+                ),
+                prop::collection::vec("[abc]", 0..3).prop_map(|names| ("required", json!(names))),
+            ];
+            let object = |pairs: Vec<(&'static str, Json)>| {
+                Json::Object(
+                    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
+                )
+            };
+            prop::collection::vec(plain.clone(), 0..3).prop_map(object).prop_recursive(
+                3,
+                16,
+                3,
+                move |inner| {
+                    let nested = prop_oneof![
+                        (
+                            prop::sample::select(vec!["allOf", "anyOf", "oneOf"]),
+                            prop::collection::vec(inner.clone(), 0..3).prop_map(Json::Array)
+                        ),
+                        (
+                            prop::sample::select(vec![
+                                "not",
+                                "if",
+                                "then",
+                                "else",
+                                "items",
+                                "additionalProperties"
+                            ]),
+                            inner.clone()
+                        ),
+                        prop::collection::btree_map("[abc^.]{0,2}", inner.clone(), 0..3).prop_map(
+                            |members| ("patternProperties", Json::Object(members.into_iter().collect()))
+                        ),
+                        prop::collection::btree_map("[abc]", inner, 0..3)
+                            .prop_map(|members| ("properties", Json::Object(members.into_iter().collect()))),
+                    ];
+                    (prop::collection::vec(plain.clone(), 0..2), prop::collection::vec(nested, 0..3))
+                        .prop_map(move |(own, nested)| object([own, nested].concat()))
+                },
+            )
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Constraints: alternatives of comparators that all have to hold.
 
+mod plain;
+
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::LazyLock;
@@ -89,23 +92,21 @@ impl Constraint {
         if text.len() > MAX_LENGTH {
             return Err(ConstraintError::TooLong);
         }
-        let improper = |text: &str| ConstraintError::Improper(text.to_owned());
-        let grammar = GRAMMAR.as_ref().ok_or_else(|| improper(text))?;
-        let text = grammar.rewrite_ranges(text);
+        let text = rewrite_ranges(text)?;
         let alternatives: Vec<&str> = text.split("||").collect();
         if alternatives.len() > MAX_GROUPS {
             return Err(ConstraintError::TooManyGroups);
         }
         let mut groups = Vec::with_capacity(alternatives.len());
         for alternative in alternatives {
-            if !grammar.group.is_match(alternative) {
-                return Err(improper(alternative));
-            }
-            let mut comparators = Vec::new();
-            for captures in grammar.comparator.captures_iter(alternative) {
-                let part = |index: usize| captures.get(index).map_or("", |m| m.as_str());
-                comparators.push(Comparator::new(part(1), part(2), [part(3), part(4), part(5)], part(6))?);
-            }
+            let operands = match plain::read(alternative) {
+                Some(operands) => operands,
+                None => GRAMMAR
+                    .as_ref()
+                    .and_then(|grammar| grammar.read(alternative))
+                    .ok_or_else(|| improper(alternative))?,
+            };
+            let comparators = operands.iter().map(Comparator::new).collect::<Result<Vec<_>, _>>()?;
             let wants_prereleases = comparators.iter().any(|c| !c.version.prerelease().is_empty());
             groups.push(Group { comparators, wants_prereleases });
         }
@@ -145,20 +146,58 @@ impl Constraint {
     }
 }
 
+fn improper(text: &str) -> ConstraintError {
+    ConstraintError::Improper(text.to_owned())
+}
+
+/// Writes `a - b` as `>= a, <= b`.
+fn rewrite_ranges(text: &str) -> Result<Cow<'_, str>, ConstraintError> {
+    let space = |byte: u8| byte.is_ascii_whitespace();
+    if !text.as_bytes().windows(3).any(|three| three[1] == b'-' && space(three[0]) && space(three[2])) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let grammar = GRAMMAR.as_ref().ok_or_else(|| improper(text))?;
+    let mut rewritten = text.to_owned();
+    for captures in grammar.range.captures_iter(text) {
+        let part = |index: usize| captures.get(index).map_or("", |m| m.as_str());
+        let (low, high) = (part(1), part(2 + OPERAND_CAPTURES));
+        rewritten = rewritten.replacen(part(0), &format!(">= {low}, <= {high} "), 1);
+    }
+    Ok(Cow::Owned(rewritten))
+}
+
+/// A comparator as it is written.
+#[derive(Debug, PartialEq, Eq)]
+struct Operand<'t> {
+    operator: &'t str,
+    /// All but the operator.
+    original: &'t str,
+    /// The first without a dot, the others with theirs, where they are there.
+    numbers: [&'t str; 3],
+    /// With its hyphen.
+    prerelease: &'t str,
+}
+
 impl Grammar {
-    fn rewrite_ranges(&self, text: &str) -> String {
-        let mut rewritten = text.to_owned();
-        for captures in self.range.captures_iter(text) {
+    /// The comparators of an alternative, if it is one.
+    fn read<'t>(&self, alternative: &'t str) -> Option<Vec<Operand<'t>>> {
+        let operand = |captures: regex::Captures<'t>| {
             let part = |index: usize| captures.get(index).map_or("", |m| m.as_str());
-            let (low, high) = (part(1), part(2 + OPERAND_CAPTURES));
-            rewritten = rewritten.replacen(part(0), &format!(">= {low}, <= {high} "), 1);
-        }
-        rewritten
+            Operand {
+                operator: part(1),
+                original: part(2),
+                numbers: [part(3), part(4), part(5)],
+                prerelease: part(6),
+            }
+        };
+        let is_group = self.group.is_match(alternative);
+        is_group.then(|| self.comparator.captures_iter(alternative).map(operand).collect())
     }
 }
 
 impl Comparator {
-    fn new(operator: &str, original: &str, numbers: [&str; 3], pre: &str) -> Result<Self, ConstraintError> {
+    fn new(operand: &Operand<'_>) -> Result<Self, ConstraintError> {
+        let Operand { operator, original, numbers, prerelease: pre } = *operand;
         let open = |number: &str| matches!(number.trim_start_matches('.'), "" | "x" | "X" | "*");
         let [major, minor, patch] = numbers;
         let (mut minor_open, mut patch_open) = (false, false);
@@ -332,4 +371,34 @@ impl fmt::Display for Constraint {
 
 fn prerelease_reason(version: &Version) -> String {
     format!("\"{version}\" is a prerelease version and the constraint is only looking for release versions")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn what_is_read_plainly_is_what_the_grammar_reads(
+            text in "([ \t,]{0,2}(=|>=|=>|<|<=|!=|~|~>|\\^|v|)[ ]{0,2}(v?[0-9xX*]{1,2}(\\.[0-9x]{1,2}){0,3}(-[a-z0-9.-]{0,3})?(\\+[a-z0-9.]{0,2})?|[a-z|.-]?)){0,3}[ ,]{0,2}"
+        ) {
+            if let Some(operands) = plain::read(&text) {
+                prop_assert_eq!(Some(operands), GRAMMAR.as_ref().unwrap().read(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn usual_constraints_are_read_plainly() {
+        for text in ["1.2.3", ">=1.2 <2, !=1.5.x", " ^v1.0.0-alpha.1+b ", "*", "~> 2", ">= 1.19-0"] {
+            assert!(plain::read(text).is_some(), "{text}");
+        }
+        for text in ["", ">", "1.2.", "1 ,, 2", "1.2.3.4", "1,", "1|2", "1-", "1+", "1-a..b"] {
+            assert!(plain::read(text).is_none(), "{text}");
+        }
+    }
 }

@@ -239,69 +239,72 @@ impl<'s> Lexer<'s> {
     }
 
     fn lex_action(&mut self) -> Token<'s> {
-        if self.at_right_delimiter().is_some() {
+        let may_end = matches!(self.input.get(self.at), Some(b'}' | b' ' | b'\t' | b'\r' | b'\n'));
+        if may_end && self.at_right_delimiter().is_some() {
             if self.parentheses == 0 {
                 return self.lex_right_delimiter();
             }
             return self.error("unclosed left paren".to_owned());
         }
-        let Some(rune) = self.next() else {
+        let Some(&byte) = self.input.get(self.at) else {
             return self.error("unclosed action".to_owned());
         };
-        match rune {
-            ' ' | '\t' | '\r' | '\n' => {
-                self.back(rune);
-                self.lex_space()
-            }
-            '=' => self.token(TokenKind::Assign),
-            ':' => {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return self.lex_space(),
+            b'+' | b'-' | b'0'..=b'9' => return self.lex_number(),
+            b'.' if self.input.get(self.at + 1).is_none_or(u8::is_ascii_digit) => return self.lex_number(),
+            0x80.. => return self.lex_wide(),
+            _ => self.at += 1,
+        }
+        match byte {
+            b'=' => self.token(TokenKind::Assign),
+            b':' => {
                 if self.next() == Some('=') {
                     self.token(TokenKind::Declare)
                 } else {
                     self.error("expected :=".to_owned())
                 }
             }
-            '|' => self.token(TokenKind::PipeSign),
-            '"' => self.lex_quoted('"', TokenKind::String, "unterminated quoted string"),
-            '\'' => self.lex_quoted('\'', TokenKind::CharConstant, "unterminated character constant"),
-            '`' => self.lex_raw_string(),
-            '$' => self.lex_word(TokenKind::Variable),
-            '.' if self.input.get(self.at).is_some_and(|byte| !byte.is_ascii_digit()) => {
-                self.lex_word(TokenKind::Field)
-            }
-            '.' | '+' | '-' | '0'..='9' => {
-                self.back(rune);
-                self.lex_number()
-            }
-            '(' => {
+            b'|' => self.token(TokenKind::PipeSign),
+            b'"' => self.lex_quoted(byte, TokenKind::String, "unterminated quoted string"),
+            b'\'' => self.lex_quoted(byte, TokenKind::CharConstant, "unterminated character constant"),
+            b'`' => self.lex_raw_string(),
+            b'$' => self.lex_word(TokenKind::Variable),
+            b'.' => self.lex_word(TokenKind::Field),
+            b'(' => {
                 self.parentheses += 1;
                 self.token(TokenKind::LeftParenthesis)
             }
-            ')' => {
+            b')' => {
                 self.parentheses -= 1;
                 if self.parentheses < 0 {
                     return self.error("unexpected right paren".to_owned());
                 }
                 self.token(TokenKind::RightParenthesis)
             }
-            rune if is_alphanumeric(rune) => self.lex_identifier(),
-            rune if rune.is_ascii() && is_print(rune) => self.token(TokenKind::Char),
-            rune => {
-                let shown = show_rune(rune);
-                self.error(format!("unrecognized character in action: {shown}"))
-            }
+            word if WORD[usize::from(word)] => self.lex_identifier(),
+            0x21..=0x7E => self.token(TokenKind::Char),
+            other => self.unrecognized(char::from(other)),
         }
     }
 
-    fn lex_space(&mut self) -> Token<'s> {
-        let mut spaces = 0;
-        while let Some(rune) = self.peek() {
-            if !is_space(rune) {
-                break;
-            }
-            self.next();
-            spaces += 1;
+    /// What starts with a rune that is not ASCII.
+    fn lex_wide(&mut self) -> Token<'s> {
+        match self.next() {
+            Some(rune) if is_alphanumeric(rune) => self.lex_identifier(),
+            rune => self.unrecognized(rune.unwrap_or(char::REPLACEMENT_CHARACTER)),
         }
+    }
+
+    fn unrecognized(&mut self, rune: char) -> Token<'s> {
+        let shown = show_rune(rune);
+        self.error(format!("unrecognized character in action: {shown}"))
+    }
+
+    fn lex_space(&mut self) -> Token<'s> {
+        let spaces = leading_space(&self.input[self.at..]);
+        self.line += count_lines(&self.input[self.at..self.at + spaces]);
+        self.at += spaces;
         // The last space may belong to a trim marker.
         let last = &self.input[self.at - 1..];
         if has_right_trim_marker(last) && last[TRIM_MARKER_WIDTH..].starts_with(RIGHT_DELIMITER) {
@@ -347,31 +350,33 @@ impl<'s> Lexer<'s> {
     fn skip_alphanumeric(&mut self) -> Option<char> {
         loop {
             let rest = &self.input[self.at..];
-            self.at += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-            let rune = self.peek();
-            match rune {
-                Some(rune) if is_alphanumeric(rune) => self.next(),
+            self.at += rest.iter().position(|byte| !WORD[usize::from(*byte)]).unwrap_or(rest.len());
+            match self.peek() {
+                Some(rune) if !rune.is_ascii() && is_alphanumeric(rune) => self.next(),
                 other => return other,
             };
         }
     }
 
     fn at_terminator(&self) -> bool {
-        match self.peek() {
-            None | Some(' ' | '\t' | '\r' | '\n' | '.' | ',' | '|' | ':' | ')' | '(') => true,
+        match self.input.get(self.at) {
+            None | Some(b' ' | b'\t' | b'\r' | b'\n' | b'.' | b',' | b'|' | b':' | b')' | b'(') => true,
             Some(_) => self.input[self.at..].starts_with(RIGHT_DELIMITER),
         }
     }
 
-    fn lex_quoted(&mut self, delimiter: char, kind: TokenKind, unterminated: &str) -> Token<'s> {
-        loop {
-            match self.next() {
-                Some('\\') if self.next().is_some_and(|rune| rune != '\n') => {}
-                Some('\\' | '\n') | None => return self.error(unterminated.to_owned()),
-                Some(rune) if rune == delimiter => return self.token(kind),
-                Some(_) => {}
+    fn lex_quoted(&mut self, delimiter: u8, kind: TokenKind, unterminated: &str) -> Token<'s> {
+        while let Some(length) = memchr::memchr3(delimiter, b'\\', b'\n', &self.input[self.at..]) {
+            let found = self.input[self.at + length];
+            self.at += length + 1;
+            if found == delimiter {
+                return self.token(kind);
+            }
+            if found == b'\n' || self.next().is_none_or(|escaped| escaped == '\n') {
+                break;
             }
         }
+        self.error(unterminated.to_owned())
     }
 
     fn lex_raw_string(&mut self) -> Token<'s> {
@@ -511,14 +516,25 @@ fn show_rune(rune: char) -> String {
     if is_print(rune) { format!("U+{code:04X} '{rune}'") } else { format!("U+{code:04X}") }
 }
 
+/// The ASCII bytes of words: letters, digits and the underscore.
+static WORD: [bool; 256] = {
+    let mut word = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        word[byte] = byte == b'_' as usize || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    word
+};
+
 static FIND_LEFT_DELIMITER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LEFT_DELIMITER));
 
 fn count_lines(text: &[u8]) -> usize {
-    memchr::memchr_iter(b'\n', text).count()
-}
-
-fn is_space(rune: char) -> bool {
-    matches!(rune, ' ' | '\t' | '\r' | '\n')
+    match text {
+        [] | [b' '] => 0,
+        text if text.len() < 32 => text.iter().filter(|byte| **byte == b'\n').count(),
+        text => memchr::memchr_iter(b'\n', text).count(),
+    }
 }
 
 fn is_space_byte(byte: u8) -> bool {

@@ -72,15 +72,13 @@ impl<'a> Scanner<'a> {
 
     /// The offset of the line break or end that ends the line of `from`.
     pub(in crate::syntax) fn line_end(&self, from: usize) -> usize {
-        let mut at = from;
-        loop {
-            match self.bytes.get(at) {
-                None => return self.bytes.len(),
-                Some(b'\n' | b'\r') => return at,
-                Some(0xC2 | 0xE2) if is_break(self.bytes, at) => return at,
-                Some(_) => at += 1,
-            }
+        let rest = &self.bytes[from.min(self.bytes.len())..];
+        let length = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        if rest[..length].is_ascii() {
+            return from + length;
         }
+        let line = from + length;
+        (from..line).find(|&at| is_break(self.bytes, at)).unwrap_or(line)
     }
 
     /// Consumes a line break.
