@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use getrandom::SysRng;
 use ring::signature::{self, RsaKeyPair};
 use rsa::pkcs8::EncodePrivateKey;
+use rsa::rand_core::UnwrapErr;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -59,7 +61,7 @@ impl SigningKey {
     }
 
     fn generate(&self) -> Result<Vec<u8>, KeyError> {
-        let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)
+        let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), KEY_BITS)
             .map_err(|e| KeyError::Generate(e.to_string()))?;
         let der = key.to_pkcs8_der().map_err(|e| KeyError::Generate(e.to_string()))?.as_bytes().to_vec();
         if let Some(directory) = &self.directory {

@@ -40,9 +40,9 @@ impl Change {
 }
 
 /// Older changes go before there are too many: every client had time to see them.
-const LONG_AGO: Duration = Duration::from_secs(10 * 60);
+const LONG_AGO: Duration = Duration::from_secs(5 * 60);
 /// So many stay however old they are.
-const FEW: usize = 1000;
+const FEW: usize = 200;
 
 /// Changes in the order of their revisions, with when they came; those up to `forgotten` are gone.
 pub(super) struct History {

@@ -1,12 +1,15 @@
 //! Private keys, written and read in the PEM forms that Go uses.
 
+use std::convert::Infallible;
+
 use p256::SecretKey;
+use p256::elliptic_curve::rand_core::{self, CryptoRng, RngCore};
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::EncodePrivateKey;
 use rcgen::KeyPair;
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey};
-use rsa::rand_core::{CryptoRng, RngCore};
+use rsa::rand_core::{TryCryptoRng, TryRng};
 
 use crate::error::Error;
 use crate::function::Call;
@@ -50,8 +53,8 @@ pub(super) struct SigningKey {
 
 impl SigningKey {
     pub(super) fn of_rsa(key: &RsaPrivateKey) -> Result<SigningKey, Error> {
-        let der =
-            key.to_pkcs8_der().map_err(|error| Error::new(format!("error pem-encoding key: {error}")))?;
+        let der = rsa::pkcs8::EncodePrivateKey::to_pkcs8_der(key)
+            .map_err(|error| Error::new(format!("error pem-encoding key: {error}")))?;
         SigningKey::of_pkcs8(der.as_bytes().to_vec(), rsa_pem(key)?)
     }
 
@@ -103,11 +106,10 @@ enum Kind {
 }
 
 fn pkcs8_kind(der: &[u8]) -> Option<Kind> {
-    use rsa::pkcs8::DecodePrivateKey;
-    RsaPrivateKey::from_pkcs8_der(der)
-        .ok()
-        .map(|key| Kind::Rsa(Box::new(key)))
-        .or_else(|| SecretKey::from_pkcs8_der(der).ok().map(Kind::Ecdsa))
+    if let Ok(key) = <RsaPrivateKey as rsa::pkcs8::DecodePrivateKey>::from_pkcs8_der(der) {
+        return Some(Kind::Rsa(Box::new(key)));
+    }
+    <SecretKey as p256::pkcs8::DecodePrivateKey>::from_pkcs8_der(der).ok().map(Kind::Ecdsa)
 }
 
 /// The first PEM block of a text: its label and content.
@@ -194,8 +196,27 @@ fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The session's random source for the key generators.
+/// The session's random source for the key generators, which follow different versions of one interface.
 struct Source<'a, 'b>(&'a mut Call<'b>);
+
+impl TryRng for Source<'_, '_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.session.random().next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.session.random().next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.session.random().fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Source<'_, '_> {}
 
 impl RngCore for Source<'_, '_> {
     fn next_u32(&mut self) -> u32 {
@@ -210,8 +231,8 @@ impl RngCore for Source<'_, '_> {
         self.0.session.random().fill_bytes(bytes);
     }
 
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
-        self.fill_bytes(bytes);
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.0.session.random().fill_bytes(bytes);
         Ok(())
     }
 }
