@@ -275,3 +275,16 @@ fn charts_are_linted_as_with_helm() {
     assert!(cases > 60, "{cases}");
     assert!(failures.is_empty(), "{} of {cases} differ:\n{}", failures.len(), failures.join("\n\n"));
 }
+
+/// With `--debug` Helm shows the text that it could not read, and gives no hint.
+#[test]
+fn unreadable_text_is_shown_when_asked_for() {
+    let (code, stdout, stderr) = run("template r charts/failing --set case=yaml");
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    if stderr.contains("YAML parse error") {
+        let (code, shown, error) = run("template r charts/failing --set case=yaml --debug");
+        assert_eq!(code, 1);
+        assert!(shown.starts_with("---\n# Source: failing/templates/"), "{shown}");
+        assert!(stderr.starts_with(error.trim_end()) && !error.contains("Use --debug"), "{error}");
+    }
+}

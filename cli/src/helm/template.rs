@@ -10,8 +10,8 @@ use fluxide_gotext::quote_str;
 use fluxide_helm::manifest::split_manifests;
 use fluxide_helm::schema::{NoRemoteSchemas, SchemaLoader};
 use fluxide_helm::{
-    Capabilities, KubeVersion, ReleaseOptions, RenderOptions, Rendered, TemplateOutput, name_from_template,
-    pattern, render,
+    Capabilities, Hook, HookEvent, KubeVersion, ReleaseOptions, RenderError, RenderOptions, Rendered,
+    TemplateOutput, name_from_template, pattern, render,
 };
 
 use super::flags::{List, os_words};
@@ -163,13 +163,19 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let mut render_options = RenderOptions::new(release, &capabilities, now);
     render_options.skip_schema_validation = options.skip_schema_validation.is_on();
     render_options.schemas = &LocalSchemas;
+    render_options.keep_unreadable = options.unavailable.debug.is_on();
     let chart = Arc::new(chart);
     // The process ends soon: taking the chart apart would be time lost.
     std::mem::forget(chart.clone());
-    let rendered = render(&chart, &values, render_options).map_err(|error| {
-        let hint = if error.is_rendering() { HINT } else { "" };
-        anyhow!("{error}{hint}")
-    })?;
+    let rendered = match render(&chart, &values, render_options) {
+        Ok(rendered) => rendered,
+        Err(error) if !error.is_rendering() => return Err(anyhow!("{error}")),
+        Err(error) if !options.unavailable.debug.is_on() => return Err(anyhow!("{error}{HINT}")),
+        Err(error) => {
+            show_unreadable(&options, &name, &error)?;
+            return Err(anyhow!("{error}"));
+        }
+    };
     let rendered = std::mem::ManuallyDrop::new(rendered);
     for warning in &rendered.warnings {
         eprintln!("{warning}");
@@ -205,6 +211,36 @@ fn print(options: &Options, rendered: &Rendered) -> anyhow::Result<()> {
         stdout.write_all(selected(&rendered.template_output(&output), &options.show_only)?.as_bytes())?;
     }
     stdout.flush()?;
+    Ok(())
+}
+
+/// Prints what was rendered before an error, as far as there is something.
+fn show_unreadable(options: &Options, name: &str, error: &RenderError) -> anyhow::Result<()> {
+    let (text, hooks) = match error {
+        RenderError::Unreadable { text, hooks, .. } => (text.trim(), hooks.as_slice()),
+        _ => ("", [].as_slice()),
+    };
+    let mut text = format!("{text}\n");
+    let is_test = |hook: &Hook| hook.events.contains(&HookEvent::Test);
+    let mut written = BTreeSet::new();
+    for hook in hooks.iter().filter(|hook| !(options.skip_tests.is_on() && is_test(hook))) {
+        match &options.output_dir {
+            _ if options.no_hooks.is_on() => {}
+            None => text.push_str(&format!("---\n# Source: {}\n{}\n", hook.path, hook.manifest)),
+            Some(directory) => {
+                let mut directory = Path::new(directory).to_owned();
+                if options.release_name.is_on() {
+                    directory.push(name);
+                }
+                write_file(&directory, &hook.path, &hook.manifest, &mut written)?;
+            }
+        }
+    }
+    if !options.show_only.is_empty() {
+        // What is not there is no news beside the error.
+        text = selected(&text, &options.show_only).unwrap_or_default();
+    }
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }
 
@@ -271,9 +307,7 @@ fn write_files(
         write_file(hooks_below, &manifest.path, &manifest.content, &mut written).map_err(hinted)?;
     }
     if !options.no_hooks.is_on() {
-        let tests = |hook: &&fluxide_helm::Hook| {
-            !(options.skip_tests.is_on() && hook.events.contains(&fluxide_helm::HookEvent::Test))
-        };
+        let tests = |hook: &&Hook| !(options.skip_tests.is_on() && hook.events.contains(&HookEvent::Test));
         for hook in rendered.hooks.iter().filter(tests) {
             write_file(hooks_below, &hook.path, &hook.manifest, &mut written)?;
         }

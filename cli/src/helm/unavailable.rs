@@ -64,7 +64,7 @@ pub struct Unavailable {
     #[arg(long, hide = true)]
     post_renderer_args: Vec<String>,
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    debug: Switch,
+    pub(super) debug: Switch,
     #[arg(long, hide = true)]
     description: Option<String>,
     #[arg(short, long, hide = true)]

@@ -149,6 +149,19 @@ fn next_separator(rest: &str) -> Option<usize> {
     rest.find("\n---").map(|at| at + 1)
 }
 
+/// The hooks of files up to the first document that cannot be read.
+pub(crate) fn readable_hooks(files: &BTreeMap<String, String>) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| !base_name(path).starts_with('_')) {
+        for document in split_manifests(text) {
+            let Ok(head) = Head::read(document) else { return hooks };
+            let events = head.annotations.as_ref().and_then(|annotations| annotations.get(HOOK_ANNOTATION));
+            hooks.extend(events.and_then(|events| head.hook(path, document, events)));
+        }
+    }
+    hooks
+}
+
 /// The hooks and the other manifests of rendered files, each in the order of installation.
 ///
 /// Files whose name begins with `_` are left out, and so are hooks for events that do not exist. `files` is sorted by

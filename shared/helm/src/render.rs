@@ -18,7 +18,7 @@ use crate::coalesce::{TypeMismatch, coalesce_values};
 use crate::convert::{into_string, to_map, to_table};
 use crate::file::{ChartFile, base_name, clean_path};
 use crate::hook::{Hook, HookEvent};
-use crate::manifest::{Manifest, ManifestError, sort_manifests};
+use crate::manifest::{Manifest, ManifestError, readable_hooks, sort_manifests};
 use crate::metadata::Metadata;
 use crate::name::{ReleaseNameError, check_release_name};
 use crate::objects::{capabilities_value, metadata_value, table};
@@ -29,7 +29,7 @@ use crate::scope::{Scope, table_at};
 use crate::values::Table;
 
 /// Why a chart cannot be rendered. The texts are Helm's.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 pub enum RenderError {
     /// The chart only lends templates to others.
     #[error("library charts are not installable")]
@@ -60,6 +60,16 @@ pub enum RenderError {
     /// Rendered text is no Kubernetes object.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The same, with what there is to look at: when [`RenderOptions::keep_unreadable`] is set.
+    #[error("{error}")]
+    Unreadable {
+        /// What is wrong.
+        error: ManifestError,
+        /// The text of all files, each behind a line that names it.
+        text: String,
+        /// The hooks that were read until then.
+        hooks: Vec<Hook>,
+    },
     /// Post-rendering failed.
     #[error(transparent)]
     PostRender(#[from] PostRenderError),
@@ -73,6 +83,7 @@ impl RenderError {
             RenderError::KubeVersion { .. }
                 | RenderError::Template(_)
                 | RenderError::Manifest(_)
+                | RenderError::Unreadable { .. }
                 | RenderError::PostRender(_)
         )
     }
@@ -103,6 +114,8 @@ pub struct RenderOptions<'r> {
     pub skip_schema_validation: bool,
     /// Missing values are errors.
     pub strict: bool,
+    /// Text that is no Kubernetes object is handed out with the error, for people to look at.
+    pub keep_unreadable: bool,
     /// `required` and `fail` do not fail.
     pub lint: bool,
     /// Notes of subcharts are added to those of the chart.
@@ -128,6 +141,7 @@ impl<'r> RenderOptions<'r> {
             now,
             skip_schema_validation: false,
             strict: false,
+            keep_unreadable: false,
             lint: false,
             subchart_notes: false,
             lookup: None,
@@ -291,13 +305,24 @@ pub fn render(chart: &Arc<Chart>, values: &Table, options: RenderOptions) -> Res
     if let Some(renderer) = options.post_renderer {
         files = post_render(files, options.post_render_strategy, renderer)?;
     }
+    let kept = options.keep_unreadable.then(|| files.clone());
     let sorted = sort_manifests(files);
-    if let Some(broken) =
-        broken.filter(|broken| !sorted.as_ref().is_err_and(|error| error.path < broken.path))
-    {
-        return Err(broken.into());
-    }
-    (rendered.hooks, rendered.manifests) = sorted?;
+    let earlier = |broken: &ManifestError| !sorted.as_ref().is_err_and(|error| error.path < broken.path);
+    let sorted = match broken.filter(earlier) {
+        Some(broken) => Err(broken),
+        None => sorted,
+    };
+    (rendered.hooks, rendered.manifests) = match (sorted, kept) {
+        (Ok(sorted), _) => sorted,
+        (Err(error), None) => return Err(error.into()),
+        (Err(error), Some(files)) => {
+            let mut text = String::new();
+            for (path, content) in files.iter().filter(|(_, content)| !content.trim().is_empty()) {
+                push_source(&mut text, path, content);
+            }
+            return Err(RenderError::Unreadable { error, text, hooks: readable_hooks(&files) });
+        }
+    };
     scope.crds(&mut rendered.crds);
     rendered.metadata = scope.metadata();
     rendered.defaults = scope.changed_defaults().cloned();
