@@ -287,6 +287,27 @@ mod tests {
     }
 
     #[test]
+    fn combinators_that_fail_at_several_places_are_told_for_each() {
+        let schema = json!({"properties": {
+            "m": {"additionalProperties": {"allOf": [{"type": "string", "minLength": 3}]}},
+            "l": {"items": {"oneOf": [{"type": "string"}]}}
+        }});
+        let expected = "\
+- at '/l': validation failed
+  - at '/l/0': 'oneOf' failed, none matched
+    - at '/l/0': got number, want string
+  - at '/l/1': 'oneOf' failed, none matched
+    - at '/l/1': got number, want string
+- at '/m': validation failed
+  - at '/m/a': 'allOf' failed
+    - at '/m/a': got number, want string
+  - at '/m/b': 'allOf' failed
+    - at '/m/b': minLength: got 1, want 3
+";
+        assert_eq!(check(schema, json!({"l": [1, 2], "m": {"a": 1, "b": "x", "c": "long"}})), expected);
+    }
+
+    #[test]
     fn combinators_that_fail_for_one_schema_are_told() {
         let schema = json!({
             "$schema": "http://json-schema.org/draft-07/schema#",

@@ -25,6 +25,8 @@ struct LeftOut {
     failed: &'static str,
     /// How many steps of the cause's place lead to its own.
     depth: usize,
+    /// The value that does not fit it; one schema may apply to several.
+    place: String,
 }
 
 impl Display<'_> {
@@ -92,8 +94,7 @@ impl Display<'_> {
     /// Writes a line about the place that the first steps of an error's place lead to.
     fn line(&mut self, error: &ValidationError, depth: usize, indent: usize, text: &str) {
         let place = error.instance_location.to_string();
-        let end = place.match_indices('/').nth(depth).map_or(place.len(), |(at, _)| at);
-        let place = if self.relative { "" } else { &place[..end] };
+        let place = if self.relative { "" } else { first_steps(&place, depth) };
         self.out.push('\n');
         self.out.push_str(&"  ".repeat(indent - 1));
         self.out.push_str(&format!("- at {}: {text}", quote(place)));
@@ -145,7 +146,7 @@ fn left_out(base: &str, cause: &ValidationError, combines: bool) -> Vec<LeftOut>
         }
         depth += usize::from(goes_down);
         if let Some(failed) = failed {
-            found.push(LeftOut { schema: walked.clone(), failed, depth });
+            found.push(LeftOut { schema: walked.clone(), failed, depth, place: String::new() });
         }
     }
     if combines && !found.is_empty() {
@@ -153,8 +154,18 @@ fn left_out(base: &str, cause: &ValidationError, combines: bool) -> Vec<LeftOut>
     }
     // Until here depths count from the upper place; places are told by the one of the cause.
     let above = cause.instance_location.tokens.len().saturating_sub(depth);
-    found.iter_mut().for_each(|combinator| combinator.depth += above);
+    let place = cause.instance_location.to_string();
+    for combinator in &mut found {
+        combinator.depth += above;
+        combinator.place = first_steps(&place, combinator.depth).to_owned();
+    }
     found
+}
+
+/// The part of a JSON pointer that its first steps make.
+fn first_steps(pointer: &str, count: usize) -> &str {
+    let end = pointer.match_indices('/').nth(count).map_or(pointer.len(), |(at, _)| at);
+    &pointer[..end]
 }
 
 /// The pattern of the schema at an address as it was written; our library rewrites it for its own engine.
