@@ -226,7 +226,11 @@ impl Scope {
                 let pair = pair.map(|(key, value)| (key.to_owned(), Yaml::String(value.clone())));
                 rewritten.push(Yaml::Object(pair.into_iter().collect()));
                 match table_at(&defaults, &format!("{}.{child}", dependency.name)) {
-                    Some(table) => merge_tables(&imported, &at_path(&parent, table), warn),
+                    Some(table) => {
+                        // Helm hands on a new table for an empty one, which the next import does not fill for the child.
+                        let table = if table.is_empty() { Map::new() } else { table };
+                        merge_tables(&imported, &at_path(&parent, table), warn);
+                    }
                     None => warn(format!(
                         "ImportValues missing table from chart {}: {child} is not a table",
                         dependency.name
