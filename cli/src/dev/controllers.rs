@@ -1,7 +1,9 @@
 //! The five controllers as tasks of this process, each with the flags it would have on its own.
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
@@ -104,5 +106,10 @@ fn read<T: Parser>(profile: &Profile, own: impl IntoIterator<Item = OsString>) -
 
 /// An address on loopback that was free a moment ago.
 fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let random = || PORTS.start + (RandomState::new().hash_one(()) % PORTS.len() as u64) as u16;
+    let listener = (0..100).find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, random())).ok());
+    listener.map_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)), Ok)?.local_addr()
 }
+
+/// Ports below those that systems give to outgoing connections, of which one could take a port before its server does.
+const PORTS: Range<u16> = 20_000..30_000;

@@ -119,6 +119,13 @@ async fn what_another_kustomization_adopted_is_not_pruned() -> anyhow::Result<()
     repository.write("new/a.yaml", &config("a", "2"))?;
     let moved = push(&world, &repository, "Moved").await?;
     world.applied("new", &moved).await?;
+    // The old one may have been the last to apply this revision, and so own the object once more.
+    world.applied("old", &moved).await?;
+    world.reconcile(&world.kustomizations(), "new").await?;
+    wait::until(&maps, "a", "owned by the new one", |object| {
+        object["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "new"
+    })
+    .await?;
     repository.remove("old/a.yaml")?;
     let second = push(&world, &repository, "Removed").await?;
     world.applied("old", &second).await?;
