@@ -3,6 +3,7 @@
 mod limits;
 mod pods;
 mod policies;
+mod signing;
 
 use serde_json::{Value, json};
 
@@ -29,6 +30,7 @@ pub(crate) fn create(ctx: &mut Context, v: &mut Value) -> ApiResult<()> {
         ("", "persistentvolumes") => protect(v, "kubernetes.io/pv-protection"),
         ("storage.k8s.io", "volumeattributesclasses") => protect(v, "kubernetes.io/vac-protection"),
         ("", "nodes") => not_ready(v),
+        ("certificates.k8s.io", "certificatesigningrequests") => signing::name_requestor(ctx.user, v),
         ("networking.k8s.io", "ingresses") => default_ingress_class(ctx, v),
         _ => {}
     }
@@ -53,6 +55,9 @@ pub(crate) fn update(ctx: &mut Context, new: &mut Value, live: &Value) -> ApiRes
 
 /// Admits the final object of a create, update (both given) or delete (only `old`).
 pub(crate) fn validate(ctx: &mut Context, new: Option<&Value>, old: Option<&Value>) -> ApiResult<()> {
+    if ctx.resource.is("certificates.k8s.io", "certificatesigningrequests") {
+        signing::validate(ctx, new, old)?;
+    }
     policies::check(ctx, new, old)
 }
 

@@ -83,7 +83,12 @@ pub(crate) fn keep_system_metadata(new: &mut Value, live: &Value) {
 }
 
 /// Clears and sets what a create may not choose.
-pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
+pub(crate) fn prepare_create(
+    core: &Core,
+    resource: &Resource,
+    v: &mut Value,
+    dry_run: bool,
+) -> ApiResult<()> {
     if resource.has_status() && resource.plural != "customresourcedefinitions" {
         object::members(v).remove("status");
         if resource.custom.is_none()
@@ -92,7 +97,7 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) ->
             object::members(v).insert("status".into(), status);
         }
     }
-    crate::kinds::prepare_create(core, resource, v)
+    crate::kinds::prepare_create(core, resource, v, dry_run)
 }
 
 /// Limits an update to the part that its subresource may change.
@@ -102,6 +107,7 @@ pub(crate) fn prepare_update(
     subresource: &str,
     new: &mut Value,
     live: &Value,
+    dry_run: bool,
 ) -> ApiResult<()> {
     match subresource {
         "status" => {
@@ -114,6 +120,7 @@ pub(crate) fn prepare_update(
             };
             status_metadata(resource, new, metadata);
         }
+        "approval" | "ephemeralcontainers" | "resize" => {}
         // Who binds a pod also says that it is scheduled.
         _ if resource.has_status() && subresource != "binding" => {
             let m = object::members(new);
@@ -124,7 +131,7 @@ pub(crate) fn prepare_update(
         }
         _ => {}
     }
-    crate::kinds::prepare_update(core, resource, subresource, new, live)
+    crate::kinds::prepare_update(core, resource, subresource, new, live, dry_run)
 }
 
 /// How much of the metadata a write of the status may change: everything for most kinds, managed fields for all.

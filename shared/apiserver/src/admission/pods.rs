@@ -35,10 +35,7 @@ pub(super) fn priority(core: &Core, v: &mut Value) -> ApiResult<()> {
             Some(c) => Some(c),
             None if name.starts_with("system-") => {
                 let value = if name == "system-node-critical" { 2_000_001_000 } else { 2_000_000_000 };
-                let spec = object::child(v, "spec");
-                spec.insert("priority".into(), json!(value));
-                spec.entry("preemptionPolicy").or_insert_with(|| "PreemptLowerPriority".into());
-                return Ok(());
+                return set_priority(v, value, "PreemptLowerPriority");
             }
             None => {
                 let why = format!("no PriorityClass with name {name} was found");
@@ -46,17 +43,35 @@ pub(super) fn priority(core: &Core, v: &mut Value) -> ApiResult<()> {
             }
         }
     };
-    let spec = object::child(v, "spec");
     let (value, policy) = match &class {
-        Some(c) => (c.value["value"].clone(), text(&c.value, &["preemptionPolicy"]).to_owned()),
-        None => (json!(0), String::new()),
+        Some(c) => (c.value["value"].as_i64().unwrap_or(0), text(&c.value, &["preemptionPolicy"])),
+        None => (0, ""),
     };
     if let Some(c) = &class {
-        spec.insert("priorityClassName".into(), object::name(&c.value).into());
+        object::child(v, "spec").insert("priorityClassName".into(), object::name(&c.value).into());
     }
-    let policy = if policy.is_empty() { "PreemptLowerPriority".to_owned() } else { policy };
-    spec.insert("priority".into(), value);
-    spec.entry("preemptionPolicy").or_insert_with(|| policy.into());
+    set_priority(v, value, if policy.is_empty() { "PreemptLowerPriority" } else { policy })
+}
+
+/// Sets what the class of a pod says, which the pod may say itself only if it says the same.
+fn set_priority(v: &mut Value, value: i64, policy: &str) -> ApiResult<()> {
+    let pod = object::name(v).to_owned();
+    let refused = |what: String, computed: &str| {
+        let why = format!(
+            "the {what} must not be provided in pod spec; priority admission controller computed {computed} from the \
+             given PriorityClass name"
+        );
+        Err(ApiError::forbidden("", "pods", &pod, &why))
+    };
+    let spec = object::child(v, "spec");
+    if let Some(own) = spec.get("priority").and_then(Value::as_i64).filter(|own| *own != value) {
+        return refused(format!("integer value of priority ({own})"), &value.to_string());
+    }
+    if let Some(own) = spec.get("preemptionPolicy").and_then(Value::as_str).filter(|own| *own != policy) {
+        return refused(format!("string value of PreemptionPolicy ({own})"), policy);
+    }
+    spec.insert("priority".into(), value.into());
+    spec.insert("preemptionPolicy".into(), policy.into());
     Ok(())
 }
 

@@ -51,53 +51,42 @@ pub(crate) fn refresh_catalog(core: &Core) {
 
 fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], now: &str) {
     let group = text(crd, &["spec", "group"]).to_owned();
-    let own = object::uid(crd).to_owned();
     let (mut resources, mut kinds) = (Vec::new(), Vec::new());
-    for other in all {
-        if object::uid(&other.value) == own || text(&other.value, &["spec", "group"]) != group {
-            continue;
-        }
+    for other in all.iter().filter(|other| text(&other.value, &["spec", "group"]) == group) {
+        // What this definition has already counts, too: one name cannot come to stand for two things.
         let names = &other.value["status"]["acceptedNames"];
         let short = names["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
         resources.extend([text(names, &["plural"]), text(names, &["singular"])].into_iter().chain(short));
         kinds.extend([text(names, &["kind"]), text(names, &["listKind"])]);
     }
     let asked = crd["spec"]["names"].clone();
-    let mut accepted = crd["status"]["acceptedNames"].clone();
-    let mut problem = None;
-    let mut try_name =
-        |field: &str, taken: &[&str], reason: &'static str, problem: &mut Option<(&'static str, String)>| {
-            let name = text(&asked, &[field]);
-            if !name.is_empty() && taken.contains(&name) {
-                *problem = Some((reason, format!("{} is already in use", fluxide_gotext::quote_str(name))));
-            } else if !name.is_empty() {
-                object::members(&mut accepted).insert(field.to_owned(), name.into());
-            }
-        };
-    try_name("plural", &resources, "PluralConflict", &mut problem);
-    try_name("singular", &resources, "SingularConflict", &mut problem);
-    try_name("kind", &kinds, "KindConflict", &mut problem);
-    try_name("listKind", &kinds, "ListKindConflict", &mut problem);
-    let short: Vec<&str> =
-        asked["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let clashes: Vec<String> = short
-        .iter()
-        .filter(|name| resources.contains(name))
-        .map(|name| format!("{} is already in use", fluxide_gotext::quote_str(name)))
-        .collect();
-    if clashes.is_empty() {
-        match asked.get("shortNames") {
-            Some(names) => object::members(&mut accepted).insert("shortNames".to_owned(), names.clone()),
-            None => object::members(&mut accepted).remove("shortNames"),
-        };
-    } else if problem.is_none() {
-        problem = Some(("ShortNamesConflict", clashes.join(", ")));
-    }
-    match asked.get("categories") {
-        Some(names) => object::members(&mut accepted).insert("categories".to_owned(), names.clone()),
-        None => object::members(&mut accepted).remove("categories"),
+    let before = crd["status"]["acceptedNames"].clone();
+    let mut accepted = before.clone();
+    let mut problem: Option<(&'static str, String)> = None;
+    let in_use = |name: &str| format!("{} is already in use", fluxide_gotext::quote_str(name));
+    let one = |field: &str, taken: &[&str], reason: &'static str, accepted: &mut Value| {
+        let name = text(&asked, &[field]);
+        let is_free = name == text(&before, &[field]) || !taken.contains(&name);
+        if !is_free {
+            return Some((reason, in_use(name)));
+        }
+        if !name.is_empty() {
+            object::members(accepted).insert(field.to_owned(), name.into());
+        }
+        None
     };
-    if crd["status"]["acceptedNames"] != accepted {
+    let mut note = |found: Option<(&'static str, String)>| {
+        if found.is_some() {
+            problem = found;
+        }
+    };
+    note(one("plural", &resources, "PluralConflict", &mut accepted));
+    note(one("singular", &resources, "SingularConflict", &mut accepted));
+    note(short_names(&asked, &before, &resources, &mut accepted));
+    note(one("kind", &kinds, "KindConflict", &mut accepted));
+    note(one("listKind", &kinds, "ListKindConflict", &mut accepted));
+    carry(&asked, "categories", &mut accepted);
+    if before != accepted {
         object::set_at(crd, &["status", "acceptedNames"], accepted);
     }
     let accepted = problem.is_none();
@@ -112,6 +101,40 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
     } else if !accepted && !established {
         set_condition(crd, "Established", "False", "NotAccepted", "not all names are accepted", now);
     }
+}
+
+/// Accepts the short names, if none of the new ones is in use.
+fn short_names(
+    asked: &Value,
+    before: &Value,
+    taken: &[&str],
+    accepted: &mut Value,
+) -> Option<(&'static str, String)> {
+    let names = |v: &Value| -> Vec<String> {
+        let names = v["shortNames"].as_array().into_iter().flatten();
+        names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let own = names(before);
+    let clashes: Vec<String> = names(asked)
+        .iter()
+        .filter(|name| !own.contains(name) && taken.contains(&name.as_str()))
+        .map(|name| format!("{} is already in use", fluxide_gotext::quote_str(name)))
+        .collect();
+    match clashes.as_slice() {
+        [] => {
+            carry(asked, "shortNames", accepted);
+            None
+        }
+        [one] => Some(("ShortNamesConflict", one.clone())),
+        several => Some(("ShortNamesConflict", format!("[{}]", several.join(", ")))),
+    }
+}
+
+fn carry(asked: &Value, member: &str, accepted: &mut Value) {
+    match asked.get(member).filter(|names| !crate::go_value::is_empty(names)) {
+        Some(names) => object::members(accepted).insert(member.to_owned(), names.clone()),
+        None => object::members(accepted).remove(member),
+    };
 }
 
 /// The status of a condition.

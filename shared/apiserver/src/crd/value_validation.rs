@@ -217,16 +217,17 @@ impl Check<'_> {
         if let Some(why) = out_of_range(s, v, n) {
             self.composite(format!("Checked value must be of type {why} in {path}"), found);
         }
-        if let Some(m) = l.multiple_of
-            && m != 0.0
-            && !is_multiple(n, m)
-        {
-            self.wrong(
-                path,
-                v.clone(),
-                format!("{path} in body should be a multiple of {}", plain(m)),
-                found,
-            );
+        match l.multiple_of {
+            Some(m) if m <= 0.0 => {
+                let why = format!("factor MultipleOf declared for {path} must be positive: {}", plain(m));
+                let factor = serde_json::Number::from_f64(m).map_or(Value::Null, Value::from);
+                self.wrong(path, factor, why, found);
+            }
+            Some(m) if !is_multiple(n, m) => {
+                let why = format!("{path} in body should be a multiple of {}", plain(m));
+                self.wrong(path, v.clone(), why, found);
+            }
+            _ => {}
         }
         if let Some(max) = l.maximum
             && (n > max || l.exclusive_maximum && n >= max)

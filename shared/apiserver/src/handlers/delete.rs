@@ -88,7 +88,7 @@ pub(crate) fn delete_collection(ctx: &mut Context) -> ApiResult<Answer> {
         object::members(&mut meta).insert("continue".into(), "".into());
     }
     if let Some(last) = last {
-        let token = continue_token(listing.revision, &last.value);
+        let token = continue_token(listing.revision, &last.value, false);
         object::members(&mut meta).insert("continue".into(), token.into());
         if let Some(left) = more.filter(|_| selection.is_everything()) {
             object::members(&mut meta).insert("remainingItemCount".into(), left.into());

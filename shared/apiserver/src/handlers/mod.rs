@@ -254,9 +254,11 @@ fn dispatch(ctx: &mut Context) -> ApiResult<Answer> {
         ("eviction", "create") => pods::evict(ctx),
         ("binding", "create") => pods::bind(ctx),
         ("log", "get") => pods::log(ctx),
-        ("status", "get") => read::get(ctx),
-        ("status" | "finalize", "update") => write::update(ctx),
-        ("status", "patch") => patch::patch(ctx),
+        ("status" | "approval" | "ephemeralcontainers" | "resize", "get") => read::get(ctx),
+        ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", "update") => {
+            write::update(ctx)
+        }
+        ("status" | "approval" | "ephemeralcontainers" | "resize", "patch") => patch::patch(ctx),
         ("scale", "get") => scale::get(ctx),
         ("scale", "update") => scale::put(ctx),
         ("scale", "patch") => scale::patch(ctx),

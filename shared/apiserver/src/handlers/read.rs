@@ -96,13 +96,19 @@ pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
     LabelSelector::parse(ctx.request.query.text("labelSelector")).map_err(ApiError::bad_request)?;
     check_list_options(ctx)?;
     let selection = Selection::parse(ctx)?;
-    let (listing, after) = listing(ctx)?;
+    let narrowed = narrowed_to(ctx, &selection);
+    let (listing, after) = listing(ctx, narrowed.as_deref())?;
     refuse_list_form(ctx, true)?;
     let mut objects = listing.objects;
     if let Some(after) = &after {
+        let everywhere = ctx.resource.namespaced && ctx.target.namespace.is_empty();
         objects.retain(|s| {
-            (crate::object::namespace(&s.value), crate::object::name(&s.value))
-                > (after.namespace.as_str(), after.name.as_str())
+            let (namespace, name) = (crate::object::namespace(&s.value), crate::object::name(&s.value));
+            if everywhere && after.namespace.is_empty() {
+                // A token of one namespace names a place among all of them here.
+                return format!("{namespace}/{name}") > after.name;
+            }
+            (namespace, name) > (after.namespace.as_str(), after.name.as_str())
         });
     }
     let mut meta = json!({"resourceVersion": listing.revision.to_string()});
@@ -110,7 +116,8 @@ pub(crate) fn list(ctx: &Context) -> ApiResult<Answer> {
     if let Some(left) = more {
         let m = crate::object::members(&mut meta);
         if let Some(last) = objects.last() {
-            m.insert("continue".into(), continue_token(listing.revision, &last.value).into());
+            let token = continue_token(listing.revision, &last.value, narrowed.is_some());
+            m.insert("continue".into(), token.into());
         }
         if selection.is_everything() {
             m.insert("remainingItemCount".into(), left.into());
@@ -133,7 +140,9 @@ pub(super) fn page(
     selection: &Selection,
     limit: Option<usize>,
 ) -> Page {
-    let one_namespace = !ctx.resource.namespaced || !ctx.target.namespace.is_empty();
+    let one_namespace = !ctx.resource.namespaced
+        || !ctx.target.namespace.is_empty()
+        || narrowed_to(ctx, selection).is_some();
     let Some(limit) = limit.filter(|_| ctx.target.selected_name.is_empty() || !one_namespace) else {
         if !selection.is_everything() {
             objects.retain(|s| selection.matches(&s.value));
@@ -244,10 +253,22 @@ fn fast_list(ctx: &Context, objects: &[Arc<Stored>], meta: &Value) -> Answer {
     Answer::bytes(200, "application/json", out.into())
 }
 
+/// The one namespace that the selector of a list over all of them allows; later pages look at all again.
+fn narrowed_to(ctx: &Context, selection: &Selection) -> Option<String> {
+    let narrows = ctx.resource.namespaced
+        && ctx.target.namespace.is_empty()
+        && ctx.request.query.text("continue").is_empty();
+    let namespace = selection.fields.exact("metadata.namespace").filter(|_| narrows)?;
+    crate::validation::names::is_label(namespace).then(|| namespace.to_owned())
+}
+
 /// The objects to answer from and the key after which to start.
-fn listing(ctx: &Context) -> ApiResult<(Listing, Option<ObjectKey>)> {
+fn listing(ctx: &Context, narrowed: Option<&str>) -> ApiResult<(Listing, Option<ObjectKey>)> {
     let query = &ctx.request.query;
-    let namespace = (!ctx.target.namespace.is_empty()).then_some(ctx.target.namespace.as_str());
+    let namespace = match ctx.target.namespace.as_str() {
+        "" => narrowed,
+        namespace => Some(namespace),
+    };
     let store = &ctx.core.store;
     let table = &ctx.resource.table;
     let token = query.text("continue");
@@ -397,8 +418,13 @@ fn check_not_future(ctx: &Context, revision: u64) -> ApiResult<()> {
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
-pub(super) fn continue_token(revision: u64, last: &Value) -> String {
-    let start = format!("{}/{}\u{0}", crate::object::namespace(last), crate::object::name(last));
+/// The token of the objects after `last`, whose namespace it names unless the list is of that one only.
+pub(super) fn continue_token(revision: u64, last: &Value, narrowed: bool) -> String {
+    let name = crate::object::name(last);
+    let start = match narrowed {
+        true => format!("{name}\u{0}"),
+        false => format!("{}/{name}\u{0}", crate::object::namespace(last)),
+    };
     let token = json!({"v": TOKEN_VERSION, "rv": revision, "start": start});
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token.to_string())
 }

@@ -69,7 +69,7 @@ pub(crate) fn create_object(
         admission::create(ctx, &mut v)?;
         escalation::check(ctx, &v, None)?;
         ctx.core.stamp_new(&mut v, &resource);
-        strategy::prepare_create(ctx.core, &resource, &mut v)?;
+        strategy::prepare_create(ctx.core, &resource, &mut v, dry_run)?;
         // Names are generated for a copy, which shares nothing.
         if resource.is("batch", "jobs") && !generated {
             crate::kinds::workloads::share_labels(&new, &mut v);
@@ -82,9 +82,6 @@ pub(crate) fn create_object(
         if dry_run {
             if ctx.core.store.get(&resource.table, &key).is_some() {
                 return Err(ApiError::already_exists(&resource.group, &resource.plural, &name));
-            }
-            if resource.is("", "services") {
-                crate::kinds::services::show_placeholders(&new, &mut v);
             }
             // What is stored is read again, in the stored version.
             return Ok(presented(&resource, &versions::to_stored(&resource, v)));
@@ -164,7 +161,7 @@ pub(crate) fn update_object(
         let live = presented(&resource, &stored.value);
         let proposed = propose(ctx, &live)?;
         check_preconditions(&resource, &proposed.value, &live)?;
-        let new = finish_update(ctx, &resource, &subresource, proposed, &live)?;
+        let new = finish_update(ctx, &resource, &subresource, proposed, &live, dry_run)?;
         let mut new = versions::to_stored(&resource, new);
         if !dry_run {
             // The storage keeps none.
@@ -212,6 +209,7 @@ fn finish_update(
     subresource: &str,
     proposed: Proposed,
     live: &Value,
+    dry_run: bool,
 ) -> ApiResult<Value> {
     let Proposed { value: mut new, recorded, manager } = proposed;
     if recorded != Recorded::Nothing {
@@ -230,7 +228,7 @@ fn finish_update(
     }
     admission::update(ctx, &mut new, live)?;
     escalation::check(ctx, &new, Some(live))?;
-    strategy::prepare_update(ctx.core, resource, subresource, &mut new, live)?;
+    strategy::prepare_update(ctx.core, resource, subresource, &mut new, live, dry_run)?;
     fluxide_structured_merge::keep_times(live, &mut new);
     if !matches!(subresource, "status" | "binding") {
         strategy::count_generation(resource, &mut new, live, ctx.written.as_ref());

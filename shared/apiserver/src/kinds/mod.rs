@@ -1,7 +1,8 @@
 //! What single built-in kinds set by themselves on a create or update.
 
-mod pods;
+pub(crate) mod pods;
 pub(crate) mod services;
+mod signing_requests;
 pub(crate) mod workloads;
 
 use serde_json::{Value, json};
@@ -24,7 +25,12 @@ pub(crate) fn convert(resource: &Resource, v: &mut Value) {
 }
 
 /// Sets what the server chooses for a new object of a built-in kind.
-pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) -> ApiResult<()> {
+pub(crate) fn prepare_create(
+    core: &Core,
+    resource: &Resource,
+    v: &mut Value,
+    dry_run: bool,
+) -> ApiResult<()> {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
             let list = object::child(v, "spec").entry("finalizers").or_insert_with(|| json!([]));
@@ -39,7 +45,7 @@ pub(crate) fn prepare_create(core: &Core, resource: &Resource, v: &mut Value) ->
             object::members(v).insert("status".into(), json!({"phase": "Active"}));
         }
         ("", "pods") => pods::prepare_create(v, &core.clock.now_text()),
-        ("", "services") => services::prepare_create(core, v)?,
+        ("", "services") => services::prepare_create(core, v, dry_run)?,
         ("", "persistentvolumeclaims") => {
             object::members(v).insert("status".into(), json!({"phase": "Pending"}));
             claim_sources(v, None);
@@ -70,14 +76,18 @@ pub(crate) fn prepare_update(
     subresource: &str,
     new: &mut Value,
     live: &Value,
+    dry_run: bool,
 ) -> ApiResult<()> {
-    if resource.is("", "pods") && subresource == "status" {
-        pods::complete_addresses(new);
-        if object::text(new, &["status", "qosClass"]).is_empty()
-            && let Some(class) = object::at(live, &["status", "qosClass"]).cloned()
-        {
-            object::child(new, "status").insert("qosClass".into(), class);
+    if resource.is("", "pods") {
+        match subresource {
+            "status" => pods::prepare_status(new, live),
+            "ephemeralcontainers" => pods::keep_all_but_ephemeral_containers(new, live),
+            "resize" => pods::keep_all_but_resources(new, live),
+            _ => {}
         }
+    }
+    if resource.is("certificates.k8s.io", "certificatesigningrequests") {
+        signing_requests::prepare_update(subresource, new, live, &core.clock.now_text());
     }
     if resource.is("apps", "daemonsets") && subresource == "status" {
         workloads::keep_template_generation(new, live);
@@ -90,7 +100,7 @@ pub(crate) fn prepare_update(
         return Ok(());
     }
     match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "services") => services::prepare_update(core, new, live)?,
+        ("", "services") => services::prepare_update(core, new, live, dry_run)?,
         ("", "namespaces") => {
             let finalizers = live["spec"]["finalizers"].clone();
             let spec = object::child(new, "spec");

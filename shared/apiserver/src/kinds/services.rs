@@ -1,6 +1,6 @@
 //! Services: cluster addresses, address families and node ports.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,7 +41,7 @@ impl Reservations {
 }
 
 /// Completes a new Service.
-pub(super) fn prepare_create(core: &Core, v: &mut Value) -> ApiResult<()> {
+pub(super) fn prepare_create(core: &Core, v: &mut Value, dry_run: bool) -> ApiResult<()> {
     object::members(v).insert("status".into(), json!({"loadBalancer": {}}));
     drop_unused(v);
     if kind(v) != "ExternalName"
@@ -51,7 +51,7 @@ pub(super) fn prepare_create(core: &Core, v: &mut Value) -> ApiResult<()> {
         object::child(v, "spec").insert("clusterIPs".into(), json!([ip]));
     }
     families(v, None)?;
-    allocate(core, v, "", true)
+    allocate(core, v, None, dry_run)
 }
 
 /// Nothing is allocated for a Service whose addresses or families are wrong.
@@ -66,7 +66,7 @@ fn refuse_addresses(v: &Value, live: Option<&Value>) -> ApiResult<()> {
 }
 
 /// Carries allocated values over from the stored Service, and allocates what is new.
-pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiResult<()> {
+pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value, dry_run: bool) -> ApiResult<()> {
     let (old_type, new_type) = (kind(live).to_owned(), kind(new).to_owned());
     if new_type == "ExternalName" {
         if old_type != "ExternalName" {
@@ -105,7 +105,8 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
         {
             spec.insert("clusterIPs".into(), json!([first]));
         }
-        if needs_node_ports(new) && needs_node_ports(live) {
+        let on_demand = |v: &Value| v["spec"]["allocateLoadBalancerNodePorts"] == false && kind(v) == "LoadBalancer";
+        if [&*new, live].into_iter().all(|v| needs_node_ports(v) && !on_demand(v)) {
             carry_node_ports(new, live);
         }
         if spec_bool(new, "healthCheck") {
@@ -115,8 +116,7 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value) -> ApiR
     drop_type_dependent(new, live);
     drop_unused(new);
     families(new, Some(live))?;
-    // A Service that has an address keeps it, or validation says that it may not change.
-    allocate(core, new, object::uid(live), old_type == "ExternalName")
+    allocate(core, new, Some(live), dry_run)
 }
 
 fn spec_bool(v: &Value, what: &str) -> bool {
@@ -142,18 +142,19 @@ fn carry_health_port(new: &mut Value, live: &Value) {
     }
 }
 
+/// A port of the same name keeps its node port, whatever else of it changed.
 fn carry_node_ports(new: &mut Value, live: &Value) {
-    let old: Vec<Value> = live["spec"]["ports"].as_array().cloned().unwrap_or_default();
-    let Some(ports) = new["spec"]["ports"].as_array_mut() else { return };
-    let mut used: HashSet<i64> = ports.iter().filter_map(|p| p["nodePort"].as_i64()).collect();
-    for p in ports {
-        if p["nodePort"].as_i64().unwrap_or(0) != 0 {
-            continue;
-        }
-        let same = old.iter().find(|o| o["port"] == p["port"] && o["protocol"] == p["protocol"]);
-        if let Some(n) = same.and_then(|o| o["nodePort"].as_i64()).filter(|n| *n != 0 && !used.contains(n)) {
-            used.insert(n);
-            object::members(p).insert("nodePort".into(), n.into());
+    let named: HashMap<&str, i64> = live["spec"]["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|port| (text(port, &["name"]), port["nodePort"].as_i64().unwrap_or(0)))
+        .collect();
+    let used = port_numbers(new);
+    for port in ports_mut(new).filter(|port| port["nodePort"].as_i64().unwrap_or(0) == 0) {
+        let before = named.get(text(port, &["name"])).copied().unwrap_or(0);
+        if before != 0 && !used.contains(&before) {
+            object::members(port).insert("nodePort".into(), before.into());
         }
     }
 }
@@ -322,17 +323,51 @@ fn texts(list: Option<&Value>) -> Vec<String> {
     items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResult<()> {
+/// Gives out the addresses and ports that the Service needs and does not have; a dry run gives out placeholders.
+fn allocate(core: &Core, v: &mut Value, live: Option<&Value>, dry_run: bool) -> ApiResult<()> {
     if kind(v) == "ExternalName" {
         return Ok(());
     }
+    let own = live.map(object::uid).unwrap_or_default();
     let others: Vec<_> = core
         .store
         .list("services", None)
         .objects
         .into_iter()
-        .filter(|s| object::uid(&s.value) != own_uid)
+        .filter(|s| own.is_empty() || object::uid(&s.value) != own)
         .collect();
+    // A Service that has an address keeps it, or validation says that it may not change.
+    let is_new = live.is_none_or(|live| kind(live) == "ExternalName");
+    allocate_address(core, v, is_new, &others, dry_run)?;
+    let taken: HashSet<i64> = others.iter().flat_map(|s| all_node_ports(&s.value)).collect();
+    let mut ports = Ports { core, taken, given: Vec::new(), dry_run };
+    if needs_node_ports(v) {
+        allocate_node_ports(v, live, &mut ports)?;
+    }
+    if live.is_some() {
+        refuse_duplicates(v)?;
+    }
+    let needed = live.is_some_and(|live| spec_bool(live, "healthCheck"));
+    if spec_bool(v, "healthCheck") && !needed {
+        let port = match v["spec"]["healthCheckNodePort"].as_i64().unwrap_or(0) {
+            0 => ports.take_free()?,
+            port => ports.take(port).map_err(|why| {
+                let why = format!("failed to allocate requested HealthCheck NodePort {port}: {why}");
+                ApiError::internal(why)
+            })?,
+        };
+        object::child(v, "spec").insert("healthCheckNodePort".into(), port.into());
+    }
+    Ok(())
+}
+
+fn allocate_address(
+    core: &Core,
+    v: &mut Value,
+    is_new: bool,
+    others: &[Arc<Stored>],
+    dry_run: bool,
+) -> ApiResult<()> {
     let name = object::name(v).to_owned();
     let spec = object::child(v, "spec");
     let given = spec.get("clusterIP").and_then(Value::as_str).filter(|c| !c.is_empty()).map(str::to_owned);
@@ -340,10 +375,11 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResul
     let address = match given {
         Some(ip) if !is_new => ip,
         Some(ip) => {
-            refuse_address(&ip, &spec.get("clusterIPs").cloned().unwrap_or_else(|| json!([ip])), &others)
+            refuse_address(&ip, &spec.get("clusterIPs").cloned().unwrap_or_else(|| json!([ip])), others)
                 .map_err(|e| ApiError::invalid("", "Service", &name, vec![e]))?;
             ip
         }
+        None if dry_run => FIRST_ADDRESS.to_string(),
         None => {
             let taken: HashSet<&str> =
                 others.iter().map(|s| text(&s.value, &["spec", "clusterIP"])).collect();
@@ -355,55 +391,95 @@ fn allocate(core: &Core, v: &mut Value, own_uid: &str, is_new: bool) -> ApiResul
     if spec.get("clusterIPs").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         spec.insert("clusterIPs".into(), json!([address]));
     }
-    if !needs_node_ports(v) {
-        return Ok(());
-    }
-    let mut taken: HashSet<i64> = others.iter().flat_map(|s| all_node_ports(&s.value)).collect();
-    if kind(v) == "LoadBalancer" && v["spec"]["allocateLoadBalancerNodePorts"] == false {
-        return Ok(());
-    }
-    for (i, p) in v["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
-        match p["nodePort"].as_i64().unwrap_or(0) {
-            0 => {
-                let port = free_port(core, &taken)
-                    .ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
-                taken.insert(port);
-                object::members(p).insert("nodePort".into(), port.into());
-            }
-            n => {
-                let field = format!("spec.ports[{i}].nodePort");
-                if !u16::try_from(n).is_ok_and(|n| NODE_PORTS.contains(&n)) {
-                    let detail =
-                        "provided port is not in the valid range. The range of valid ports is 30000-32767";
-                    return Err(ApiError::invalid(
-                        "",
-                        "Service",
-                        &name,
-                        vec![FieldError::invalid(field, n, detail)],
-                    ));
-                }
-                if taken.contains(&n) {
-                    let detail = "provided port is already allocated";
-                    return Err(ApiError::invalid(
-                        "",
-                        "Service",
-                        &name,
-                        vec![FieldError::invalid(field, n, detail)],
-                    ));
-                }
-            }
+    Ok(())
+}
+
+fn allocate_node_ports(v: &mut Value, live: Option<&Value>, ports: &mut Ports) -> ApiResult<()> {
+    let name = object::name(v).to_owned();
+    let on_demand = kind(v) == "LoadBalancer" && v["spec"]["allocateLoadBalancerNodePorts"] == false;
+    let kept: Vec<i64> = live.map(port_numbers).unwrap_or_default();
+    // A new Service gives one node port to all that share a port.
+    let mut shared: HashMap<i64, i64> = HashMap::new();
+    let asked: Vec<(i64, i64)> = v["spec"]["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|port| (port["port"].as_i64().unwrap_or(0), port["nodePort"].as_i64().unwrap_or(0)))
+        .collect();
+    let mut changed: Vec<i64> = Vec::new();
+    for (index, entry) in ports_mut(v).enumerate() {
+        let (port, node_port) = asked.get(index).copied().unwrap_or_default();
+        if node_port == 0 && on_demand {
+            continue;
         }
-    }
-    if !own_uid.is_empty() {
-        refuse_duplicates(v)?;
-    }
-    if spec_bool(v, "healthCheck")
-        && v["spec"]["healthCheckNodePort"].as_i64().unwrap_or(0) == 0
-        && let Some(port) = free_port(core, &taken)
-    {
-        object::child(v, "spec").insert("healthCheckNodePort".into(), port.into());
+        let refused = |number: i64, why: &str| {
+            let error = FieldError::invalid(format!("spec.ports[{index}].nodePort"), number, why);
+            ApiError::invalid("", "Service", &name, vec![error])
+        };
+        if live.is_some() {
+            if node_port == 0 {
+                object::members(entry).insert("nodePort".into(), ports.take_free()?.into());
+            } else if !kept.contains(&node_port) && !changed.contains(&node_port) {
+                ports.take(node_port).map_err(|why| refused(node_port, why))?;
+                changed.push(node_port);
+            }
+            continue;
+        }
+        let given = shared.get(&port).copied();
+        let number = match given {
+            None => {
+                let requested = asked.iter().find(|(other, number)| *other == port && *number != 0);
+                let number = match requested {
+                    Some((_, number)) => ports.take(*number).map_err(|why| refused(*number, why))?,
+                    None => ports.take_free()?,
+                };
+                shared.insert(port, number);
+                number
+            }
+            Some(number) if node_port == 0 || node_port == number => number,
+            Some(_) => ports.take(node_port).map_err(|why| refused(node_port, why))?,
+        };
+        object::members(entry).insert("nodePort".into(), number.into());
     }
     Ok(())
+}
+
+/// The node ports that are given out for one Service.
+struct Ports<'a> {
+    core: &'a Core,
+    taken: HashSet<i64>,
+    given: Vec<i64>,
+    dry_run: bool,
+}
+
+impl Ports<'_> {
+    /// Takes this port. Dry runs do not look at the range.
+    fn take(&mut self, port: i64) -> Result<i64, &'static str> {
+        let in_range = u16::try_from(port).is_ok_and(|port| NODE_PORTS.contains(&port));
+        if !in_range && !self.dry_run {
+            return Err("provided port is not in the valid range. The range of valid ports is 30000-32767");
+        }
+        if self.taken.contains(&port) || self.given.contains(&port) {
+            return Err("provided port is already allocated");
+        }
+        self.given.push(port);
+        Ok(port)
+    }
+
+    /// Takes a free port; a dry run shows the one after the last.
+    fn take_free(&mut self) -> ApiResult<i64> {
+        let free = match self.given.iter().max() {
+            None if self.dry_run => AFTER_NODE_PORTS,
+            Some(highest) if self.dry_run => highest + 1,
+            _ => {
+                let taken: HashSet<i64> = self.taken.iter().chain(&self.given).copied().collect();
+                free_port(self.core, &taken)
+                    .ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?
+            }
+        };
+        self.given.push(free);
+        Ok(free)
+    }
 }
 
 /// Ports of one protocol may not share a node port; that of an update is no field's fault.
@@ -416,31 +492,6 @@ fn refuse_duplicates(v: &Value) -> ApiResult<()> {
         }
     }
     Ok(())
-}
-
-/// Replaces what a dry run allocated by what the server shows instead of looking for free values.
-pub(crate) fn show_placeholders(sent: &Value, v: &mut Value) {
-    let chosen = |name: &str| sent["spec"].get(name).is_some_and(|value| !crate::go_value::is_empty(value));
-    if !chosen("clusterIP") && !chosen("clusterIPs") && text(v, &["spec", "clusterIP"]).contains('.') {
-        let network = FIRST_ADDRESS.to_string();
-        let spec = object::child(v, "spec");
-        spec.insert("clusterIPs".into(), json!([network]));
-        spec.insert("clusterIP".into(), network.into());
-    }
-    let given = |index: usize| sent["spec"]["ports"][index]["nodePort"].as_i64().unwrap_or(0);
-    let mut highest = 0;
-    for (index, port) in ports_mut(v).enumerate() {
-        if port["nodePort"].as_i64().unwrap_or(0) == 0 {
-            continue;
-        }
-        let shown = match given(index) {
-            0 if highest == 0 => AFTER_NODE_PORTS,
-            0 => highest + 1,
-            port => port,
-        };
-        highest = highest.max(shown);
-        object::members(port).insert("nodePort".into(), shown.into());
-    }
 }
 
 fn ports_mut(v: &mut Value) -> impl Iterator<Item = &mut Value> {

@@ -20,6 +20,11 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
             w.named(1, name, |w| schema(w, definition));
         }
     });
+    out.message(10, |w| {
+        for (name, shared) in members(&document["parameters"]) {
+            w.named(1, name, |w| parameter(w, shared));
+        }
+    });
     out.0
 }
 
@@ -108,7 +113,9 @@ impl Writer {
 }
 
 fn path_item(w: &mut Writer, item: &Value) {
-    for (method, field) in [("get", 2), ("put", 3), ("post", 4), ("delete", 5), ("patch", 8)] {
+    for (method, field) in
+        [("get", 2), ("put", 3), ("post", 4), ("delete", 5), ("options", 6), ("head", 7), ("patch", 8)]
+    {
         if let Some(o) = item.get(method) {
             w.message(field, |w| operation(w, o));
         }
@@ -141,7 +148,10 @@ fn operation(w: &mut Writer, o: &Value) {
 
 fn parameters(w: &mut Writer, field: u64, of: &Value) {
     for p in of["parameters"].as_array().into_iter().flatten() {
-        w.message(field, |w| w.message(1, |w| parameter(w, p)));
+        w.message(field, |w| match p.get("$ref") {
+            Some(reference) => w.message(2, |w| w.text(1, reference)),
+            None => w.message(1, |w| parameter(w, p)),
+        });
     }
 }
 

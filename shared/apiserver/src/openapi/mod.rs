@@ -3,7 +3,10 @@
 mod custom;
 mod gnostic;
 mod operations;
+mod parameters;
 mod schemas;
+mod server;
+mod sharing;
 mod v2;
 mod v3;
 
@@ -79,11 +82,13 @@ fn parts(catalog: &Catalog) -> Vec<Part<'_>> {
 
 /// The list of the documents of version 3.
 pub(crate) fn index(catalog: &Catalog) -> Value {
-    let paths: Map<String, Value> = parts(catalog)
-        .into_iter()
-        .map(|p| {
-            let url = format!("/openapi/v3/{}?hash={}", p.path, p.hash);
-            (p.path, json!({"serverRelativeURL": url}))
+    let of_parts = parts(catalog).into_iter().map(|p| (p.path, p.hash));
+    let around = server::documents(catalog).into_iter().map(|d| (d.place, d.hash));
+    let paths: Map<String, Value> = of_parts
+        .chain(around)
+        .map(|(path, hash)| {
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            (path, json!({"serverRelativeURL": url}))
         })
         .collect();
     json!({"paths": paths})
@@ -91,21 +96,28 @@ pub(crate) fn index(catalog: &Catalog) -> Value {
 
 /// The document of version 3 at a path such as `apis/apps/v1`, and its hash.
 pub(crate) fn version_3(catalog: &Catalog, path: &str) -> Option<(Bytes, String)> {
-    let part = parts(catalog).into_iter().find(|p| p.path == path)?;
-    let cache = if part.builtin { &*BUILTIN } else { &catalog.openapi };
-    let render = || serde_json::to_vec(&v3::document(&part)).unwrap_or_default().into();
-    Some((cache.get_or_render(&part.path, render), part.hash))
+    let render = |document: Value| -> Bytes { serde_json::to_vec(&document).unwrap_or_default().into() };
+    if let Some(part) = parts(catalog).into_iter().find(|p| p.path == path) {
+        let cache = if part.builtin { &*BUILTIN } else { &catalog.openapi };
+        return Some((cache.get_or_render(&part.path, || render(v3::document(&part))), part.hash));
+    }
+    let found = server::documents(catalog).into_iter().find(|d| d.place == path)?;
+    let bytes = BUILTIN.get_or_render(path, || render(v3::with_schemas(vec![found.path], Map::new())));
+    Some((bytes, found.hash))
 }
 
 /// The document of version 2, and its hash.
 pub(crate) fn version_2(catalog: &Catalog, protobuf: bool) -> (Bytes, String) {
     let parts = parts(catalog);
+    let around = || server::documents(catalog).into_iter().map(|d| d.path);
     let mut digest = Sha256::new();
     parts.iter().for_each(|p| digest.update(&p.hash));
     let hash = hex::encode_upper(digest.finalize());
-    let json = || -> Bytes { serde_json::to_vec(&v2::document(&parts)).unwrap_or_default().into() };
+    let json = || -> Bytes { serde_json::to_vec(&v2::document(&parts, around())).unwrap_or_default().into() };
     let bytes = if protobuf {
-        catalog.openapi.get_or_render("v2.protobuf", || gnostic::encode(&v2::document(&parts)).into())
+        catalog
+            .openapi
+            .get_or_render("v2.protobuf", || gnostic::encode(&v2::document(&parts, around())).into())
     } else {
         catalog.openapi.get_or_render("v2.json", json)
     };

@@ -2,37 +2,42 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operations::{Operation, Parameter, paths};
+use super::operations::{Operation, Path, paths};
+use super::parameters::Parameter;
 use super::schemas::published;
+use super::v3::status_text;
 use super::{Part, custom, info};
 
-/// The document of everything that is served.
-pub(super) fn document(parts: &[Part]) -> Value {
+/// The document of everything that is served: the parts, and the paths `around` them.
+pub(super) fn document(parts: &[Part], around: impl Iterator<Item = Path>) -> Value {
     let mut shown = Map::new();
     let mut definitions: Map<String, Value> =
         published().iter().map(|(name, schema)| (name.clone(), definition(schema))).collect();
-    for resource in parts.iter().flat_map(|part| part.resources) {
-        for path in paths(resource) {
-            let mut item = Map::new();
-            if !path.parameters.is_empty() {
-                item.insert("parameters".into(), path.parameters.iter().map(parameter).collect());
-            }
-            for operation in &path.operations {
-                item.insert(operation.method.to_owned(), operation_v2(operation));
-            }
-            shown.insert(path.path, item.into());
+    let of_parts = parts.iter().flat_map(|part| {
+        let list = part.builtin.then(|| super::operations::resource_list(part.group, part.version));
+        part.resources.iter().flat_map(|resource| paths(resource)).chain(list)
+    });
+    for path in of_parts.chain(around) {
+        let mut item = Map::new();
+        if !path.parameters.is_empty() {
+            item.insert("parameters".into(), path.parameters.iter().map(parameter).collect());
         }
-        for (name, schema) in custom::schemas(resource) {
-            let mut schema = definition(&schema);
-            drop_unknown(&mut schema);
-            definitions.insert(name, schema);
+        for operation in &path.operations {
+            item.insert(operation.method.to_owned(), operation_v2(operation));
         }
+        shown.insert(path.path, item.into());
     }
+    for resource in parts.iter().flat_map(|part| part.resources) {
+        let own = custom::schemas(resource, true);
+        definitions.extend(own.into_iter().map(|(name, schema)| (name, definition(&schema))));
+    }
+    let parameters = super::sharing::share(&mut shown);
     json!({
         "swagger": "2.0",
         "info": info(),
         "paths": shown,
         "definitions": definitions,
+        "parameters": parameters,
         "securityDefinitions": {"BearerToken": {
             "description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header",
         }},
@@ -74,30 +79,9 @@ fn definition(schema: &Value) -> Value {
     out.into()
 }
 
-/// Removes what version 2 has no words for.
-fn drop_unknown(schema: &mut Value) {
-    let Some(m) = schema.as_object_mut() else { return };
-    for key in ["nullable", "anyOf", "oneOf", "not"] {
-        m.remove(key);
-    }
-    if m.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
-        m.remove("items");
-        m.remove("properties");
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = m.get_mut(key) {
-            drop_unknown(inner);
-        }
-    }
-    if let Some(Value::Object(members)) = m.get_mut("properties") {
-        members.values_mut().for_each(drop_unknown);
-    }
-}
-
 fn parameter(p: &Parameter) -> Value {
     let mut v = json!({
-        "name": p.name, "in": if p.in_path { "path" } else { "query" }, "description": p.description, "type": p.kind,
-        "uniqueItems": true,
+        "name": p.name, "in": p.place(), "description": p.description, "type": p.kind, "uniqueItems": true,
     });
     if p.in_path {
         v["required"] = true.into();
@@ -107,26 +91,35 @@ fn parameter(p: &Parameter) -> Value {
 
 fn operation_v2(o: &Operation) -> Value {
     let schema = |name: &str| json!({"$ref": format!("#/definitions/{name}")});
-    let mut responses = json!({
-        "200": {"description": "OK", "schema": schema(&o.response)},
-        "401": {"description": "Unauthorized"},
-    });
-    if o.created {
-        responses["201"] = json!({"description": "Created", "schema": schema(&o.response)});
+    let answer = o.response.as_ref().map_or_else(|| json!({"type": "string"}), |name| schema(name));
+    let mut responses = json!({"401": {"description": "Unauthorized"}});
+    for code in o.codes {
+        responses[code.to_string()] = json!({"description": status_text(*code), "schema": answer});
     }
     let mut parameters: Vec<Value> = o.parameters.iter().map(parameter).collect();
-    let mut consumes = vec!["*/*"];
-    if let Some((types, name)) = &o.body {
-        consumes.clone_from(types);
-        let mut body = json!({"name": "body", "in": "body", "schema": schema(name)});
-        if o.action != "delete" && o.action != "deletecollection" {
-            body["required"] = true.into();
+    if let Some(body) = &o.body {
+        let mut v = json!({"name": "body", "in": "body", "schema": schema(&body.schema)});
+        if body.required {
+            v["required"] = true.into();
         }
-        parameters.insert(0, body);
+        let after = parameters.iter().position(|p| p["name"].as_str() > Some("body"));
+        parameters.insert(after.unwrap_or(parameters.len()), v);
     }
-    json!({
-        "tags": [o.tag], "description": o.description, "operationId": o.id, "schemes": ["https"], "consumes": consumes,
-        "produces": ["application/json", "application/yaml"], "parameters": parameters, "responses": responses,
-        "x-kubernetes-action": o.action, "x-kubernetes-group-version-kind": o.gvk,
-    })
+    let mut v = json!({
+        "tags": [o.tag], "description": o.description, "operationId": o.id, "schemes": ["https"],
+        "produces": o.produces, "responses": responses,
+    });
+    if !o.consumes.is_empty() {
+        v["consumes"] = o.consumes.into();
+    }
+    if !parameters.is_empty() {
+        v["parameters"] = parameters.into();
+    }
+    if let Some(action) = o.action {
+        v["x-kubernetes-action"] = action.into();
+    }
+    if let Some(gvk) = &o.gvk {
+        v["x-kubernetes-group-version-kind"] = gvk.clone();
+    }
+    v
 }

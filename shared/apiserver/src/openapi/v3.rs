@@ -2,62 +2,70 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operations::{DELETE_OPTIONS, Operation, PATCH, Parameter, STATUS, paths};
-use super::schemas::{add_with_references, published, reference, references};
+use super::operations::{DELETE_OPTIONS, Operation, Path, WATCH_EVENT, paths, resource_list};
+use super::parameters::Parameter;
+use super::schemas::{add_with_references, reference, references};
 use super::{Part, custom, info};
 
 /// The document of one group and version.
 pub(super) fn document(part: &Part) -> Value {
-    let mut shown = Map::new();
+    let mut shown: Vec<Path> = part.resources.iter().flat_map(|resource| paths(resource)).collect();
+    if part.builtin {
+        shown.push(resource_list(part.group, part.version));
+    }
+    let mut own = Map::new();
     for resource in part.resources {
-        for path in paths(resource) {
-            let mut item = Map::new();
-            if !path.parameters.is_empty() {
-                item.insert("parameters".into(), path.parameters.iter().map(parameter).collect());
-            }
-            for operation in &path.operations {
-                item.insert(operation.method.to_owned(), operation_v3(operation));
-            }
-            shown.insert(path.path, item.into());
+        own.extend(custom::schemas(resource, false));
+    }
+    let mut document = with_schemas(shown, own);
+    // Each group has the options of deletes and the events of watches as kinds of its own, too.
+    for (name, kind) in [(DELETE_OPTIONS, "DeleteOptions"), (WATCH_EVENT, "WatchEvent")] {
+        if part.builtin
+            && let Some(schema) = document["components"]["schemas"].get_mut(name)
+        {
+            let groups = if part.group.is_empty() { vec![""] } else { vec!["", part.group] };
+            let gvk = |group: &str| {
+                let version = if group.is_empty() { "v1" } else { part.version };
+                json!({"group": group, "version": version, "kind": kind})
+            };
+            schema["x-kubernetes-group-version-kind"] = groups.into_iter().map(gvk).collect();
         }
     }
-    let mut schemas = Map::new();
-    let mut roots = vec![DELETE_OPTIONS.to_owned(), PATCH.to_owned(), STATUS.to_owned()];
-    for resource in part.resources {
-        let own = custom::schemas(resource);
-        references(&Value::Object(own.clone()), &mut roots);
-        schemas.extend(own);
-    }
-    if part.builtin {
-        roots.extend(kinds(part.group, part.version));
-    }
-    references(&Value::Object(shown.clone()), &mut roots);
-    add_with_references(roots, &mut schemas);
-    json!({
-        "openapi": "3.0.0",
-        "info": info(),
-        "paths": shown,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"BearerToken": {
-                "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
-            }},
-        },
-    })
+    document
 }
 
-/// The schemas of all kinds of a group and version.
-fn kinds(group: &str, version: &str) -> impl Iterator<Item = String> {
-    published().iter().filter_map(move |(name, schema)| {
-        let gvks = schema["x-kubernetes-group-version-kind"].as_array()?;
-        let own = gvks.iter().any(|g| g["group"] == group && g["version"] == version);
-        (own && gvks.len() == 1).then(|| name.clone())
-    })
+/// A document with these paths, and all schemas that they refer to.
+pub(super) fn with_schemas(paths: Vec<Path>, own: Map<String, Value>) -> Value {
+    let mut shown = Map::new();
+    for path in paths {
+        let mut item = Map::new();
+        if !path.parameters.is_empty() {
+            item.insert("parameters".into(), path.parameters.iter().map(parameter).collect());
+        }
+        for operation in &path.operations {
+            item.insert(operation.method.to_owned(), operation_v3(operation));
+        }
+        shown.insert(path.path, item.into());
+    }
+    let mut roots = Vec::new();
+    references(&Value::Object(own.clone()), &mut roots);
+    references(&Value::Object(shown.clone()), &mut roots);
+    let mut schemas = own;
+    add_with_references(roots, &mut schemas);
+    let mut components = json!({
+        "securitySchemes": {"BearerToken": {
+            "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
+        }},
+    });
+    if !schemas.is_empty() {
+        components["schemas"] = schemas.into();
+    }
+    json!({"openapi": "3.0.0", "info": info(), "paths": shown, "components": components})
 }
 
 fn parameter(p: &Parameter) -> Value {
     let mut v = json!({
-        "name": p.name, "in": if p.in_path { "path" } else { "query" }, "description": p.description,
+        "name": p.name, "in": p.place(), "description": p.description,
         "schema": {"type": p.kind, "uniqueItems": true},
     });
     if p.in_path {
@@ -67,27 +75,42 @@ fn parameter(p: &Parameter) -> Value {
 }
 
 fn operation_v3(o: &Operation) -> Value {
-    let content = |types: &[&str], schema: &str| -> Value {
-        let entries = types.iter().map(|t| ((*t).to_owned(), json!({"schema": reference(schema)})));
-        Value::Object(entries.collect())
+    let content = |types: &[&str], schema: Value| -> Value {
+        Value::Object(types.iter().map(|t| ((*t).to_owned(), json!({"schema": schema}))).collect())
     };
-    let answer = content(&["application/json", "application/yaml"], &o.response);
-    let mut responses = json!({
-        "200": {"description": "OK", "content": answer},
-        "401": {"description": "Unauthorized"},
-    });
-    if o.created {
-        responses["201"] = json!({"description": "Created", "content": answer});
+    let schema = o.response.as_ref().map_or_else(|| json!({"type": "string"}), |name| reference(name));
+    let answer = content(o.produces, schema);
+    let mut responses = json!({"401": {"description": "Unauthorized"}});
+    for code in o.codes {
+        let description = status_text(*code);
+        responses[code.to_string()] = json!({"description": description, "content": answer});
     }
     let mut v = json!({
         "tags": [o.tag], "description": o.description, "operationId": o.id, "responses": responses,
-        "x-kubernetes-action": o.action, "x-kubernetes-group-version-kind": o.gvk,
     });
+    if let Some(action) = o.action {
+        v["x-kubernetes-action"] = action.into();
+    }
+    if let Some(gvk) = &o.gvk {
+        v["x-kubernetes-group-version-kind"] = gvk.clone();
+    }
     if !o.parameters.is_empty() {
         v["parameters"] = o.parameters.iter().map(parameter).collect();
     }
-    if let Some((types, schema)) = &o.body {
-        v["requestBody"] = json!({"content": content(types, schema), "required": o.action == "patch"});
+    if let Some(body) = &o.body {
+        v["requestBody"] = json!({"content": content(o.consumes, reference(&body.schema))});
+        if body.required {
+            v["requestBody"]["required"] = true.into();
+        }
     }
     v
+}
+
+/// What a code of an answer means.
+pub(super) fn status_text(code: u16) -> &'static str {
+    match code {
+        201 => "Created",
+        202 => "Accepted",
+        _ => "OK",
+    }
 }

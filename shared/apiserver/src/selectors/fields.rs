@@ -45,6 +45,11 @@ impl FieldSelector {
         self.terms.is_empty()
     }
 
+    /// The one value that the selector allows for a field, if it asks for one.
+    pub fn exact(&self, field: &str) -> Option<&str> {
+        self.terms.iter().find(|t| t.equal && t.field == field).map(|t| t.value.as_str())
+    }
+
     pub fn matches(&self, object: &Value) -> bool {
         self.terms.iter().all(|t| (field_value(object, &t.field) == t.value) == t.equal)
     }

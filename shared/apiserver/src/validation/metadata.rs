@@ -31,8 +31,10 @@ pub(crate) fn validate_update(
     let mut errors = object_meta(resource, new, names::path_segment);
     errors.extend(object_meta_update(new, old));
     let own = OwnChecks::of(resource, subresource);
-    // Jobs check what changed after what they are.
-    if own.of_change && !(resource.is("batch", "jobs") && own.of_whole > 0) {
+    // Some check what changed after what they are.
+    let last =
+        resource.is("batch", "jobs") || resource.is("certificates.k8s.io", "certificatesigningrequests");
+    if own.of_change && !(last && own.of_whole > 0) {
         errors.extend(validate_change(resource, new, old));
     }
     for _ in 0..own.of_whole {
@@ -78,6 +80,8 @@ impl OwnChecks {
             {
                 (true, 1)
             }
+            ("", "pods") if matches!(subresource, "ephemeralcontainers" | "resize") => (true, 1),
+            ("certificates.k8s.io", "certificatesigningrequests") => (true, 1),
             ("", "persistentvolumes") if is_main => (false, 2),
             ("discovery.k8s.io", "endpointslices")
             | ("", "limitranges")
@@ -180,9 +184,9 @@ fn name_problems(resource: &Resource, v: &Value, name: &str) -> Vec<String> {
             }
             problems
         }
-        ("rbac.authorization.k8s.io" | "policy", _) | ("" | "events.k8s.io", "events") => {
-            names::path_segment(name)
-        }
+        ("rbac.authorization.k8s.io" | "policy", _)
+        | ("certificates.k8s.io", "certificatesigningrequests")
+        | ("" | "events.k8s.io", "events") => names::path_segment(name),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             let mut problems = names::dns1123_subdomain(name);
             let plural = text(v, &["spec", "names", "plural"]);

@@ -7,6 +7,8 @@ pub(crate) mod formats;
 pub(crate) mod internal;
 pub(crate) mod metadata;
 pub(crate) mod names;
+mod pem;
+pub(crate) mod signing_request;
 
 use serde_json::Value;
 

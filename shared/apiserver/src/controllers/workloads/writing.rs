@@ -66,7 +66,7 @@ pub(super) fn create(core: &Core, table: &str, mut v: Value) -> Option<Arc<Store
         crate::admission::complete_pod(core, &mut v);
     }
     core.stamp_new(&mut v, &resource);
-    kinds::prepare_create(core, &resource, &mut v).ok()?;
+    kinds::prepare_create(core, &resource, &mut v, false).ok()?;
     if let Some(s) = status {
         object::members(&mut v).insert("status".into(), s);
     }

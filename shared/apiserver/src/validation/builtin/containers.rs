@@ -74,6 +74,58 @@ pub(super) fn init(spec: &Value, path: &str, volumes: &Volumes, errors: &mut Vec
     }
 }
 
+/// Checks the ephemeral containers of a pod, which share names with all others.
+pub(super) fn ephemeral(spec: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
+    const REFUSED: [&str; 9] = [
+        "ports",
+        "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "restartPolicyRules",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "lifecycle",
+    ];
+    let why = "cannot be set for an Ephemeral Container";
+    let others: BTreeSet<&str> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|list| items(spec, list))
+        .map(|container| string(container, "name"))
+        .collect();
+    let mut seen = others.clone();
+    for (index, container) in items(spec, "ephemeralContainers").iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        common(spec, container, &path, volumes, errors);
+        let image = string(container, "image");
+        if !image.is_empty() && image.trim() != image {
+            let why = "must not have leading or trailing whitespace";
+            errors.push(FieldError::invalid(format!("{path}.image"), image, why));
+        }
+        let name = string(container, "name");
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(format!("{path}.name"), name));
+        }
+        let target = string(container, "targetContainerName");
+        if !target.is_empty() && !others.contains(target) {
+            errors.push(FieldError::not_found(format!("{path}.targetContainerName"), target));
+        }
+        for refused in REFUSED {
+            if container.get(refused).is_some_and(|value| !crate::go_value::is_empty(value)) {
+                errors.push(FieldError::forbidden(format!("{path}.{refused}"), why));
+            }
+        }
+        for (index, mount) in items(container, "volumeMounts").iter().enumerate() {
+            for refused in ["subPath", "subPathExpr"] {
+                if !string(mount, refused).is_empty() {
+                    let at = format!("{path}.volumeMounts[{index}].{refused}");
+                    errors.push(FieldError::forbidden(at, why));
+                }
+            }
+        }
+    }
+}
+
 fn common(spec: &Value, container: &Value, path: &str, volumes: &Volumes, errors: &mut Vec<FieldError>) {
     let name = string(container, "name");
     if name.is_empty() {

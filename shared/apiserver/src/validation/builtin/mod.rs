@@ -14,6 +14,7 @@ mod expressions;
 mod jobs;
 mod key_pairs;
 mod networking;
+mod pod_subresources;
 mod pods;
 mod policies;
 mod rbac;
@@ -22,6 +23,7 @@ mod schedules;
 mod security;
 mod selector;
 pub(crate) mod services;
+mod signing_requests;
 mod storage;
 mod volumes;
 pub(crate) mod warnings;
@@ -50,7 +52,13 @@ pub(crate) fn validate_update(
     old: &Value,
 ) -> Vec<FieldError> {
     let mut errors = metadata::validate_update(resource, subresource, new, old);
+    if resource.is("certificates.k8s.io", "certificatesigningrequests") {
+        signing_requests::change(resource, subresource, new, old, &mut errors);
+        return errors;
+    }
     match subresource {
+        "ephemeralcontainers" => pod_subresources::ephemeral_containers(new, old, &mut errors),
+        "resize" => pod_subresources::resize(new, old, &mut errors),
         "" | "scale" => validate(resource, new, Some(old), &mut errors),
         "status" => validate_status(resource, new, old, &mut errors),
         _ => {}
@@ -65,7 +73,7 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("", "secrets") => config::secret(resource, v, old, errors),
         ("", "services") => services::service(v, old, errors),
         ("", "endpoints") => services::endpoints(v, old, errors),
-        ("", "pods") => pods::pod(v, old, errors),
+        ("", "pods") => pods::pod(v, old, true, errors),
         ("", "podtemplates") => pods::template(&v["template"], "template", errors),
         ("", "persistentvolumeclaims") => storage::claim(v, old, errors),
         ("", "persistentvolumes") => storage::volume(v, old, errors),
@@ -76,6 +84,7 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("" | "events.k8s.io", "events") => events::event(resource, v, old, errors),
         ("storage.k8s.io", "storageclasses") => storage::class(v, old, errors),
         ("storage.k8s.io", "csidrivers") => discovery::driver(v, old, errors),
+        ("certificates.k8s.io", "certificatesigningrequests") => signing_requests::request(v, None, errors),
         ("coordination.k8s.io", "leases") => events::lease(v, errors),
         ("scheduling.k8s.io", "priorityclasses") => cluster::priority_class(v, old, errors),
         ("apps", "deployments") => workloads::deployment(v, old, errors),
@@ -121,7 +130,7 @@ fn validate_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec
     };
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "services") => services::service_status(v, old, errors),
-        ("", "pods") => immutable(status, &old["status"], "qosClass", "status.qosClass", errors),
+        ("", "pods") => pod_subresources::status(v, old, errors),
         ("networking.k8s.io", "ingresses") => networking::ingress_status(v, old, errors),
         ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget_status(v, errors),
         ("autoscaling", "horizontalpodautoscalers") => {

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::api_error::{FieldError, FieldErrorKind};
 
-/// Checks a Pod; of a stored one only a little may change.
-pub(super) fn pod(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+/// Checks a Pod; of a stored one only a little may change, which is looked at here unless a subresource does.
+pub(super) fn pod(v: &Value, old: Option<&Value>, looks_at_changes: bool, errors: &mut Vec<FieldError>) {
     let spec_now = &v["spec"];
     spec(spec_now, "spec", errors);
     let Some(old) = old else {
@@ -25,7 +25,9 @@ pub(super) fn pod(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) 
         }
         return;
     };
-    changes(spec_now, &old["spec"], errors);
+    if looks_at_changes {
+        changes(spec_now, &old["spec"], errors);
+    }
 }
 
 fn changes(now: &Value, then: &Value, errors: &mut Vec<FieldError>) {
@@ -150,6 +152,7 @@ fn spec(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let mountable = volumes::validate(v, &format!("{path}.volumes"), errors);
     containers::regular(v, &format!("{path}.containers"), &mountable, errors);
     containers::init(v, &format!("{path}.initContainers"), &mountable, errors);
+    containers::ephemeral(v, &format!("{path}.ephemeralContainers"), &mountable, errors);
     host_network(v, path, errors);
     one_of(v, "restartPolicy", path, &["Always", "OnFailure", "Never"], errors);
     one_of(v, "dnsPolicy", path, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], errors);
