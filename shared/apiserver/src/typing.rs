@@ -103,14 +103,7 @@ fn with_versions<T>(resource: &Resource, subresource: &str, f: impl FnOnce(&dyn 
         }
         None => {
             let convert = |v: &Value, api_version: &str| Ok(crate::versions::convert_builtin(v, api_version));
-            let kept_fields = schema::kept_fields(&resource.group, &resource.plural, subresource);
-            f(&BuiltinKind {
-                group: &resource.group,
-                kind: &resource.kind,
-                reset_fields,
-                kept_fields,
-                convert: &convert,
-            })
+            f(&BuiltinKind { group: &resource.group, kind: &resource.kind, reset_fields, convert: &convert })
         }
     }
 }

@@ -160,7 +160,10 @@ fn merge_and_own(
     let mut object = typed::merge(live, request.applied, ty)
         .map_err(|errors| ApplyError::Untyped(format!("failed to merge config: {errors}")))?;
     let id = ManagerId::new(request.manager, Operation::Apply, request.api_version, request.subresource);
-    let fields = versions.written(request.api_version, &typed::field_set(request.applied, ty));
+    let mut fields = typed::field_set(request.applied, ty);
+    if let Some(reset) = versions.reset_fields(request.api_version) {
+        fields = fields.recursive_difference(reset);
+    }
     let previous = managers.0.remove(&id);
     let time = previous.as_ref().and_then(|previous| previous.time.clone());
     managers.0.insert(id.clone(), Owned { fields, api_version: request.api_version.to_owned(), time });

@@ -142,7 +142,10 @@ fn compare_at(
     let comparison =
         typed::compare(&*old.at(api_version, versions)?, &*new.at(api_version, versions)?, ty)
             .map_err(|errors| OwnershipError::Text(format!("failed to compare objects: {errors}")))?;
-    Ok(comparison.map(|fields| versions.written(api_version, fields)))
+    Ok(match versions.reset_fields(api_version) {
+        Some(reset) => comparison.map(|fields| fields.recursive_difference(reset)),
+        None => comparison,
+    })
 }
 
 /// Records a write that is no apply: `manager` comes to own what it changed. What it owned before stays its own.
@@ -156,8 +159,11 @@ pub(crate) fn record_update(
 ) -> Result<(), OwnershipError> {
     reconcile_with_schema(managers, versions);
     let comparison = take_over(managers, old, new, None, true, versions)?;
-    let changed = comparison.modified.union(&comparison.added);
-    let fields = without_unowned(&versions.written(new.api_version, &changed));
+    let mut fields = comparison.modified.union(&comparison.added);
+    if let Some(reset) = versions.reset_fields(new.api_version) {
+        fields = fields.recursive_difference(reset);
+    }
+    let fields = without_unowned(&fields);
     if !fields.is_empty() {
         let fields = match managers.0.get(&manager) {
             Some(previous) => fields.union(&previous.fields),

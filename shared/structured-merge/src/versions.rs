@@ -16,14 +16,6 @@ pub trait Versions {
     /// The fields that a write to this resource or subresource ignores, and so nobody comes to own through it.
     fn reset_fields(&self, api_version: &str) -> Option<&FieldSet>;
 
-    /// What is left of `fields` without those that this write ignores.
-    fn written(&self, api_version: &str, fields: &FieldSet) -> FieldSet {
-        match self.reset_fields(api_version) {
-            Some(reset) => fields.recursive_difference(reset),
-            None => fields.clone(),
-        }
-    }
-
     /// The object before it exists: what the JSON form of the kind contains when nothing was given.
     fn empty(&self, api_version: &str) -> Value {
         json!({"apiVersion": api_version})

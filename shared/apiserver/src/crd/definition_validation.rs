@@ -68,6 +68,12 @@ fn check_versions(crd: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>
     };
     let all: Vec<&Value> = versions(crd).collect();
     let shared = |name: &str| shared_member(&all, name);
+    for (index, version) in all.iter().enumerate() {
+        if !version["schema"]["openAPIV3Schema"].is_object() {
+            let at = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            errors.push(FieldError::required(at, ""));
+        }
+    }
     let mut seen = BTreeSet::new();
     let mut unique = true;
     for (index, version) in all.iter().enumerate() {
@@ -88,9 +94,7 @@ fn check_versions(crd: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>
                 errors.push(FieldError::too_long(at, 256));
             }
         }
-        if !version["schema"]["openAPIV3Schema"].is_object() {
-            errors.push(FieldError::required(format!("{path}.schema.openAPIV3Schema"), ""));
-        } else if !shared("schema") {
+        if version["schema"]["openAPIV3Schema"].is_object() && !shared("schema") {
             let at = format!("{path}.schema.openAPIV3Schema");
             schema_validation::validate(
                 &version["schema"]["openAPIV3Schema"],

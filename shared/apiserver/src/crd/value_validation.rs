@@ -220,7 +220,8 @@ impl Check<'_> {
         match l.multiple_of {
             Some(m) if m <= 0.0 => {
                 let why = format!("factor MultipleOf declared for {path} must be positive: {}", plain(m));
-                let factor = serde_json::Number::from_f64(m).map_or(Value::Null, Value::from);
+                let mut factor = serde_json::Number::from_f64(m).map_or(Value::Null, Value::from);
+                super::structural::write_whole_numbers(&mut factor);
                 self.wrong(path, factor, why, found);
             }
             Some(m) if !is_multiple(n, m) => {

@@ -132,7 +132,7 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let value = yaml_value(bytes).map_err(|e| e.to_string())?;
     let problems = match sigs::from_yaml_strict(bytes) {
         Ok(_) => Vec::new(),
-        Err(e) => vec![e.to_string()],
+        Err(e) => places(&e),
     };
     Ok(Decoded { value, problems })
 }

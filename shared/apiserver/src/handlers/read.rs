@@ -140,9 +140,8 @@ pub(super) fn page(
     selection: &Selection,
     limit: Option<usize>,
 ) -> Page {
-    let one_namespace = !ctx.resource.namespaced
-        || !ctx.target.namespace.is_empty()
-        || narrowed_to(ctx, selection).is_some();
+    let one_namespace =
+        !ctx.resource.namespaced || !ctx.target.namespace.is_empty() || narrowed_to(ctx, selection).is_some();
     let Some(limit) = limit.filter(|_| ctx.target.selected_name.is_empty() || !one_namespace) else {
         if !selection.is_everything() {
             objects.retain(|s| selection.matches(&s.value));
@@ -363,6 +362,9 @@ pub(super) fn limit(ctx: &Context) -> ApiResult<Option<usize>> {
 fn refuse_list_form(ctx: &Context, is_list: bool) -> ApiResult<()> {
     let (asked, why) = match (ctx.accepted.form, is_list) {
         (Form::PartialMetadata, true) => ("PartialObjectMetadata", "is a list"),
+        (Form::PartialMetadataList, false) if ctx.resource.custom.is_some() => {
+            return Err(ApiError::unclassified("content is not a list"));
+        }
         (Form::PartialMetadataList, false) => ("PartialObjectMetadataList", "is not a list"),
         _ => return Ok(()),
     };

@@ -286,7 +286,22 @@ fn validate_create(ctx: &Context, v: &Value) -> ApiResult<()> {
 
 fn validate_update(ctx: &Context, v: &Value, live: &Value) -> ApiResult<()> {
     let validate = |v: &Value| strategy::validate_update(ctx.resource, &ctx.target.subresource, v, live);
+    let emptied = ctx.written.as_ref().and_then(|written| with_emptied_data(ctx.resource, v, written));
+    let v = emptied.as_ref().unwrap_or(v);
     refuse(ctx, v, as_written(ctx, v, validate(v), validate))
+}
+
+/// The object with the empty data that the client wrote, which is another than none where data may not change.
+fn with_emptied_data(resource: &Resource, v: &Value, written: &Value) -> Option<Value> {
+    let part = match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "secrets") => "data",
+        ("", "configmaps") => "binaryData",
+        _ => return None,
+    };
+    let empty = written.get(part).filter(|data| v.get(part).is_none() && is_empty_container(data))?;
+    let mut whole = v.clone();
+    object::members(&mut whole).insert(part.to_owned(), empty.clone());
+    Some(whole)
 }
 
 /// The same errors with values as the client wrote them: empty lists and maps, which are dropped before, are quoted.

@@ -105,7 +105,8 @@ pub(super) fn prepare_update(core: &Core, new: &mut Value, live: &Value, dry_run
         {
             spec.insert("clusterIPs".into(), json!([first]));
         }
-        let on_demand = |v: &Value| v["spec"]["allocateLoadBalancerNodePorts"] == false && kind(v) == "LoadBalancer";
+        let on_demand =
+            |v: &Value| v["spec"]["allocateLoadBalancerNodePorts"] == false && kind(v) == "LoadBalancer";
         if [&*new, live].into_iter().all(|v| needs_node_ports(v) && !on_demand(v)) {
             carry_node_ports(new, live);
         }

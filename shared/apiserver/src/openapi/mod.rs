@@ -21,7 +21,7 @@ use crate::registry::{Catalog, Resource};
 
 /// The title and version that every document carries.
 fn info() -> Value {
-    json!({"title": "Kubernetes", "version": "v1.36.2"})
+    json!({"title": "Kubernetes", "version": "1.36"})
 }
 
 /// Rendered documents of a catalog.

@@ -310,7 +310,8 @@ impl Maker<'_> {
             true => format!("list{}{kind}ForAllNamespaces", self.title),
             false => format!("list{}{}", self.title, self.scoped_kind()),
         };
-        let what = if self.is_custom() { "list" } else { "list or watch" };
+        let watches = !self.is_custom() && self.r.has_verb("watch");
+        let what = if watches { "list or watch" } else { "list" };
         let mut list = self.operation("get", "list", id, format!("{what} objects of kind {kind}"));
         list.response = Some(schema_name(self.r, &self.r.group, &self.r.version, &self.r.list_kind));
         list.parameters.extend(SELECTING.iter().chain(&WATCHING).map(|name| named(name)));

@@ -11,14 +11,15 @@ const PUBLISHED: &str = include_str!("../../data/kubernetes-1.36-parameters.json
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Parameter {
     pub name: String,
-    pub in_path: bool,
+    /// `path` or `query`.
+    pub place: &'static str,
     pub kind: &'static str,
     pub description: String,
 }
 
 impl Parameter {
     fn in_path(name: &str, description: String) -> Self {
-        Parameter { name: name.to_owned(), in_path: true, kind: "string", description }
+        Parameter { name: name.to_owned(), place: "path", kind: "string", description }
     }
 
     /// The name of an object of this kind.
@@ -34,11 +35,6 @@ impl Parameter {
     /// The rest of the path of a connection.
     pub fn path() -> Self {
         Self::in_path("path", "path to the resource".to_owned())
-    }
-
-    /// Where the parameter is.
-    pub fn place(&self) -> &'static str {
-        if self.in_path { "path" } else { "query" }
     }
 }
 
@@ -61,7 +57,7 @@ static ALL: LazyLock<Published> = LazyLock::new(|| serde_json::from_str(PUBLISHE
 fn query(name: &str, facts: &'static Facts) -> Parameter {
     Parameter {
         name: name.to_owned(),
-        in_path: false,
+        place: "query",
         kind: &facts.r#type,
         description: facts.description.clone(),
     }
@@ -72,7 +68,7 @@ pub(super) fn named(name: &str) -> Parameter {
     match ALL.common.get(name) {
         Some(facts) => query(name, facts),
         None => {
-            Parameter { name: name.to_owned(), in_path: false, kind: "string", description: String::new() }
+            Parameter { name: name.to_owned(), place: "query", kind: "string", description: String::new() }
         }
     }
 }

@@ -9,16 +9,32 @@ use serde_json::{Map, Value};
 const PUBLISHED: &[u8] = include_bytes!("../../data/kubernetes-1.36-openapi.json.gz");
 const PREFIX: &str = "#/components/schemas/";
 
+const GROUP_VERSIONS: &str = include_str!("../../data/kubernetes-1.36-group-versions.json");
+
 /// Every schema by its name. The data is part of the program: unreadable data leaves no schemas, which the tests notice.
 pub(super) fn published() -> &'static BTreeMap<String, Value> {
     static ALL: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
         let mut text = Vec::new();
         match flate2::read::GzDecoder::new(PUBLISHED).read_to_end(&mut text) {
-            Ok(_) => serde_json::from_slice(&text).unwrap_or_default(),
+            Ok(_) => with_all_groups(serde_json::from_slice(&text).unwrap_or_default()),
             Err(_) => BTreeMap::new(),
         }
     });
     &ALL
+}
+
+/// Every group and version that Kubernetes knows has the options of deletes and the events of watches.
+fn with_all_groups(mut schemas: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let known: Vec<(String, String)> = serde_json::from_str(GROUP_VERSIONS).unwrap_or_default();
+    for (name, kind) in
+        [(super::operations::DELETE_OPTIONS, "DeleteOptions"), (super::operations::WATCH_EVENT, "WatchEvent")]
+    {
+        if let Some(schema) = schemas.get_mut(name) {
+            let gvk = |(group, version): &(String, String)| serde_json::json!({"group": group, "version": version, "kind": kind});
+            schema["x-kubernetes-group-version-kind"] = known.iter().map(gvk).collect();
+        }
+    }
+    schemas
 }
 
 /// The name of the schema of a kind.

@@ -52,6 +52,10 @@ fn definition(schema: &Value) -> Value {
     for (key, value) in m {
         match (key.as_str(), value) {
             ("default", _) => {}
+            // Quantities and numbers by name are texts here.
+            ("oneOf", Value::Array(_)) if m.contains_key("format") || !m.contains_key("type") => {
+                out.insert("type".to_owned(), "string".into());
+            }
             ("$ref", Value::String(s)) => {
                 out.insert(key.clone(), s.replace("#/components/schemas/", "#/definitions/").into());
             }
@@ -81,9 +85,9 @@ fn definition(schema: &Value) -> Value {
 
 fn parameter(p: &Parameter) -> Value {
     let mut v = json!({
-        "name": p.name, "in": p.place(), "description": p.description, "type": p.kind, "uniqueItems": true,
+        "name": p.name, "in": p.place, "description": p.description, "type": p.kind, "uniqueItems": true,
     });
-    if p.in_path {
+    if p.place == "path" {
         v["required"] = true.into();
     }
     v

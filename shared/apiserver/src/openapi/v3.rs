@@ -65,10 +65,10 @@ pub(super) fn with_schemas(paths: Vec<Path>, own: Map<String, Value>) -> Value {
 
 fn parameter(p: &Parameter) -> Value {
     let mut v = json!({
-        "name": p.name, "in": p.place(), "description": p.description,
+        "name": p.name, "in": p.place, "description": p.description,
         "schema": {"type": p.kind, "uniqueItems": true},
     });
-    if p.in_path {
+    if p.place == "path" {
         v["required"] = true.into();
     }
     v

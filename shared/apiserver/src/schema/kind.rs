@@ -16,8 +16,6 @@ pub(crate) struct BuiltinKind<'a> {
     pub kind: &'a str,
     /// The fields that the write ignores.
     pub reset_fields: FieldSet,
-    /// The only fields that the write changes, where that is said instead.
-    pub kept_fields: Option<&'static [&'static [&'static str]]>,
     /// Converts an object to another version.
     pub convert: &'a dyn Fn(&Value, &str) -> Result<Value, String>,
 }
@@ -38,13 +36,6 @@ impl Versions for BuiltinKind<'_> {
 
     fn reset_fields(&self, _api_version: &str) -> Option<&FieldSet> {
         Some(&self.reset_fields)
-    }
-
-    fn written(&self, _api_version: &str, fields: &FieldSet) -> FieldSet {
-        match self.kept_fields {
-            Some(kept) => super::reset::only(fields, kept),
-            None => fields.recursive_difference(&self.reset_fields),
-        }
     }
 
     fn empty(&self, api_version: &str) -> Value {

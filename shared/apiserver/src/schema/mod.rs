@@ -17,7 +17,7 @@ use fluxide_structured_merge::schema::{Schema, TypeId, TypeRef, TypeUse};
 pub(crate) use decode::{convert, decode};
 pub(crate) use kind::{BuiltinKind, CustomKind};
 pub(crate) use quantity::{Quantity, canonical_quantity};
-pub(crate) use reset::{kept_fields, reset_fields, resets_metadata};
+pub(crate) use reset::{reset_fields, resets_metadata};
 
 /// Every built-in type.
 pub(crate) struct Builtin {

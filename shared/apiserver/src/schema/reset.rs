@@ -1,6 +1,6 @@
 //! The fields that a write to a resource or subresource ignores.
 
-use fluxide_structured_merge::{FieldSet, Path, PathElement};
+use fluxide_structured_merge::{FieldSet, Path};
 
 /// The fields that writes to `subresource` (empty for the resource itself) ignore, and nobody comes to own through them.
 ///
@@ -30,38 +30,6 @@ pub(crate) fn reset_fields(
         _ => &[],
     };
     FieldSet::of(paths.iter().map(|path| Path::of_fields(path)))
-}
-
-/// The only fields that writes to `subresource` change, where that is said instead; `*` stands for the item of a list.
-pub(crate) fn kept_fields(
-    group: &str,
-    resource: &str,
-    subresource: &str,
-) -> Option<&'static [&'static [&'static str]]> {
-    match (group, resource, subresource) {
-        ("", "pods", "ephemeralcontainers") => Some(&[&["spec", "ephemeralContainers"]]),
-        ("", "pods", "resize") => Some(&[
-            &["spec", "containers", "*", "resources"],
-            &["spec", "containers", "*", "resizePolicy"],
-            &["spec", "initContainers", "*", "resources"],
-            &["spec", "initContainers", "*", "resizePolicy"],
-        ]),
-        _ => None,
-    }
-}
-
-/// The members of `fields` at these paths and below them.
-pub(super) fn only(fields: &FieldSet, kept: &[&[&str]]) -> FieldSet {
-    let fits = |element: &PathElement, name: &str| match element {
-        PathElement::Field(field) => field == name,
-        _ => name == "*",
-    };
-    let is_kept = |path: &Path| {
-        kept.iter().any(|kept| {
-            path.0.len() >= kept.len() && path.0.iter().zip(*kept).all(|(element, name)| fits(element, name))
-        })
-    };
-    FieldSet::of(fields.paths().into_iter().filter(is_kept))
 }
 
 /// Whether writes to the status of a built-in resource leave its metadata alone.

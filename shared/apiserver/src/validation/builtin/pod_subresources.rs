@@ -17,7 +17,7 @@ const RESIZED: [&str; 2] = ["cpu", "memory"];
 pub(super) fn ephemeral_containers(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
     super::pods::pod(v, Some(old), false, errors);
     if is_mirror(old) {
-        *errors = vec![FieldError::forbidden("", "static pods do not support ephemeral containers")];
+        *errors = vec![FieldError::forbidden("[]", "static pods do not support ephemeral containers")];
         return;
     }
     let path = "spec.ephemeralContainers";
@@ -47,11 +47,11 @@ fn is_mirror(pod: &Value) -> bool {
 pub(super) fn resize(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
     super::pods::pod(v, Some(old), false, errors);
     if is_mirror(old) {
-        *errors = vec![FieldError::forbidden("", "static pods cannot be resized")];
+        *errors = vec![FieldError::forbidden("[]", "static pods cannot be resized")];
         return;
     }
     if old["spec"]["os"]["name"] == "windows" {
-        *errors = vec![FieldError::forbidden("", "windows pods cannot be resized")];
+        *errors = vec![FieldError::forbidden("[]", "windows pods cannot be resized")];
         return;
     }
     let (now, then) = (&v["spec"], &old["spec"]);
@@ -136,9 +136,6 @@ fn containers(now: &Value, then: &Value, errors: &mut Vec<FieldError>) {
     let is_sidecar = |container: &Value| string(container, "restartPolicy") == "Always";
     for list in ["initContainers", "containers"] {
         for (index, (new, old)) in pairs(list) {
-            if list == "initContainers" && !is_sidecar(old) {
-                continue;
-            }
             for amounts in ["requests", "limits"] {
                 if removes(&new["resources"], &old["resources"], amounts) {
                     let why = format!("resource {amounts} cannot be removed");
@@ -154,14 +151,18 @@ fn containers(now: &Value, then: &Value, errors: &mut Vec<FieldError>) {
         }
     }
     for (index, (new, old)) in pairs("initContainers") {
-        if is_sidecar(new) {
-            if changes_more(new, old) {
-                let why = "only cpu and memory resources for sidecar containers are mutable";
-                errors.push(FieldError::forbidden(format!("spec.initContainers[{index}]"), why));
+        let path = format!("spec.initContainers[{index}]");
+        if changes_more(new, old) {
+            let why = "only cpu and memory resources for init or sidecar containers are mutable";
+            errors.push(FieldError::forbidden(&path, why));
+        }
+        if new != old && !is_sidecar(new) {
+            let restarts = |policy: &&Value| string(policy, "restartPolicy") == "RestartContainer";
+            for _ in items(new, "resizePolicy").iter().filter(restarts) {
+                let why =
+                    "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+                errors.push(FieldError::forbidden(&path, why));
             }
-        } else if new != old {
-            let why = "resources for non-sidecar init containers are immutable";
-            errors.push(FieldError::forbidden("spec", why));
         }
     }
 }
