@@ -59,7 +59,7 @@ pub fn apply(bytes: &[u8]) {
 /// A body as a client may send it, in JSON and in YAML.
 pub fn body(bytes: &[u8]) {
     let _ = decode::json(bytes);
-    let _ = decode::yaml(bytes);
+    let _ = decode::yaml(bytes, false);
 }
 
 /// A rule in CEL, held against a Deployment.

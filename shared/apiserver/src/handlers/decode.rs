@@ -60,7 +60,7 @@ pub(crate) fn object(ctx: &Context) -> ApiResult<Decoded> {
     let body = &ctx.request.body;
     let decoded = match media_type(ctx) {
         "" | "application/json" => json(body),
-        "application/yaml" => yaml(body),
+        "application/yaml" => yaml(body, FieldValidation::of(ctx)? == FieldValidation::Strict),
         protobuf::MEDIA_TYPE if ctx.resource.custom.is_none() => protobuf::decode(body)
             .map(|value| Decoded { value, problems: Vec::new() })
             .map_err(|e| e.to_string()),
@@ -123,7 +123,9 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, String> {
 }
 
 /// Parses YAML or JSON as the Go libraries do.
-pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
+///
+/// Duplicate keys are one problem in strict reading, and one each otherwise.
+pub(crate) fn yaml(bytes: &[u8], strict: bool) -> Result<Decoded, String> {
     if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
         && let Ok(decoded) = json(bytes)
     {
@@ -132,6 +134,7 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Decoded, String> {
     let value = yaml_value(bytes).map_err(|e| e.to_string())?;
     let problems = match sigs::from_yaml_strict(bytes) {
         Ok(_) => Vec::new(),
+        Err(e) if strict => vec![e.to_string()],
         Err(e) => places(&e),
     };
     Ok(Decoded { value, problems })
@@ -293,7 +296,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 pub(crate) fn options(ctx: &Context) -> ApiResult<Value> {
     let body = &ctx.request.body;
     let decoded = match media_type(ctx) {
-        "application/yaml" => yaml(body),
+        "application/yaml" => yaml(body, false),
         protobuf::MEDIA_TYPE => protobuf::decode(body)
             .map(|value| Decoded { value, problems: Vec::new() })
             .map_err(|e| e.to_string()),
