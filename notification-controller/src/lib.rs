@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use fluxide_notification_api::{Alert, Provider, Receiver};
 use fluxide_runtime::feature_gates::OBJECT_LEVEL_WORKLOAD_IDENTITY;
-use fluxide_runtime::{CancellationToken, Error, Manager};
+use fluxide_runtime::{CancellationToken, Error, Manager, Store};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -40,13 +40,17 @@ use notifier::{Connections, Identities, Posted, TokenCache};
 use receiver::ReceiverReconciler;
 use static_kind::{AlertReconciler, ProviderReconciler};
 
-/// The addresses that a running controller listens on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listening {
-    /// For events.
+/// A running controller: where it listens, and what it knows.
+#[derive(Clone)]
+pub struct Started {
+    /// The address for events.
     pub events: Option<SocketAddr>,
-    /// For webhooks.
+    /// The address for webhooks.
     pub webhooks: Option<SocketAddr>,
+    /// The alerts that events are selected for, as far as the watch has brought them.
+    pub alerts: Store<Alert>,
+    /// The providers of the alerts, as far as the watch has brought them.
+    pub providers: Store<Provider>,
 }
 
 /// Runs the controller until `shutdown`.
@@ -54,12 +58,12 @@ pub async fn run(options: Options, client: Client, shutdown: CancellationToken) 
     run_with(options, client, shutdown, |_| {}).await
 }
 
-/// Runs the controller until `shutdown`, and says where it listens.
+/// Runs the controller until `shutdown`, and tells when it listens.
 pub async fn run_with(
     options: Options,
     client: Client,
     shutdown: CancellationToken,
-    listening: impl FnOnce(Listening),
+    started: impl FnOnce(Started),
 ) -> Result<(), Error> {
     let mut manager = Manager::new(&PROFILE, &options.manager_options(), client)?;
     let metrics = manager.metrics();
@@ -97,8 +101,9 @@ pub async fn run_with(
         complaints: complaints.clone(),
     };
     let matcher = Matcher::new(alerts.clone(), client.clone(), complaints);
+    let (known_alerts, known_providers) = (alerts.clone(), providers.clone());
     let ready = move || {
-        let (alerts, providers) = (alerts.clone(), providers.clone());
+        let (alerts, providers) = (known_alerts.clone(), known_providers.clone());
         async move {
             alerts.wait_ready().await;
             providers.wait_ready().await;
@@ -125,7 +130,8 @@ pub async fn run_with(
     let event_listener = fluxide_runtime::server::listen(&options.common.events_addr).await?;
     let webhook_listener = fluxide_runtime::server::listen(&options.receiver_addr).await?;
     let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|l| l.local_addr().ok());
-    listening(Listening { events: address(&event_listener), webhooks: address(&webhook_listener) });
+    let (events, webhooks) = (address(&event_listener), address(&webhook_listener));
+    started(Started { events, webhooks, alerts, providers });
     if let Some(listener) = event_listener {
         let server = Server {
             name: "event server",

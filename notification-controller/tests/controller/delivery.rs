@@ -54,9 +54,7 @@ async fn events_of_one_revision_become_one_message() {
     let alerts = world.api("notification.toolkit.fluxcd.io/v1beta3", "Alert", "notify");
     let alert =
         alerts.patch("digest", &Default::default(), &kube::api::Patch::Merge(&annotation)).await.unwrap();
-    // The alert is known with its annotation once an event is held back.
-    assert!(alert.metadata.annotations.is_some());
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.until_known(&alert).await;
     for number in 0..20 {
         let mut event = event(&format!("app-{number:02}"), "applied");
         if number == 7 {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use fluxide_notification_controller::{Listening, Options, PROFILE, run_with};
-use fluxide_runtime::CancellationToken;
-use kube::Client;
+use fluxide_notification_controller::{Options, PROFILE, Started, run_with};
+use fluxide_runtime::{CancellationToken, Store};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
+use kube::{Client, Resource, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -114,6 +114,7 @@ pub struct World {
     pub events: String,
     pub webhooks: String,
     pub http: reqwest::Client,
+    started: Option<Started>,
     shutdown: CancellationToken,
 }
 
@@ -143,6 +144,7 @@ impl World {
             events: String::new(),
             webhooks: String::new(),
             http: reqwest::Client::new(),
+            started: None,
             shutdown: CancellationToken::new(),
         };
         for name in ["notify", "hooks", "other"] {
@@ -171,12 +173,13 @@ impl World {
         let shutdown = self.shutdown.clone();
         let (tell, told) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
-            let listening = |listening: Listening| tell.send(listening).unwrap();
-            run_with(options, client, shutdown, listening).await.unwrap();
+            let started = |started: Started| assert!(tell.send(started).is_ok());
+            run_with(options, client, shutdown, started).await.unwrap();
         });
-        let listening = told.await.unwrap();
-        self.events = format!("http://{}/", listening.events.unwrap());
-        self.webhooks = format!("http://{}", listening.webhooks.unwrap());
+        let started = told.await.unwrap();
+        self.events = format!("http://{}/", started.events.unwrap());
+        self.webhooks = format!("http://{}", started.webhooks.unwrap());
+        self.started = Some(started);
     }
 
     /// Objects of a kind in a namespace.
@@ -189,12 +192,24 @@ impl World {
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
-    /// Applies an object as kubectl does.
+    /// Applies an object as kubectl does. An alert or provider is known to the controller afterwards: events that come
+    /// earlier are not for it.
     pub async fn apply(&self, object: Value) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let api = self.api(text("/apiVersion"), text("/kind"), text("/metadata/namespace"));
         let name = text("/metadata/name").to_owned();
-        api.patch(&name, &PatchParams::apply("kubectl").force(), &Patch::Apply(&object)).await.unwrap();
+        let applied = api.patch(&name, &PatchParams::apply("kubectl").force(), &Patch::Apply(&object)).await;
+        self.until_known(&applied.unwrap()).await;
+    }
+
+    /// Waits until a running controller knows an alert or a provider as it is here.
+    pub async fn until_known(&self, object: &DynamicObject) {
+        let Some(started) = &self.started else { return };
+        match object.types.as_ref().map(|types| types.kind.as_str()) {
+            Some("Alert") => until_in(&started.alerts, object).await,
+            Some("Provider") => until_in(&started.providers, object).await,
+            _ => {}
+        }
     }
 
     /// Applies all objects of a file of the corpus, with the sink in place of the recorded services.
@@ -223,8 +238,7 @@ impl World {
         .await;
     }
 
-    /// A provider, and an alert that selects all Kustomizations for it. Both are new, so the controller cannot have seen
-    /// older ones.
+    /// A provider, and an alert that selects all Kustomizations for it.
     pub async fn alert_with(&self, name: &str, provider: Value, spec: Value) {
         self.provider(name, provider).await;
         let mut alert = json!({
@@ -284,6 +298,20 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
         assert!(tokio::time::Instant::now() < end, "still not so after {DEADLINE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Waits until a store has an object, as it is here or newer.
+async fn until_in<K: Resource>(store: &Store<K>, object: &DynamicObject) {
+    let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
+    let (namespace, name) = (object.namespace().unwrap(), object.name_any());
+    let (uid, wanted) = (object.uid(), version(object.resource_version()));
+    until(&format!("{namespace}/{name} is known"), || async {
+        let known = store.find(&namespace, &name);
+        known.is_some_and(|known| {
+            known.meta().uid == uid && version(known.meta().resource_version.clone()) >= wanted
+        })
+    })
+    .await;
 }
 
 /// An event about a Kustomization.

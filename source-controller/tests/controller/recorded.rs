@@ -205,8 +205,18 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Applies the objects of a file. What is included comes with an artifact before what includes it, as in the recording;
+    /// only `bad-branch` never has one.
     async fn apply(&self, file: &str) {
         for document in self.documents(file) {
+            for include in document["spec"]["include"].as_array().into_iter().flatten() {
+                let name = include["repository"]["name"].as_str().unwrap();
+                if self.world.repositories("git").get_opt(name).await.unwrap().is_some()
+                    && name != "bad-branch"
+                {
+                    self.until(name, |object| object["status"]["artifact"].is_object()).await;
+                }
+            }
             self.world.apply(document).await;
         }
     }
