@@ -2,17 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+use fluxide::Arguments;
 
 fn main() -> ExitCode {
-    let line = match fluxide::helm::command_line(std::env::args_os().collect()) {
+    let mut program = Arguments::command();
+    let line = match fluxide::helm::command_line(&program, std::env::args_os().collect()) {
         Ok(line) => line,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    let arguments = match fluxide::Arguments::try_parse_from(line) {
+    let parsed = program.try_get_matches_from_mut(line);
+    let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => match std::env::args().nth(1).as_deref() {
             Some("kustomize") => {

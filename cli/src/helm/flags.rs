@@ -11,77 +11,91 @@ use fluxide_gotext::{quote_char, quote_str};
 /// The error is the one that Go's library has for the line. Flags may stand between, before and behind other arguments;
 /// a flag that needs a value takes the next argument, whatever it looks like.
 pub(super) fn rewrite(command: &Command, arguments: &[String]) -> Result<Vec<String>, String> {
-    let mut flags = Vec::new();
+    let mut line = Line { command, arguments: arguments.iter(), flags: Vec::new(), asks_for_help: false };
     let mut others = Vec::new();
-    let mut asks_for_help = false;
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
+    while let Some(argument) = line.arguments.next() {
         match argument.strip_prefix('-') {
             None | Some("") => others.push(argument.clone()),
-            Some("-") => {
-                others.extend(arguments.by_ref().cloned());
-            }
+            Some("-") => others.extend(line.arguments.by_ref().cloned()),
             Some(rest) => match rest.strip_prefix('-') {
-                Some(name) if name.starts_with(['-', '=']) => {
-                    return Err(format!("bad flag syntax: {argument}"));
-                }
-                Some(long) => {
-                    let (name, value) =
-                        long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-                    if name == "help" {
-                        asks_for_help |= crate::parse_bool(value.unwrap_or("true")) != Ok(false);
-                        continue;
-                    }
-                    let flag = find(command, |arg| has_long(arg, name));
-                    let flag = flag.ok_or_else(|| format!("unknown flag: --{name}"))?;
-                    let value = match value {
-                        Some(value) => Some(value.to_owned()),
-                        None if !needs_value(flag) => None,
-                        None => {
-                            let next = arguments.next().cloned();
-                            Some(next.ok_or_else(|| format!("flag needs an argument: --{name}"))?)
-                        }
-                    };
-                    flags.push(written(flag, value));
-                }
-                None => {
-                    let mut letters = rest.char_indices();
-                    while let Some((at, letter)) = letters.next() {
-                        let behind = letters.as_str();
-                        let Some(flag) = find(command, |arg| arg.get_short() == Some(letter)) else {
-                            if letter == 'h' {
-                                asks_for_help = true;
-                                continue;
-                            }
-                            let letter = quote_char(letter);
-                            return Err(format!("unknown shorthand flag: {letter} in -{}", &rest[at..]));
-                        };
-                        let value = match behind.strip_prefix('=') {
-                            Some(value) if !value.is_empty() => Some(value.to_owned()),
-                            _ if !needs_value(flag) => {
-                                flags.push(written(flag, None));
-                                continue;
-                            }
-                            _ if !behind.is_empty() => Some(behind.to_owned()),
-                            _ => arguments.next().cloned(),
-                        };
-                        let Some(value) = value else {
-                            let letter = quote_char(letter);
-                            return Err(format!("flag needs an argument: {letter} in -{}", &rest[at..]));
-                        };
-                        flags.push(written(flag, Some(value)));
-                        break;
-                    }
-                }
+                Some(long) => line.long(long)?,
+                None => line.letters(rest)?,
             },
         }
     }
-    if asks_for_help {
+    if line.asks_for_help {
         return Ok(vec!["--help".to_owned()]);
     }
-    flags.push("--".to_owned());
-    flags.extend(others);
-    Ok(flags)
+    let mut rewritten = line.flags;
+    rewritten.push("--".to_owned());
+    rewritten.extend(others);
+    Ok(rewritten)
+}
+
+/// A command line that is being read.
+struct Line<'l> {
+    command: &'l Command,
+    arguments: std::slice::Iter<'l, String>,
+    flags: Vec<String>,
+    asks_for_help: bool,
+}
+
+impl Line<'_> {
+    /// Takes `--long` or `--long=value`.
+    fn long(&mut self, long: &str) -> Result<(), String> {
+        if long.starts_with(['-', '=']) {
+            return Err(format!("bad flag syntax: --{long}"));
+        }
+        let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+        if name == "help" {
+            self.asks_for_help |= crate::parse_bool(value.unwrap_or("true")) != Ok(false);
+            return Ok(());
+        }
+        let flag = find(self.command, |arg| has_long(arg, name));
+        let flag = flag.ok_or_else(|| format!("unknown flag: --{name}"))?;
+        let value = match value {
+            Some(value) => Some(value.to_owned()),
+            None if !needs_value(flag) => None,
+            None => {
+                let next = self.arguments.next().cloned();
+                Some(next.ok_or_else(|| format!("flag needs an argument: --{name}"))?)
+            }
+        };
+        self.flags.push(written(flag, value));
+        Ok(())
+    }
+
+    /// Takes `-abc`: flags of one letter, of which the last may have a value.
+    fn letters(&mut self, text: &str) -> Result<(), String> {
+        let mut letters = text.char_indices();
+        while let Some((at, letter)) = letters.next() {
+            let behind = letters.as_str();
+            let Some(flag) = find(self.command, |arg| arg.get_short() == Some(letter)) else {
+                if letter == 'h' {
+                    self.asks_for_help = true;
+                    continue;
+                }
+                let letter = quote_char(letter);
+                return Err(format!("unknown shorthand flag: {letter} in -{}", &text[at..]));
+            };
+            let value = match behind.strip_prefix('=') {
+                Some(value) if !value.is_empty() => Some(value.to_owned()),
+                _ if !needs_value(flag) => {
+                    self.flags.push(written(flag, None));
+                    continue;
+                }
+                _ if !behind.is_empty() => Some(behind.to_owned()),
+                _ => self.arguments.next().cloned(),
+            };
+            let Some(value) = value else {
+                let letter = quote_char(letter);
+                return Err(format!("flag needs an argument: {letter} in -{}", &text[at..]));
+            };
+            self.flags.push(written(flag, Some(value)));
+            break;
+        }
+        Ok(())
+    }
 }
 
 /// How Go's library calls a flag in messages: `-a, --api-versions`.

@@ -58,18 +58,18 @@ pub fn run(options: Options) -> ExitCode {
 
 /// The command line with its flags as Go would have read them, when it is one of `fluxide helm`.
 ///
-/// The error is what Helm says about it.
-pub fn command_line(arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
+/// `program` describes the whole command line. The error is what Helm says about it.
+pub fn command_line(program: &clap::Command, arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
     if arguments.get(1).is_none_or(|command| command != "helm") {
         return Ok(arguments);
     }
     let texts: Option<Vec<String>> =
         arguments.iter().skip(2).map(|argument| argument.to_str().map(str::to_owned)).collect();
-    let helm = Options::augment_args(clap::Command::new("helm"));
     let Some((name, rest)) = texts.as_ref().and_then(|texts| texts.split_first()) else {
         return Ok(arguments);
     };
-    let Some(command) = helm.find_subcommand(name) else { return Ok(arguments) };
+    let helm = program.find_subcommand("helm");
+    let Some(command) = helm.and_then(|helm| helm.find_subcommand(name)) else { return Ok(arguments) };
     let rest = flags::rewrite(command, rest).map_err(|error| format!("Error: {error}"))?;
     Ok(arguments.into_iter().take(3).chain(rest.into_iter().map(OsString::from)).collect())
 }

@@ -24,17 +24,24 @@ pub fn check_release_name(name: &str) -> Result<(), ReleaseNameError> {
     if name.is_empty() {
         return Err(ReleaseNameError::Missing);
     }
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let label = |label: &str| {
-        let bytes = label.as_bytes();
-        bytes.first().is_some_and(|&byte| inner(byte))
-            && bytes.last().is_some_and(|&byte| inner(byte))
-            && bytes.iter().all(|&byte| inner(byte) || byte == b'-')
-    };
-    if name.len() <= 53 && name.split('.').all(label) {
+    if name.len() <= 53 && is_subdomain(name) {
         return Ok(());
     }
     Err(ReleaseNameError::Invalid(name.to_owned()))
+}
+
+/// Whether a text is DNS labels joined by dots (RFC 1123), however long.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.split('.').all(is_label)
+}
+
+/// Whether a text is a DNS label (RFC 1123), however long.
+pub(crate) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(|&byte| inner(byte))
+        && bytes.last().is_some_and(|&byte| inner(byte))
+        && bytes.iter().all(|&byte| inner(byte) || byte == b'-')
 }
 
 /// The name that a template makes, as `helm --name-template` has it. The error is Go's text.

@@ -52,7 +52,7 @@ pub(crate) struct Decoded {
 
 /// The media type of a body without its parameters.
 pub(crate) fn media_type<'a>(ctx: &'a Context) -> &'a str {
-    ctx.request.header("content-type").split(';').next().unwrap_or_default().trim()
+    crate::output::media_type(ctx.request.header("content-type"))
 }
 
 /// Decodes the body of a create or update.

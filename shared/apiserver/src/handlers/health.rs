@@ -1,5 +1,7 @@
 //! Health: `/healthz`, `/livez` and `/readyz`, whole, check by check, and listed.
 
+use fluxide_gotext::quote_str;
+
 use super::Request;
 use super::answer::Answer;
 use crate::api_error::{ApiError, ApiResult};
@@ -67,7 +69,7 @@ pub(super) fn serve(request: &Request, endpoint: &str, check: &str) -> ApiResult
         out.push_str(&format!("[+]{name} {how}\n"));
     }
     let unknown: Vec<String> =
-        excluded.iter().filter(|name| !all.contains(name)).map(|name| format!("{name:?}")).collect();
+        excluded.iter().filter(|name| !all.contains(name)).map(|name| quote_str(name)).collect();
     if !unknown.is_empty() {
         out.push_str(&format!(
             "warn: some health checks cannot be excluded: no matches for {}\n",

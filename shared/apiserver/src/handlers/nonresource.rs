@@ -169,11 +169,11 @@ fn version() -> Value {
 }
 
 fn takes_json(accept: &str) -> bool {
-    let media = |clause: &str| clause.split(';').next().unwrap_or_default().trim().to_owned();
     accept.trim().is_empty()
         || accept
             .split(',')
-            .any(|clause| matches!(media(clause).as_str(), "*/*" | "application/*" | "application/json"))
+            .map(output::media_type)
+            .any(|media| matches!(media, "*/*" | "application/*" | "application/json"))
 }
 
 /// 406 as the handlers of OpenAPI answer it.

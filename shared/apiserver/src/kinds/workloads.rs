@@ -52,9 +52,8 @@ pub(super) fn prepare_daemon_set(v: &mut Value) {
 
 /// The generation of the template is part of the spec, though it is shown as an annotation.
 pub(super) fn keep_template_generation(new: &mut Value, live: &Value) {
-    const NAME: &str = "deprecated.daemonset.template.generation";
-    if let Some(generation) = live["metadata"]["annotations"].get(NAME) {
-        object::set_at(new, &["metadata", "annotations", NAME], generation.clone());
+    if let Some(generation) = live["metadata"]["annotations"].get(TEMPLATE_GENERATION) {
+        object::set_at(new, &["metadata", "annotations", TEMPLATE_GENERATION], generation.clone());
     }
 }
 

@@ -108,18 +108,18 @@ pub(crate) fn negotiate(accept: &str, transforms: bool, custom: bool) -> ApiResu
 /// Reads the `Accept` header of a request for one of the documents that are served by routes of their own, each of which
 /// offers some media types.
 pub(crate) fn negotiate_route(accept: &str, offered: &[&str]) -> ApiResult<Accepted> {
-    let media = |clause: &str| clause.split(';').next().unwrap_or_default().trim().to_owned();
-    let fits = |clause: &str| {
-        let media = media(clause);
-        media == "*/*" || offered.contains(&media.as_str())
-    };
     if accept.trim().is_empty() {
         return Ok(Accepted::JSON);
     }
-    if !accept.split(',').any(fits) {
+    if !accept.split(',').map(media_type).any(|media| media == "*/*" || offered.contains(&media)) {
         return Err(unacceptable(&offered.join(", ")));
     }
     Ok(negotiate(accept, false, false).unwrap_or(Accepted::JSON))
+}
+
+/// The media type of a header, or of a clause of one, without its parameters.
+pub(crate) fn media_type(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
 }
 
 /// 406 with what a route offers.

@@ -64,7 +64,9 @@ pub fn lint(
     mut options: RenderOptions,
 ) -> Vec<Message> {
     options.lint = true;
-    let mut linter = Linter { directory, shown, values, options, messages: Vec::new() };
+    let chart = Chart::from_directory_of_any_version(directory);
+    let chart = chart.map(Arc::new).map_err(|error| error.to_string());
+    let mut linter = Linter { directory, shown, values, options, chart, messages: Vec::new() };
     linter.chart_file();
     linter.values();
     linter.templates();
@@ -96,6 +98,8 @@ struct Linter<'l, 'r> {
     shown: &'l str,
     values: &'l Table,
     options: RenderOptions<'r>,
+    /// The chart, or why it cannot be loaded.
+    chart: Result<Arc<Chart>, String>,
     messages: Vec<Message>,
 }
 
@@ -124,10 +128,6 @@ impl Linter<'_, '_> {
         let mut bytes = Vec::new();
         let read = self.directory.read(name, Limits::default().file, &mut bytes);
         read.map(|_| bytes).map_err(|error| error.to_string())
-    }
-
-    fn load(&self) -> Result<Chart, String> {
-        Chart::from_directory_of_any_version(self.directory).map_err(|error| error.to_string())
     }
 
     fn chart_file(&mut self) {
@@ -174,8 +174,8 @@ impl Linter<'_, '_> {
             Some(EntryKind::Directory) => {}
             Some(_) => return self.say(Severity::Error, DIRECTORY, "not a directory"),
         }
-        let chart = match self.load() {
-            Ok(chart) => Arc::new(chart),
+        let chart = match self.chart.clone() {
+            Ok(chart) => chart,
             Err(problem) => return self.say(Severity::Error, DIRECTORY, problem),
         };
         let (files, broken) = match render_for_lint(&chart, self.values, &self.options) {
@@ -231,7 +231,7 @@ impl Linter<'_, '_> {
     }
 
     fn dependencies(&mut self) {
-        let chart = match self.load() {
+        let chart = match self.chart.clone() {
             Ok(chart) => chart,
             Err(problem) => {
                 return self.say(Severity::Error, "", format!("unable to load chart\n\t{problem}"));
@@ -286,7 +286,7 @@ impl Linter<'_, '_> {
             Some(EntryKind::Directory) => {}
             Some(_) => return self.say(Severity::Error, DIRECTORY, "not a directory"),
         }
-        let chart = match self.load() {
+        let chart = match self.chart.clone() {
             Ok(chart) => chart,
             Err(problem) => return self.say(Severity::Error, DIRECTORY, problem),
         };

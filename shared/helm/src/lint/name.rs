@@ -2,6 +2,8 @@
 
 use fluxide_gotext::quote_str;
 
+use crate::name::{is_label, is_subdomain};
+
 /// Whether an object of a kind may have a name.
 pub(super) fn check(kind: &str, name: &str) -> Result<(), String> {
     let problems = match kind.to_lowercase().as_str() {
@@ -26,21 +28,6 @@ pub(super) fn check(kind: &str, name: &str) -> Result<(), String> {
 
 fn too_long(name: &str, limit: usize) -> Vec<String> {
     if name.len() > limit { vec![format!("must be no more than {limit} characters")] } else { Vec::new() }
-}
-
-fn is_alphanumeric(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte.is_ascii_digit()
-}
-
-fn is_label(name: &str) -> bool {
-    let ends = |byte: Option<u8>| byte.is_some_and(is_alphanumeric);
-    ends(name.bytes().next())
-        && ends(name.bytes().next_back())
-        && name.bytes().all(|byte| is_alphanumeric(byte) || byte == b'-')
-}
-
-fn is_subdomain(name: &str) -> bool {
-    name.split('.').all(is_label)
 }
 
 fn subdomain(name: &str) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use boon::{Compiler, Format};
 use fluxide_gotemplate::go;
-use fluxide_gotext::quote_str;
+use fluxide_gotext::quote_char;
 use serde_json::Value as Json;
 
 type Check = Result<(), Box<dyn StdError>>;
@@ -48,12 +48,6 @@ fn fail<T>(problem: &str) -> Result<T, String> {
     Err(problem.to_owned())
 }
 
-/// A character as `%q` prints it.
-fn quote_character(character: char) -> String {
-    let quoted = quote_str(&character.to_string());
-    format!("'{}'", quoted[1..quoted.len() - 1].replace("\\\"", "\"").replace('\'', "\\'"))
-}
-
 fn json_pointer(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Ok(());
@@ -94,7 +88,7 @@ fn uuid(text: &str) -> Result<(), String> {
             return Err(format!("element {} must be {length} characters long", at + 1));
         }
         if let Some(character) = group.chars().find(|character| !character.is_ascii_hexdigit()) {
-            return Err(format!("non-hex character {}", quote_character(character)));
+            return Err(format!("non-hex character {}", quote_char(character)));
         }
     }
     Ok(())
@@ -128,7 +122,7 @@ fn duration(text: &str) -> Result<(), String> {
             let Some(unit) = rest.chars().next() else { return fail("missing unit") };
             let Some(found) = units.find(unit) else {
                 // The library looks at a byte alone.
-                let byte = quote_character(char::from(rest.as_bytes()[0]));
+                let byte = quote_char(char::from(rest.as_bytes()[0]));
                 let order = all.contains(unit);
                 return Err(if order {
                     format!("unit {byte} out of order")
@@ -201,7 +195,7 @@ fn hostname(text: &str) -> Result<(), String> {
         }
         let strange = |character: &char| !(character.is_ascii_alphanumeric() || *character == '-');
         if let Some(character) = label.chars().find(strange) {
-            return Err(format!("invalid character {}", quote_character(character)));
+            return Err(format!("invalid character {}", quote_char(character)));
         }
     }
     Ok(())
@@ -235,7 +229,7 @@ fn email(text: &str) -> Result<(), String> {
             !(character.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(*character))
         };
         if let Some(character) = local.chars().find(strange) {
-            return Err(format!("invalid character {}", quote_character(character)));
+            return Err(format!("invalid character {}", quote_char(character)));
         }
     }
     if let Some(address) = domain.strip_prefix('[').and_then(|domain| domain.strip_suffix(']')) {
@@ -386,7 +380,7 @@ fn semver(text: &str) -> Result<(), String> {
             return fail("build identifier is empty");
         }
         if let Some(character) = identifier.chars().find(|character| !allowed(character)) {
-            return Err(format!("invalid character {} in build identifier", quote_character(character)));
+            return Err(format!("invalid character {} in build identifier", quote_char(character)));
         }
     }
     let (core, before) = text.split_once('-').map_or((text, None), |(core, before)| (core, Some(before)));
@@ -395,10 +389,7 @@ fn semver(text: &str) -> Result<(), String> {
             return fail("pre-release identifier is empty");
         }
         if let Some(character) = identifier.chars().find(|character| !allowed(character)) {
-            return Err(format!(
-                "invalid character {} in pre-release identifier",
-                quote_character(character)
-            ));
+            return Err(format!("invalid character {} in pre-release identifier", quote_char(character)));
         }
         let is_number = identifier.bytes().all(|byte| byte.is_ascii_digit());
         if is_number && identifier.len() > 1 && identifier.starts_with('0') {

@@ -1,7 +1,8 @@
 //! A quick yes: most schemas use a few plain keywords, and most values fit them. What is not certain here is left to the
 //! library, which takes ten times as long because it first checks the schema against the schema of its draft.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use regex::Regex;
 use serde_json::{Map, Value as Json};
@@ -13,7 +14,8 @@ pub(super) fn certainly_fits(schema: &Json, values: &Json) -> bool {
         Some(named) => named.as_str().and_then(draft_of),
     };
     draft.is_some_and(|draft| {
-        let plain = Plain { root: schema, draft, steps: Cell::new(MAX_STEPS) };
+        let plain =
+            Plain { root: schema, draft, steps: Cell::new(MAX_STEPS), expressions: RefCell::default() };
         plain.is_valid(schema, 0) && plain.fits(schema, values, 0) == Some(true)
     })
 }
@@ -43,6 +45,8 @@ struct Plain<'a> {
     root: &'a Json,
     draft: u32,
     steps: Cell<usize>,
+    /// Regular expressions that were met, nothing for those that are not plain.
+    expressions: RefCell<HashMap<String, Option<Regex>>>,
 }
 
 impl<'a> Plain<'a> {
@@ -81,9 +85,9 @@ impl<'a> Plain<'a> {
             "properties" | "definitions" | "$defs" => {
                 value.as_object().is_some_and(|all| all.values().all(valid))
             }
-            "pattern" => value.as_str().is_some_and(|pattern| expression(pattern).is_some()),
+            "pattern" => value.as_str().is_some_and(|pattern| self.expression(pattern).is_some()),
             "patternProperties" => value.as_object().is_some_and(|all| {
-                all.iter().all(|(pattern, schema)| expression(pattern).is_some() && valid(schema))
+                all.iter().all(|(pattern, schema)| self.expression(pattern).is_some() && valid(schema))
             }),
             "additionalProperties" => value.is_boolean() || valid(value),
             "items" | "not" => valid(value),
@@ -175,10 +179,10 @@ impl<'a> Plain<'a> {
                 .as_object()?
                 .iter()
                 .filter_map(|(name, schema)| Some(fits(schema, members.get(name)?)))),
-            ("pattern", Json::String(text)) => Some(expression(wish.as_str()?)?.is_match(text)),
+            ("pattern", Json::String(text)) => Some(self.expression(wish.as_str()?)?.is_match(text)),
             ("patternProperties", Json::Object(members)) => {
                 all(wish.as_object()?.iter().map(|(pattern, schema)| {
-                    let pattern = expression(pattern)?;
+                    let pattern = self.expression(pattern)?;
                     all(members
                         .iter()
                         .filter(|(name, _)| pattern.is_match(name))
@@ -188,8 +192,11 @@ impl<'a> Plain<'a> {
             ("additionalProperties", Json::Object(members)) => {
                 let named = keywords.get("properties").and_then(Json::as_object);
                 let patterns = keywords.get("patternProperties").and_then(Json::as_object);
-                let patterns: Option<Vec<Regex>> =
-                    patterns.into_iter().flat_map(Map::keys).map(|pattern| expression(pattern)).collect();
+                let patterns: Option<Vec<Regex>> = patterns
+                    .into_iter()
+                    .flat_map(Map::keys)
+                    .map(|pattern| self.expression(pattern))
+                    .collect();
                 let patterns = patterns?;
                 let known = |name: &str| {
                     named.is_some_and(|named| named.contains_key(name))
@@ -207,6 +214,17 @@ impl<'a> Plain<'a> {
         let simple = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         let defines = matches!(section, "definitions" | "$defs");
         (defines && name.bytes().all(simple)).then(|| self.root.get(section)?.get(name))?
+    }
+
+    /// A regular expression that means the same in every dialect.
+    fn expression(&self, pattern: &str) -> Option<Regex> {
+        if let Some(known) = self.expressions.borrow().get(pattern) {
+            return known.clone();
+        }
+        let common = |byte: u8| byte.is_ascii_alphanumeric() || b"_-%:,^$[]()|+*{}".contains(&byte);
+        let expression = if pattern.bytes().all(common) { Regex::new(pattern).ok() } else { None };
+        self.expressions.borrow_mut().insert(pattern.to_owned(), expression.clone());
+        expression
     }
 }
 
@@ -250,12 +268,6 @@ fn is_address(text: &str) -> bool {
         && host.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && host != "json-schema.org";
     is_host && path.split('/').all(|part| part.bytes().all(plain) && part.bytes().any(|byte| byte != b'.'))
-}
-
-/// A regular expression that means the same in every dialect.
-fn expression(pattern: &str) -> Option<Regex> {
-    let common = |byte: u8| byte.is_ascii_alphanumeric() || b"_-%:,^$[]()|+*{}".contains(&byte);
-    pattern.bytes().all(common).then(|| Regex::new(pattern).ok())?
 }
 
 /// Whether nothing stands beside a reference that drafts up to 7 would ignore.
