@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::core::Core;
 use crate::object;
-use crate::registry::{Catalog, Priorities, priorities};
+use crate::registry::{Catalog, Priorities, Resource, priorities};
 use crate::store::ObjectKey;
 
 /// Creates the nodes and the StorageClass that simulated workloads run on.
@@ -79,7 +79,7 @@ pub(crate) fn seed(core: &Core) {
     }
     bootstrap(core, &catalog);
     if let Some(r) = catalog.find("", "v1", "services") {
-        core.seed_by(
+        let service = core.seed_by(
             r,
             &json!({
                 "kind": "Service", "apiVersion": "v1",
@@ -97,6 +97,9 @@ pub(crate) fn seed(core: &Core) {
             }),
             OWN_MANAGER,
         );
+        if let Some(service) = service {
+            crate::controllers::ip_addresses::observe(core, &service);
+        }
     }
     if let Some(r) = catalog.find("", "v1", "configmaps") {
         core.seed_by(
@@ -129,21 +132,33 @@ fn bootstrap(core: &Core, catalog: &Catalog) {
         if core.store.get(&resource.table, &key).is_some() {
             continue;
         }
-        let mut v = crate::typing::record_update(resource, "", None, &v, OWN_MANAGER, &now);
+        let manager = match resource.group.as_str() {
+            "flowcontrol.apiserver.k8s.io" => "api-priority-and-fairness-config-producer-v1",
+            _ => OWN_MANAGER,
+        };
+        let mut v = crate::typing::record_update(resource, "", None, &v, manager, &now);
         match resource.plural.as_str() {
-            "flowschemas" => {
-                let level = v["spec"]["priorityLevelConfiguration"]["name"].clone();
-                v["status"] = json!({"conditions": [{
-                    "type": "Dangling", "status": "False", "reason": "Found", "lastTransitionTime": now,
-                    "message": format!(
-                        "This FlowSchema references the PriorityLevelConfiguration object named {level} and it exists"
-                    ),
-                }]});
-            }
-            "prioritylevelconfigurations" => v["status"] = json!({}),
+            "flowschemas" | "prioritylevelconfigurations" => v["status"] = json!({}),
+            "servicecidrs" => announce_range(resource, &mut v, &now),
             _ => {}
         }
         core.seed(resource, v);
+    }
+    crate::controllers::flow_schemas::observe_all(core);
+}
+
+/// Says that Services get addresses from a range.
+fn announce_range(resource: &Resource, v: &mut Value, now: &str) {
+    let applied = json!({
+        "apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": object::name(v)},
+        "status": {"conditions": [{
+            "type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready", "reason": "",
+            "lastTransitionTime": now,
+        }]},
+    });
+    let manager = "kubernetes-service-cidr-controller";
+    if let Ok(new) = crate::typing::apply(resource, "status", Some(v), &applied, manager, true, now) {
+        *v = new.object;
     }
 }
 

@@ -265,6 +265,15 @@ pub(crate) fn first_update_writes(resource: &Resource, v: &Value) -> bool {
     resource.is("", "persistentvolumeclaims")
 }
 
+/// A name that begins with `prefix`.
+pub(crate) fn generate_name(resource: &Resource, prefix: &str) -> String {
+    if resource.is("networking.k8s.io", "ipaddresses") {
+        // What is added to an address makes none.
+        return prefix.to_owned();
+    }
+    crate::handlers::write::generated_name(prefix)
+}
+
 /// Whether PUT on a name that does not exist creates the object.
 pub(crate) fn put_creates(resource: &Resource) -> bool {
     matches!(

@@ -185,8 +185,8 @@ fn rules(ctx: &mut Context) -> ApiResult<Value> {
     if !missing.is_empty() {
         status["evaluationError"] = missing.join(", ").into();
     }
+    review["metadata"] = json!({});
     review["spec"] = json!({});
-    object::metadata(&mut review).remove("managedFields");
     review["status"] = status;
     Ok(review)
 }

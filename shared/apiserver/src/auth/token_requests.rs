@@ -91,15 +91,22 @@ fn record_owner(ctx: &Context, request: &mut Value) {
     if schema::decode(&mut empty, ty).is_err() {
         return;
     }
+    let mut whole = request.clone();
+    if let Some(written) = &ctx.written {
+        schema::restore_empty_lists(&mut whole, written, ty);
+    }
     let update = UpdateRequest {
         live: Some(&empty),
-        new: request,
+        new: &whole,
         manager: &ctx.manager(),
         api_version: &api_version,
         subresource: "token",
         now: &ctx.core.clock.now_text(),
     };
-    *request = fluxide_structured_merge::update(&update, &SingleVersion::new(&api_version, ty));
+    let recorded = fluxide_structured_merge::update(&update, &SingleVersion::new(&api_version, ty));
+    if let Some(fields) = object::at(&recorded, &["metadata", "managedFields"]) {
+        object::metadata(request).insert("managedFields".into(), fields.clone());
+    }
 }
 
 fn bound_object(ctx: &Context, reference: &Value) -> ApiResult<Option<(&'static str, String, String)>> {

@@ -3,7 +3,9 @@
 pub(crate) mod api_services;
 pub(crate) mod definitions;
 pub(crate) mod expiry;
+pub(crate) mod flow_schemas;
 pub(crate) mod garbage;
+pub(crate) mod ip_addresses;
 pub(crate) mod namespaces;
 pub(crate) mod policies;
 pub(crate) mod workloads;
@@ -25,6 +27,12 @@ pub(crate) fn after_write(core: &Arc<Core>, resource: &Resource, stored: &Stored
     }
     if *resource.table == *policies::TABLE {
         policies::observe(core, resource, stored);
+    }
+    match &*resource.table {
+        "services" => ip_addresses::observe(core, stored),
+        flow_schemas::SCHEMAS => flow_schemas::observe(core, resource, stored),
+        flow_schemas::LEVELS => flow_schemas::observe_all(core),
+        _ => {}
     }
     garbage::protect(core, resource, stored);
     if *resource.table == *crate::auth::aggregation::TABLE {

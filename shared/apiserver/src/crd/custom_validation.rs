@@ -35,6 +35,7 @@ pub(crate) fn validate(
     }
     if custom.has_rules {
         let blocking = [
+            FieldErrorKind::NotSupported,
             FieldErrorKind::Required,
             FieldErrorKind::TooLong,
             FieldErrorKind::TooMany,

@@ -7,8 +7,7 @@ use crate::object::{self, text};
 /// Fills in names and the initial status of a new definition.
 pub(crate) fn prepare_create(crd: &mut Value) {
     default_names(crd);
-    let storage = super::versions(crd).find(|v| v["storage"] == true).map(|v| v["name"].clone());
-    let stored: Vec<Value> = storage.into_iter().collect();
+    let stored: Vec<Value> = storage_version(crd).into_iter().collect();
     object::members(crd).insert(
         "status".into(),
         json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
@@ -17,8 +16,7 @@ pub(crate) fn prepare_create(crd: &mut Value) {
 
 /// A version that objects are written in from now on is one that they may be found in.
 pub(crate) fn prepare_update(crd: &mut Value) {
-    let storage = super::versions(crd).find(|v| v["storage"] == true).map(|v| v["name"].clone());
-    if let Some(name) = storage {
+    if let Some(name) = storage_version(crd) {
         let stored = object::child(crd, "status").entry("storedVersions").or_insert_with(|| json!([]));
         if let Some(list) = stored.as_array_mut()
             && !list.contains(&name)
@@ -26,6 +24,11 @@ pub(crate) fn prepare_update(crd: &mut Value) {
             list.push(name);
         }
     }
+}
+
+/// The version that objects are stored in.
+fn storage_version(crd: &Value) -> Option<Value> {
+    super::versions(crd).find(|v| v["storage"] == true).map(|v| v["name"].clone())
 }
 
 /// Singular and list kind follow from the kind.
@@ -48,6 +51,11 @@ pub(crate) fn default_definition(crd: &mut Value) {
         return;
     }
     default_names(crd);
+    if crd["status"]["storedVersions"].as_array().is_none_or(Vec::is_empty)
+        && let Some(name) = storage_version(crd)
+    {
+        object::set_at(crd, &["status", "storedVersions"], json!([name]));
+    }
     let service = crd["spec"]["conversion"]["webhook"]["clientConfig"].get("service").is_some();
     if service {
         let path = ["spec", "conversion", "webhook", "clientConfig", "service", "port"];

@@ -61,6 +61,9 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
     }
     let asked = crd["spec"]["names"].clone();
     let before = crd["status"]["acceptedNames"].clone();
+    if asked == before {
+        return;
+    }
     let mut accepted = before.clone();
     let mut problem: Option<(&'static str, String)> = None;
     let in_use = |name: &str| format!("{} is already in use", fluxide_gotext::quote_str(name));

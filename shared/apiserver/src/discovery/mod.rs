@@ -139,7 +139,12 @@ fn add_names(members: &mut serde_json::Map<String, Value>, resource: &Resource) 
 
 fn storage_hash(r: &Resource) -> String {
     use base64::Engine;
-    let (group, version) = crate::registry::split_group_version(&r.storage_version);
+    let (group, version) = match (r.group.as_str(), r.plural.as_str()) {
+        // These are stored in an older version.
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies" | "mutatingadmissionpolicybindings")
+        | ("apiextensions.k8s.io", "customresourcedefinitions") => (r.group.as_str(), "v1beta1"),
+        _ => crate::registry::split_group_version(&r.storage_version),
+    };
     let digest = Sha256::digest(format!("{group}/{version}/{}", r.kind));
     base64::engine::general_purpose::STANDARD.encode(&digest[..8])
 }
@@ -159,11 +164,7 @@ fn aggregated(catalog: &Catalog, wanted: impl Fn(&str) -> bool) -> Value {
                     json!({"version": v, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
-            let meta = match (name.as_str(), g.builtin) {
-                ("", _) => json!({}),
-                (name, true) => json!({"creationTimestamp": null, "name": name}),
-                (name, false) => json!({"name": name}),
-            };
+            let meta = if name.is_empty() { json!({}) } else { json!({"name": name}) };
             json!({"metadata": meta, "versions": versions})
         })
         .collect();

@@ -114,7 +114,8 @@ fn answers_object(r: &Resource) -> bool {
         (r.group.as_str(), r.plural.as_str()),
         (
             "",
-            "pods"
+            "namespaces"
+                | "pods"
                 | "services"
                 | "serviceaccounts"
                 | "resourcequotas"
@@ -124,7 +125,7 @@ fn answers_object(r: &Resource) -> bool {
         ) | (
             "storage.k8s.io",
             "csidrivers" | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses"
-        )
+        ) | ("resource.k8s.io", _)
     )
 }
 
@@ -383,7 +384,11 @@ fn mark(core: &Core, resource: &Resource, v: &mut Value, grace: i64) {
 pub(crate) fn delete_now(core: &Core, resource: &Resource, stored: &Arc<Stored>) -> bool {
     let key = ObjectKey::new(object::namespace(&stored.value), object::name(&stored.value));
     if object::finalizers(&stored.value).is_empty() && !has_own_finalizers(resource, &stored.value) {
-        return core.store.delete(&resource.table, &key, stored.revision, stored.value.clone()).is_ok();
+        let gone = core.store.delete(&resource.table, &key, stored.revision, stored.value.clone()).is_ok();
+        if gone && resource.is("", "services") {
+            crate::controllers::ip_addresses::observe(core, stored);
+        }
+        return gone;
     }
     mark_deleting(core, resource, stored, &[]);
     false

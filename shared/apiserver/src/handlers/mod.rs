@@ -1,6 +1,7 @@
 //! From a request to an answer: authorisation, routing, and one module per verb.
 
 pub(crate) mod answer;
+mod component_statuses;
 pub(crate) mod decode;
 pub(crate) mod delete;
 pub(crate) mod go_json;
@@ -95,6 +96,12 @@ impl Context<'_> {
 /// Serves one request.
 pub(crate) async fn serve(core: &Arc<Core>, request: Request) -> Answer {
     let target = Target::parse(&request.method, &request.path, &request.query);
+    if target.is_unfinished() {
+        let (quoted, path) = (fluxide_gotext::quote_str(&request.path), &request.path);
+        let why = "unable to determine kind and namespace from url";
+        let text = format!("Internal Server Error: {quoted}: failed to create RequestInfo: {why}, {path}\n");
+        return Answer::text(500, &text);
+    }
     record(core, &request, &target);
     match core.faults.take(&target) {
         Some(Fault::Delay(d)) => tokio::time::sleep(d).await,
@@ -175,7 +182,13 @@ fn route(
         return Err(ApiError::unknown_resource());
     }
     if request.method == Method::HEAD {
-        return Err(ApiError::method_not_allowed());
+        let known = target.subresource.is_empty() || resource.subresource(&target.subresource).is_some();
+        if !known {
+            return Err(ApiError::unknown_resource());
+        }
+        if target.subresource != "proxy" {
+            return Err(ApiError::method_not_allowed());
+        }
     }
     check_shape(resource, target)?;
     if let Some(d) = resource.custom.as_ref().and_then(|c| c.deprecation.clone()) {
@@ -222,6 +235,9 @@ fn dispatch(ctx: &mut Context) -> ApiResult<Answer> {
         if !resource.has_verb(target.verb) {
             return Err(ApiError::method_not_allowed());
         }
+        if resource.is("", "componentstatuses") {
+            return component_statuses::serve(ctx);
+        }
         if target.verb == "create" && resource.is("", "bindings") {
             return pods::bind_named(ctx);
         }
@@ -246,7 +262,8 @@ fn dispatch(ctx: &mut Context) -> ApiResult<Answer> {
         Some(_) => ctx.not_found(&target.name),
         None => ApiError::unknown_resource(),
     })?;
-    if !sub.verbs.contains(&target.verb) {
+    let any_method = target.subresource == "proxy" && ctx.request.method == Method::OPTIONS;
+    if !sub.verbs.contains(&target.verb) && !any_method {
         return Err(ApiError::method_not_allowed());
     }
     match (target.subresource.as_str(), target.verb) {

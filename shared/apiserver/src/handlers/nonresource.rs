@@ -117,9 +117,11 @@ fn discovery_answer(core: &Arc<Core>, request: &Request, segments: &[&str]) -> A
             let answer = Answer::document(200, &discovery::group_list(&catalog), accepted);
             Ok(answer.with_header("Vary", "Accept"))
         }
-        ["api", version] => route(request, &DISCOVERY, |_| {
-            discovery::resource_list(&catalog, "", version).ok_or_else(ApiError::unknown_resource)
-        }),
+        ["api", version] => {
+            let list =
+                discovery::resource_list(&catalog, "", version).ok_or_else(ApiError::unknown_resource)?;
+            route(request, &DISCOVERY, |_| Ok(list))
+        }
         ["apis", group] => {
             catalog.group(group).ok_or_else(ApiError::unknown_path)?;
             let accepted = output::negotiate(accept, false, false)?;

@@ -36,7 +36,7 @@ pub(crate) enum PatchKind {
 impl PatchKind {
     /// The form that the request's content type names.
     pub fn of(ctx: &Context) -> ApiResult<Self> {
-        let builtin = ctx.resource.custom.is_none() || ctx.target.subresource == "scale";
+        let builtin = ctx.resource.custom.is_none();
         match media_type(ctx) {
             "application/apply-patch+yaml" => Ok(Self::Apply),
             "application/json-patch+json" => Ok(Self::Json),

@@ -162,7 +162,7 @@ pub(super) fn page(
     Page { objects: kept, more: (left > 0).then_some(left) }
 }
 
-fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult<Answer> {
+pub(super) fn list_answer(ctx: &Context, objects: &[Arc<Stored>], meta: Value) -> ApiResult<Answer> {
     let r = ctx.resource;
     match ctx.accepted.form {
         Form::Object => {

@@ -53,26 +53,29 @@ pub(crate) fn create_object(
     let resource = ctx.resource.clone();
     let generate = text(&new, &["metadata", "generateName"]).to_owned();
     let generated = object::name(&new).is_empty() && !generate.is_empty();
+    let sent = new.clone();
+    strategy::default_object(&resource, &mut new, recorded == Recorded::ByApply);
+    let unlabelled = object::at(&new, &["metadata", "labels"]).is_none_or(crate::go_value::is_empty);
+    if recorded == Recorded::ByUpdate {
+        new = record(ctx, &new, None, manager, "");
+    }
     for attempt in 0.. {
-        if generated {
-            object::metadata(&mut new).insert("name".into(), generated_name(&generate).into());
-        }
         let mut v = new.clone();
-        strategy::default_object(&resource, &mut v, recorded == Recorded::ByApply);
+        if generated {
+            object::metadata(&mut v)
+                .insert("name".into(), strategy::generate_name(&resource, &generate).into());
+        }
         if resource.custom.as_ref().is_some_and(|custom| custom.terminating) {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(ApiError::forbidden(&resource.group, &resource.plural, object::name(&v), why));
-        }
-        if recorded == Recorded::ByUpdate {
-            v = typing::record_update(&resource, "", None, &v, manager, &ctx.core.clock.now_text());
         }
         admission::create(ctx, &mut v)?;
         escalation::check(ctx, &v, None)?;
         ctx.core.stamp_new(&mut v, &resource);
         strategy::prepare_create(ctx.core, &resource, &mut v, dry_run)?;
-        // Names are generated for a copy, which shares nothing.
-        if resource.is("batch", "jobs") && !generated {
-            crate::kinds::workloads::share_labels(&new, &mut v);
+        // Names are generated for a copy, which shares nothing; one without labels is still read with those of its pods.
+        if resource.is("batch", "jobs") && (!generated || unlabelled) {
+            crate::kinds::workloads::share_labels(&sent, &mut v);
         }
         validate_create(ctx, &v)?;
         ctx.warn(strategy::warnings(&resource, &v, None));
@@ -119,7 +122,7 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
     let key = ObjectKey::new(namespace_of(ctx), &name);
     let resource = ctx.resource.clone();
     if ctx.core.store.get(&resource.table, &key).is_none() {
-        if strategy::put_creates(&resource) && ctx.target.subresource.is_empty() {
+        if strategy::put_creates(&resource) && matches!(ctx.target.subresource.as_str(), "" | "status") {
             let sent = object::resource_version(&new).to_owned();
             let mut v = create_object(ctx, new, &manager, Recorded::ByUpdate, dry_run)?;
             if dry_run && !sent.is_empty() {
@@ -217,14 +220,7 @@ fn finish_update(
     }
     strategy::keep_system_metadata(&mut new, live);
     if recorded == Recorded::ByUpdate {
-        new = typing::record_update(
-            resource,
-            subresource,
-            Some(live),
-            &new,
-            &manager,
-            &ctx.core.clock.now_text(),
-        );
+        new = record(ctx, &new, Some(live), &manager, subresource);
     }
     admission::update(ctx, &mut new, live)?;
     escalation::check(ctx, &new, Some(live))?;
@@ -418,6 +414,7 @@ pub(crate) fn review_body_of(
     let validation = FieldValidation::of(ctx)?;
     let decoded = decode::object(ctx)?;
     let (mut v, mut problems) = (decoded.value, decoded.problems);
+    remember(ctx, &v);
     refuse_kind(&v, group, versions, kind)?;
     let api_version = crate::registry::group_version(group, "v1");
     let m = object::members(&mut v);
@@ -551,6 +548,32 @@ fn fit_namespace(ctx: &Context, v: &mut Value) -> ApiResult<()> {
         ));
     }
     Ok(())
+}
+
+/// The object with its owners recorded. Lists that are empty, and stored as none, count here as the client wrote them.
+fn record(ctx: &Context, new: &Value, live: Option<&Value>, manager: &str, subresource: &str) -> Value {
+    let (resource, now) = (ctx.resource, ctx.core.clock.now_text());
+    let Some(whole) = ctx.written.as_ref().and_then(|written| with_empty_lists(resource, new, written))
+    else {
+        return typing::record_update(resource, subresource, live, new, manager, &now);
+    };
+    let recorded = typing::record_update(resource, subresource, live, &whole, manager, &now);
+    let mut out = new.clone();
+    match object::at(&recorded, &["metadata", "managedFields"]) {
+        Some(fields) => object::metadata(&mut out).insert("managedFields".into(), fields.clone()),
+        None => object::metadata(&mut out).remove("managedFields"),
+    };
+    out
+}
+
+/// The object with the empty lists of `written` in place of nulls, when it has any.
+fn with_empty_lists(resource: &Resource, v: &Value, written: &Value) -> Option<Value> {
+    if resource.custom.is_some() {
+        return None;
+    }
+    let ty = crate::schema::builtin().kind(&resource.group, &resource.version, &resource.kind)?;
+    let mut whole = v.clone();
+    crate::schema::restore_empty_lists(&mut whole, written, ty).then_some(whole)
 }
 
 /// A prefix and five characters without vowels or look-alikes, as the server makes names.

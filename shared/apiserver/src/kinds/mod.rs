@@ -20,6 +20,10 @@ pub(crate) fn convert(resource: &Resource, v: &mut Value) {
         ("", "secrets") => string_data(v),
         ("", "nodes") => first_address_range(v),
         ("apps", "daemonsets") => workloads::note_template_generation(v),
+        ("autoscaling", "horizontalpodautoscalers") if resource.version == "v1" => {
+            let inside = crate::versions::convert_builtin(v, "autoscaling/v2");
+            *v = crate::versions::convert_builtin(&inside, "autoscaling/v1");
+        }
         _ => {}
     }
 }
@@ -43,6 +47,9 @@ pub(crate) fn prepare_create(
                 list.push("kubernetes".into());
             }
             object::members(v).insert("status".into(), json!({"phase": "Active"}));
+            let name = object::name(v).to_owned();
+            let labels = object::metadata(v).entry("labels").or_insert_with(|| json!({}));
+            object::members(labels).insert("kubernetes.io/metadata.name".into(), name.into());
         }
         ("", "pods") => pods::prepare_create(v, &core.clock.now_text()),
         ("", "services") => services::prepare_create(core, v, dry_run)?,
@@ -92,6 +99,9 @@ pub(crate) fn prepare_update(
     if resource.is("apps", "daemonsets") && subresource == "status" {
         workloads::keep_template_generation(new, live);
     }
+    if resource.is("", "persistentvolumes") && subresource == "status" {
+        keep_transition_time(new, live, &core.clock.now_text());
+    }
     if resource.is("batch", "jobs") && subresource == "status" {
         // What is stored without labels is read with those of its pods.
         crate::defaulting::default_builtin(&resource.group, &resource.version, &resource.kind, new);
@@ -133,6 +143,23 @@ pub(crate) fn complete_empty(resource: &Resource, v: &mut Value) {
         && matches!(resource.plural.as_str(), "deployments" | "replicasets" | "statefulsets")
     {
         object::child(v, "spec").insert("replicas".into(), 0.into());
+    }
+}
+
+/// The time at which a volume came into its phase is the server's to set, unless the client sets another.
+fn keep_transition_time(new: &mut Value, live: &Value, now: &str) {
+    const NAME: &str = "lastPhaseTransitionTime";
+    let (before, after) = (live["status"].get(NAME).cloned(), new["status"].get(NAME).cloned());
+    let given = after.filter(|time| !time.is_null());
+    let time = if new["status"]["phase"] == live["status"]["phase"] {
+        given.or(before)
+    } else if given.is_none() || given == before {
+        Some(now.into())
+    } else {
+        given
+    };
+    if let Some(time) = time {
+        object::child(new, "status").insert(NAME.to_owned(), time);
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn schemas(resource: &Resource, version_2: bool) -> Map<String, Value
         },
         "x-kubernetes-group-version-kind": gvk(resource, &resource.list_kind),
     });
-    if !custom.selectable_fields.is_empty() && !version_2 {
+    if !custom.selectable_fields.is_empty() {
         let fields: Vec<Value> =
             custom.selectable_fields.iter().map(|field| json!({"fieldPath": field})).collect();
         object["x-kubernetes-selectable-fields"] = fields.clone().into();

@@ -31,7 +31,23 @@ pub(super) fn document(part: &Part) -> Value {
             schema["x-kubernetes-group-version-kind"] = groups.into_iter().map(gvk).collect();
         }
     }
+    if !part.builtin {
+        introduce_custom(&mut document);
+    }
     document
+}
+
+/// The documents of custom resources come from a server within the server, which knows fewer groups.
+fn introduce_custom(document: &mut Value) {
+    document["info"] = json!({"title": "Kubernetes CRD Swagger", "version": "v0.1.0"});
+    let components = crate::object::child(document, "components");
+    components.remove("securitySchemes");
+    let unknown =
+        ["admission.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "imagepolicy.k8s.io"];
+    let options = components.get_mut("schemas").and_then(|schemas| schemas.get_mut(DELETE_OPTIONS));
+    if let Some(Value::Array(kinds)) = options.map(|schema| &mut schema["x-kubernetes-group-version-kind"]) {
+        kinds.retain(|kind| !unknown.iter().any(|group| kind["group"] == *group));
+    }
 }
 
 /// A document with these paths, and all schemas that they refer to.

@@ -114,7 +114,8 @@ pub(crate) fn negotiate_route(accept: &str, offered: &[&str]) -> ApiResult<Accep
     if !accept.split(',').map(media_type).any(|media| media == "*/*" || offered.contains(&media)) {
         return Err(unacceptable(&offered.join(", ")));
     }
-    Ok(negotiate(accept, false, false).unwrap_or(Accepted::JSON))
+    let accepted = negotiate(accept, false, false);
+    if offered.contains(&"application/yaml") { accepted } else { Ok(accepted.unwrap_or(Accepted::JSON)) }
 }
 
 /// The media type of a header, or of a clause of one, without its parameters.

@@ -66,6 +66,9 @@ pub(crate) fn table(
             row
         })
         .collect();
+    // The converter of kinds without columns of their own starts from no list at all.
+    let generic = resource.custom.is_none() && columns.iter().any(|c| c.name == "Created At");
+    let rows = if rows.is_empty() && generic { Value::Null } else { rows.into() };
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

@@ -9,7 +9,7 @@ use crate::handlers::decode::Decoded;
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     op: String,
-    path: String,
+    path: Option<String>,
     from: Option<String>,
     value: Option<Value>,
 }
@@ -49,11 +49,21 @@ pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
         let known = ["op", "path", "from", "value"];
         let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
         problems.extend(unknown.map(|name| format!("json patch unknown field \"[{index}].{name}\"")));
-        let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| match members.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(other) => {
+                let found = crate::go_value::json_kind(other);
+                Err(ApiError::bad_request(format!(
+                    "error decoding patch: json: cannot unmarshal {found} into Go struct field jsonPatchOp.{name} of type \
+                     string"
+                )))
+            }
+        };
         steps.push(Step {
-            op: text("op").unwrap_or_default(),
-            path: text("path").unwrap_or_default(),
-            from: text("from"),
+            op: text("op")?.unwrap_or_default(),
+            path: text("path")?,
+            from: text("from")?,
             value: members.get("value").cloned(),
         });
     }
@@ -76,14 +86,15 @@ fn unprocessable(_: String) -> ApiError {
 }
 
 fn step(doc: &mut Value, s: &Step, copied: &mut usize) -> Result<(), String> {
+    let path = s.path.as_deref().ok_or("missing path")?;
     match s.op.as_str() {
-        "add" => add(doc, &s.path, s.value.clone().unwrap_or(Value::Null)),
-        "remove" => remove(doc, &s.path).map(|_| ()),
-        "replace" => replace(doc, &s.path, s.value.clone().unwrap_or(Value::Null)),
+        "add" => add(doc, path, s.value.clone().unwrap_or(Value::Null)),
+        "remove" => remove(doc, path).map(|_| ()),
+        "replace" => replace(doc, path, s.value.clone().unwrap_or(Value::Null)),
         "move" => {
             let from = s.from.as_deref().ok_or("missing from")?;
             let v = remove(doc, from)?;
-            add(doc, &s.path, v)
+            add(doc, path, v)
         }
         "copy" => {
             let from = s.from.as_deref().ok_or("missing from")?;
@@ -101,15 +112,15 @@ fn step(doc: &mut Value, s: &Step, copied: &mut usize) -> Result<(), String> {
                 ));
             }
             let v = v.clone();
-            add(doc, &s.path, v)
+            add(doc, path, v)
         }
         "test" => {
             let want = s.value.as_ref().unwrap_or(&Value::Null);
-            let have = find(doc, &s.path);
+            let have = find(doc, path);
             if have.unwrap_or(&Value::Null) == want && (have.is_some() || want.is_null()) {
                 Ok(())
             } else {
-                Err(format!("testing value {} failed", s.path))
+                Err(format!("testing value {path} failed"))
             }
         }
         other => Err(format!("unexpected kind: {other}")),

@@ -76,6 +76,13 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether the path says that something is watched or connected to, and not what.
+    pub fn is_unfinished(&self) -> bool {
+        self.is_resource && self.name.is_empty() && matches!(self.resource.as_str(), "watch" | "proxy")
+    }
+}
+
 /// The name that a field selector asks for, when it asks for one.
 fn selected_name(selector: &str) -> &str {
     let mut terms = selector.split(',').filter_map(|term| term.split_once('='));

@@ -6,7 +6,9 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub fn parse(raw: Option<&str>) -> Self {
-        let pairs = raw.unwrap_or_default().split('&').filter(|p| !p.is_empty()).map(|p| {
+        // What is malformed does not count.
+        let well_formed = |p: &&str| !p.is_empty() && !p.contains(';') && is_well_formed(p);
+        let pairs = raw.unwrap_or_default().split('&').filter(well_formed).map(|p| {
             let (k, v) = p.split_once('=').unwrap_or((p, ""));
             (decode(k, true), decode(v, true))
         });
@@ -86,7 +88,7 @@ pub(crate) fn duration_problem(text: &str) -> Option<String> {
     None
 }
 
-/// Whether every percent sign of a path begins an escape.
+/// Whether every percent sign begins an escape.
 pub(crate) fn is_well_formed(path: &str) -> bool {
     let bytes = path.as_bytes();
     let escape = |at: usize| hex(bytes.get(at + 1)).is_some() && hex(bytes.get(at + 2)).is_some();

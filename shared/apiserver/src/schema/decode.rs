@@ -79,6 +79,38 @@ pub(crate) fn convert(value: &mut Value, ty: TypeRef<'_>) -> Result<Vec<String>,
     read(value, ty, true)
 }
 
+/// Puts the empty lists of `written` in place of the nulls that reading made of them; says whether there were any.
+pub(crate) fn restore_empty_lists(value: &mut Value, written: &Value, ty: TypeRef<'_>) -> bool {
+    match (ty.atom().form(), value, written) {
+        (Some(Form::Map(map)), Value::Object(members), Value::Object(written)) => {
+            let mut any = false;
+            for (name, written) in written {
+                let field = map.field(name);
+                let Some(inner) = field.map(|field| map.field_type(field)).or_else(|| map.additional())
+                else {
+                    continue;
+                };
+                let Some(member) = members.get_mut(name) else { continue };
+                let nullable = field.is_some_and(|field| field.presence == Presence::Nullable);
+                if member.is_null() && nullable && is_empty_list(written) {
+                    *member = Value::Array(Vec::new());
+                    any = true;
+                } else {
+                    any |= restore_empty_lists(member, written, inner);
+                }
+            }
+            any
+        }
+        (Some(Form::List(list)), Value::Array(items), Value::Array(written))
+            if items.len() == written.len() =>
+        {
+            let each = items.iter_mut().zip(written);
+            each.fold(false, |any, (item, written)| restore_empty_lists(item, written, list.element()) || any)
+        }
+        _ => false,
+    }
+}
+
 fn read(value: &mut Value, ty: TypeRef<'_>, converts: bool) -> Result<Vec<String>, DecodeError> {
     let mut decoder = Decoder { path: Vec::new(), owner: None, unknown: Vec::new(), converts };
     if value.is_null() {

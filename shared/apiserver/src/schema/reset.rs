@@ -37,7 +37,6 @@ pub(crate) fn resets_metadata(group: &str, resource: &str) -> bool {
     matches!(
         (group, resource),
         ("admissionregistration.k8s.io", _)
-            | ("apiextensions.k8s.io", _)
             | ("flowcontrol.apiserver.k8s.io", _)
             | ("resource.k8s.io", _)
             | ("apiregistration.k8s.io", _)

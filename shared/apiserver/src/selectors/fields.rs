@@ -89,7 +89,10 @@ fn unescape(value: &str) -> Result<String, String> {
     while let Some(c) = chars.next() {
         if c != '\\' {
             if c == ',' || c == '=' {
-                return Err(format!("invalid field selector: unescaped character in value: {c}"));
+                return Err(format!(
+                    "invalid field selector: unescaped character in value: {}",
+                    u32::from(c)
+                ));
             }
             out.push(c);
             continue;

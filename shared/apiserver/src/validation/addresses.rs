@@ -26,6 +26,13 @@ pub(crate) fn address(text: &str, path: &str, stored: &[&str], errors: &mut Vec<
     errors.len() == before
 }
 
+/// What is wrong with the name of an object that stands for an address.
+pub(crate) fn name_problems(name: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    address(name, "", &[], &mut errors);
+    errors.into_iter().map(|e| e.detail).collect()
+}
+
 /// Checks an address that clients connect to.
 pub(crate) fn endpoint(text: &str, path: &str, errors: &mut Vec<FieldError>) {
     let Some(ip) = lenient(text) else {

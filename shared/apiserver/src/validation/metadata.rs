@@ -115,7 +115,8 @@ fn object_meta(resource: &Resource, v: &Value, problems: impl Fn(&str) -> Vec<St
     let name = object::name(v);
     let generate = text(v, &["metadata", "generateName"]);
     if !generate.is_empty() && !resource.is("", "replicationcontrollers") {
-        for m in problems(generate.trim_end_matches('-')) {
+        let is_address = resource.is("networking.k8s.io", "ipaddresses");
+        for m in problems(if is_address { generate } else { generate.trim_end_matches('-') }) {
             errors.push(FieldError::invalid("metadata.generateName", generate, m));
         }
     }
@@ -187,6 +188,7 @@ fn name_problems(resource: &Resource, v: &Value, name: &str) -> Vec<String> {
         ("rbac.authorization.k8s.io" | "policy", _)
         | ("certificates.k8s.io", "certificatesigningrequests")
         | ("" | "events.k8s.io", "events") => names::path_segment(name),
+        ("networking.k8s.io", "ipaddresses") => super::addresses::name_problems(name),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             let mut problems = names::dns1123_subdomain(name);
             let plural = text(v, &["spec", "names", "plural"]);

@@ -9,23 +9,23 @@ use crate::object;
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+/// The target of an autoscaler that names none.
+const DEFAULT_CPU: i64 = 80;
 const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 
 /// From v1 to v2.
 pub(super) fn to_v2(v: &mut Value) {
-    let mut metrics: Vec<Value> = Vec::new();
+    let mut metrics: Vec<Value> = match annotation(v, METRICS) {
+        Some(Value::Array(more)) => more.iter().map(metric_to_v2).collect(),
+        _ => Vec::new(),
+    };
     if let Some(cpu) = object::remove_at(v, &["spec", "targetCPUUtilizationPercentage"]) {
-        metrics.push(json!({
-            "type": "Resource",
-            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": cpu}},
-        }));
+        metrics.push(cpu_target(cpu));
     }
-    if let Some(Value::Array(more)) = annotation(v, METRICS) {
-        metrics.extend(more.iter().map(metric_to_v2));
+    if metrics.is_empty() {
+        metrics.push(cpu_target(DEFAULT_CPU.into()));
     }
-    if !metrics.is_empty() {
-        object::set_at(v, &["spec", "metrics"], metrics.into());
-    }
+    object::set_at(v, &["spec", "metrics"], metrics.into());
     if let Some(b) = annotation(v, BEHAVIOR) {
         object::set_at(v, &["spec", "behavior"], lower_keys(&b));
     }
@@ -38,35 +38,45 @@ pub(super) fn to_v2(v: &mut Value) {
             "type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu, "averageValue": "0"}},
         }));
     }
-    if let Some(Value::Array(more)) = annotation(v, CURRENT) {
-        current.extend(more);
+    if let Some(Value::Array(known)) = annotation(v, CURRENT) {
+        // These say more than the one figure.
+        current = known.iter().map(measure_to_v2).collect();
     }
     let status = object::child(v, "status");
     status.insert("currentMetrics".into(), if current.is_empty() { Value::Null } else { current.into() });
     status.remove("currentReplicas").filter(|n| *n != 0).map(|n| status.insert("currentReplicas".into(), n));
 }
 
+fn cpu_target(percentage: Value) -> Value {
+    json!({
+        "type": "Resource",
+        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percentage}},
+    })
+}
+
 /// From v2 to v1.
 pub(super) fn to_v1(v: &mut Value) {
+    for stale in [METRICS, BEHAVIOR, CONDITIONS, CURRENT] {
+        annotation(v, stale);
+    }
     let metrics = object::remove_at(v, &["spec", "metrics"]);
-    let mut others = Vec::new();
+    let (mut others, mut target) = (Vec::new(), None);
     for m in metrics.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let r = &m["resource"];
         if m["type"] == "Resource" && r["name"] == "cpu" && r["target"]["averageUtilization"].is_number() {
-            object::set_at(
-                v,
-                &["spec", "targetCPUUtilizationPercentage"],
-                r["target"]["averageUtilization"].clone(),
-            );
+            target.get_or_insert_with(|| r["target"]["averageUtilization"].clone());
         } else {
             others.push(metric_to_v1(m));
         }
+    }
+    if let Some(target) = target {
+        object::set_at(v, &["spec", "targetCPUUtilizationPercentage"], target);
     }
     if !others.is_empty() {
         annotate(v, METRICS, &Value::Array(others));
     }
     if let Some(b) = object::remove_at(v, &["spec", "behavior"]) {
-        annotate(v, BEHAVIOR, &upper_keys(&b));
+        object::set_at(v, &["metadata", "annotations", BEHAVIOR], inner_behavior(&b).into());
     }
     if let Some(c) = object::remove_at(v, &["status", "conditions"])
         .filter(|c| c.as_array().is_some_and(|a| !a.is_empty()))
@@ -74,18 +84,16 @@ pub(super) fn to_v1(v: &mut Value) {
         annotate(v, CONDITIONS, &c);
     }
     if let Some(Value::Array(current)) = object::remove_at(v, &["status", "currentMetrics"]) {
-        let mut rest = Vec::new();
-        for m in current {
+        for m in &current {
             let r = &m["resource"];
             if m["type"] == "Resource" && r["name"] == "cpu" && r["current"]["averageUtilization"].is_number()
             {
                 let cpu = r["current"]["averageUtilization"].clone();
                 object::set_at(v, &["status", "currentCPUUtilizationPercentage"], cpu);
             }
-            rest.push(m);
         }
-        if !rest.is_empty() {
-            annotate(v, CURRENT, &Value::Array(rest));
+        if !current.is_empty() {
+            annotate(v, CURRENT, &current.iter().map(measure_to_v1).collect());
         }
     }
     let status = object::child(v, "status");
@@ -109,7 +117,7 @@ fn annotate(v: &mut Value, key: &str, value: &Value) {
 
 /// JSON with members in the order in which the types of `autoscaling/v1` declare them.
 fn write_ordered(v: &Value, out: &mut String) {
-    const ORDER: [&str; 28] = [
+    const ORDER: [&str; 25] = [
         "type",
         "status",
         "lastTransitionTime",
@@ -135,9 +143,6 @@ fn write_ordered(v: &Value, out: &mut String) {
         "selector",
         "averageValue",
         "container",
-        "ScaleUp",
-        "ScaleDown",
-        "StabilizationWindowSeconds",
     ];
     match v {
         Value::Object(members) => {
@@ -276,12 +281,97 @@ fn metric_to_v2(m: &Value) -> Value {
     out
 }
 
-/// The annotation keeps the Go field names of the internal type.
-fn upper_keys(v: &Value) -> Value {
-    rename(v, |k| {
-        let mut c = k.chars();
-        c.next().map(|f| f.to_ascii_uppercase().to_string() + c.as_str()).unwrap_or_default()
-    })
+/// A measured value as v1 writes it.
+fn measure_to_v1(m: &Value) -> Value {
+    let mut out = json!({"type": m["type"]});
+    let or_zero = |v: Option<&Value>| v.cloned().unwrap_or_else(|| "0".into());
+    for source in ["resource", "containerResource"] {
+        let Some(r) = m.get(source) else { continue };
+        let mut s =
+            json!({"name": r["name"], "currentAverageValue": or_zero(r["current"].get("averageValue"))});
+        add(&mut s, "currentAverageUtilization", r["current"].get("averageUtilization"));
+        add(&mut s, "container", r.get("container"));
+        add(&mut out, source, Some(&s));
+    }
+    if let Some(p) = m.get("pods") {
+        let average = or_zero(p["current"].get("averageValue"));
+        let mut s = json!({"metricName": p["metric"]["name"], "currentAverageValue": average});
+        add(&mut s, "selector", p["metric"].get("selector"));
+        add(&mut out, "pods", Some(&s));
+    }
+    if let Some(o) = m.get("object") {
+        let mut s = json!({
+            "target": o["describedObject"], "metricName": o["metric"]["name"],
+            "currentValue": or_zero(o["current"].get("value")),
+        });
+        add(&mut s, "selector", o["metric"].get("selector"));
+        add(&mut s, "averageValue", o["current"].get("averageValue"));
+        add(&mut out, "object", Some(&s));
+    }
+    if let Some(e) = m.get("external") {
+        let value = or_zero(e["current"].get("value"));
+        let mut s = json!({"metricName": e["metric"]["name"], "currentValue": value});
+        add(&mut s, "metricSelector", e["metric"].get("selector"));
+        add(&mut s, "currentAverageValue", e["current"].get("averageValue"));
+        add(&mut out, "external", Some(&s));
+    }
+    out
+}
+
+/// A measured value as v2 writes it.
+fn measure_to_v2(m: &Value) -> Value {
+    let mut out = json!({"type": m["type"]});
+    for source in ["resource", "containerResource"] {
+        let Some(r) = m.get(source) else { continue };
+        let mut current = json!({});
+        add(&mut current, "averageValue", r.get("currentAverageValue"));
+        add(&mut current, "averageUtilization", r.get("currentAverageUtilization"));
+        let mut s = json!({"name": r["name"], "current": current});
+        add(&mut s, "container", r.get("container"));
+        add(&mut out, source, Some(&s));
+    }
+    for (source, selector) in [("pods", "selector"), ("object", "selector"), ("external", "metricSelector")] {
+        let Some(found) = m.get(source) else { continue };
+        let mut metric = json!({"name": found["metricName"]});
+        add(&mut metric, "selector", found.get(selector));
+        let average = if source == "object" { "averageValue" } else { "currentAverageValue" };
+        let mut current = json!({});
+        add(&mut current, "value", found.get("currentValue"));
+        add(&mut current, "averageValue", found.get(average));
+        let mut s = json!({"metric": metric, "current": current});
+        add(&mut s, "describedObject", found.get("target"));
+        add(&mut out, source, Some(&s));
+    }
+    out
+}
+
+fn add(v: &mut Value, name: &str, member: Option<&Value>) {
+    if let Some(member) = member {
+        object::members(v).insert(name.to_owned(), member.clone());
+    }
+}
+
+/// The annotation holds the type that the server itself works with, which has every field, under the name of Go.
+fn inner_behavior(behavior: &Value) -> String {
+    let rules = |rules: &Value| {
+        if rules.is_null() {
+            return "null".to_owned();
+        }
+        let policy = |p: &Value| {
+            let (kind, value, seconds) = (&p["type"], &p["value"], &p["periodSeconds"]);
+            format!("{{\"Type\":{kind},\"Value\":{value},\"PeriodSeconds\":{seconds}}}")
+        };
+        let policies = match rules["policies"].as_array() {
+            Some(all) => format!("[{}]", all.iter().map(policy).collect::<Vec<_>>().join(",")),
+            None => "null".to_owned(),
+        };
+        format!(
+            "{{\"StabilizationWindowSeconds\":{},\"SelectPolicy\":{},\"Policies\":{policies},\"Tolerance\":{}}}",
+            rules["stabilizationWindowSeconds"], rules["selectPolicy"], rules["tolerance"]
+        )
+    };
+    let (up, down) = (rules(&behavior["scaleUp"]), rules(&behavior["scaleDown"]));
+    format!("{{\"ScaleUp\":{up},\"ScaleDown\":{down}}}")
 }
 
 fn lower_keys(v: &Value) -> Value {

@@ -22,15 +22,38 @@ const SCOPES: [&str; 7] = [
 
 /// Checks a new Namespace.
 pub(super) fn namespace(v: &Value, errors: &mut Vec<FieldError>) {
-    let path = "spec.finalizers";
     for name in items(&v["spec"], "finalizers").iter().filter_map(Value::as_str) {
-        for m in names::qualified_name(name) {
-            errors.push(FieldError::invalid(path, name, m));
-        }
-        if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
-            let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(path, name, why));
-        }
+        namespace_finalizer(name, "spec.finalizers", errors);
+    }
+}
+
+/// Checks the finalizers that a Namespace is left with.
+pub(super) fn namespace_finalizers(v: &Value, errors: &mut Vec<FieldError>) {
+    for (index, name) in items(&v["spec"], "finalizers").iter().enumerate() {
+        namespace_finalizer(name.as_str().unwrap_or_default(), &format!("spec.finalizers[{index}]"), errors);
+    }
+}
+
+fn namespace_finalizer(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    for m in names::qualified_name(name) {
+        errors.push(FieldError::invalid(path, name, m));
+    }
+    if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+        let why = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(FieldError::invalid(path, name, why));
+    }
+}
+
+/// Checks that the phase of a Namespace fits to whether it is being deleted.
+pub(super) fn namespace_status(v: &Value, errors: &mut Vec<FieldError>) {
+    let (wanted, empty) = match crate::object::is_deleting(v) {
+        true => ("Terminating", "not empty"),
+        false => ("Active", "empty"),
+    };
+    let phase = string(&v["status"], "phase");
+    if phase != wanted {
+        let why = format!("may only be '{wanted}' if `deletionTimestamp` is {empty}");
+        errors.push(FieldError::invalid("status.Phase", phase, why));
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) fn validate_update(
         "resize" => pod_subresources::resize(new, old, &mut errors),
         "" | "scale" => validate(resource, new, Some(old), &mut errors),
         "status" => validate_status(resource, new, old, &mut errors),
+        "finalize" => cluster::namespace_finalizers(new, &mut errors),
         _ => {}
     }
     errors
@@ -98,6 +99,8 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("policy", "poddisruptionbudgets") => autoscaling::disruption_budget(v, errors),
         ("networking.k8s.io", "ingresses") => networking::ingress(v, old, errors),
         ("networking.k8s.io", "ingressclasses") => networking::ingress_class(v, old, errors),
+        ("networking.k8s.io", "ipaddresses") => networking::ip_address(v, old, errors),
+        ("networking.k8s.io", "servicecidrs") => networking::service_range(v, old, errors),
         ("networking.k8s.io", "networkpolicies") => networking::policy(v, old, errors),
         ("rbac.authorization.k8s.io", "roles") => rbac::rules(v, true, errors),
         ("rbac.authorization.k8s.io", "clusterroles") => rbac::rules(v, false, errors),
@@ -129,6 +132,7 @@ fn validate_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec
         }
     };
     match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "namespaces") => cluster::namespace_status(v, errors),
         ("", "services") => services::service_status(v, old, errors),
         ("", "pods") => pod_subresources::status(v, old, errors),
         ("networking.k8s.io", "ingresses") => networking::ingress_status(v, old, errors),

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::{addresses, names};
-use super::{integer, items, member, port_number, selector, string, subdomain_name};
+use super::super::{IMMUTABLE, addresses, names};
+use super::{immutable, integer, items, member, port_number, segment, selector, string, subdomain_name};
 use crate::api_error::FieldError;
 
 const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
@@ -335,5 +335,78 @@ fn ip_block(v: &Value, path: &str, stored: &[&str], errors: &mut Vec<FieldError>
         {
             errors.push(FieldError::invalid(at, text, "must be a strict subset of `cidr`"));
         }
+    }
+}
+
+/// Checks an IPAddress.
+pub(super) fn ip_address(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let path = "spec.parentRef";
+    match member(&v["spec"], "parentRef") {
+        None => errors.push(FieldError::required(path, "")),
+        Some(parent) => {
+            let group = string(parent, "group");
+            if !group.is_empty() {
+                subdomain_name(group, &format!("{path}.group"), errors);
+            }
+            for name in ["resource", "name"] {
+                segment(string(parent, name), &format!("{path}.{name}"), errors);
+            }
+            let namespace = string(parent, "namespace");
+            for m in names::path_segment(namespace) {
+                errors.push(FieldError::invalid(format!("{path}.namespace"), namespace, m));
+            }
+        }
+    }
+    if let Some(old) = old {
+        immutable(&v["spec"], &old["spec"], "parentRef", path, errors);
+    }
+}
+
+/// Checks a ServiceCIDR.
+pub(super) fn service_range(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let path = "spec.cidrs";
+    let Some(old) = old else {
+        new_service_range(&v["spec"], errors);
+        return;
+    };
+    let (blocks, before) = (items(&v["spec"], "cidrs"), items(&old["spec"], "cidrs"));
+    let mut keep = |index: usize| {
+        if blocks[index] != before[index] {
+            let at = format!("{path}[{index}]");
+            errors.push(FieldError::invalid(at, blocks[index].clone(), IMMUTABLE));
+        }
+    };
+    match (before.len(), blocks.len()) {
+        (before, now) if before == now => (0..now).for_each(keep),
+        // A second family may come.
+        (1, 2) => {
+            keep(0);
+            new_service_range(&v["spec"], errors);
+        }
+        _ => errors.push(FieldError::invalid(path, blocks.to_vec(), IMMUTABLE)),
+    }
+}
+
+fn new_service_range(spec: &Value, errors: &mut Vec<FieldError>) {
+    let path = "spec.cidrs";
+    let blocks = items(spec, "cidrs");
+    if blocks.is_empty() {
+        errors.push(FieldError::required(path, "at least one CIDR required"));
+        return;
+    }
+    if blocks.len() > 2 {
+        let shown = serde_json::json!({"CIDRs": blocks});
+        errors.push(FieldError::invalid(path, shown, "may only hold up to 2 values"));
+        return;
+    }
+    let mut families = Vec::new();
+    for (index, block) in blocks.iter().enumerate() {
+        let text = block.as_str().unwrap_or_default();
+        let read = addresses::block(text, &format!("{path}[{index}]"), &[], errors);
+        families.extend(read.map(|_| text.contains(':')));
+    }
+    if families.len() == 2 && families[0] == families[1] {
+        let why = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        errors.push(FieldError::invalid(path, blocks.to_vec(), why));
     }
 }
