@@ -1,5 +1,7 @@
 //! The objects that a fresh server has.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 use crate::core::Core;
@@ -145,6 +147,12 @@ fn bootstrap(core: &Core, catalog: &Catalog) {
         core.seed(resource, v);
     }
     crate::controllers::flow_schemas::observe_all(core);
+}
+
+/// The spec of an object that every cluster has from the start, within an object.
+pub(crate) fn bootstrapped(kind: &str, name: &str) -> Option<&'static Value> {
+    static ALL: LazyLock<Vec<Value>> = LazyLock::new(|| serde_json::from_str(BOOTSTRAP).unwrap_or_default());
+    ALL.iter().find(|v| v["kind"] == kind && object::name(v) == name)
 }
 
 /// Says that Services get addresses from a range.

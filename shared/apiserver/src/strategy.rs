@@ -20,7 +20,7 @@ pub(crate) fn decode(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String
         }
         None => decode_builtin(resource, v)?,
     };
-    Ok(removed.into_iter().map(|p| format!("unknown field \"{p}\"")).collect())
+    Ok(removed.into_iter().map(|p| format!("unknown field {}", fluxide_gotext::quote_str(&p))).collect())
 }
 
 /// The metadata of a custom resource is typed like any other.

@@ -122,6 +122,10 @@ pub(crate) fn parse_errors(text: &str, errors: &ParseErrors) -> String {
 }
 
 fn marked(text: &str, line: usize, column: usize, why: &str) -> String {
+    if text.is_empty() {
+        // There is nothing to show, and no first column.
+        return format!("ERROR: <input>:1:0: {why}");
+    }
     let source = text.lines().nth(line - 1).unwrap_or_default();
     format!("ERROR: <input>:{line}:{column}: {why}\n | {source}\n | {}^", ".".repeat(column - 1))
 }

@@ -136,7 +136,7 @@ fn bound_object(ctx: &Context, reference: &Value) -> ApiResult<Option<(&'static 
             "the UID in the bound object reference ({asked}) does not match the UID in record. The object might have \
              been deleted and then recreated"
         );
-        return Err(ApiError::conflict("", table, name, &why));
+        return Err(ApiError::conflict("", text(reference, &["kind"]), name, &why));
     }
     Ok(Some((kind, name.to_owned(), uid.to_owned())))
 }

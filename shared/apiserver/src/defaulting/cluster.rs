@@ -151,6 +151,11 @@ fn device_request(v: &mut Value) {
     if v["allocationMode"] == "ExactCount" {
         set_number(v, "count", 1);
     }
+    for toleration in each(v, "tolerations") {
+        if is_empty(toleration, "operator") {
+            object::members(toleration).insert("operator".into(), "Equal".into());
+        }
+    }
 }
 
 fn limit_range(v: &mut Value) {

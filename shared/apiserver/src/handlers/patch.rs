@@ -224,7 +224,10 @@ fn decode_patched(
         )
         .into());
     }
-    Ok(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
+    Ok(unknown
+        .into_iter()
+        .map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path)))
+        .collect())
 }
 
 /// The Go package of a group's internal types.

@@ -295,8 +295,15 @@ fn listing(ctx: &Context, narrowed: Option<&str>) -> ApiResult<(Listing, Option<
         return Ok((listing, Some(after)));
     }
     let revision = parse_list_revision(query.text("resourceVersion"))?;
-    check_not_future(ctx, revision)?;
     let matching = query.text("resourceVersionMatch");
+    check_not_future(ctx, revision).map_err(|mut e| {
+        // What is one object of the storage is not waited for, and nobody says how long to wait.
+        let one = !ctx.target.selected_name.is_empty() && (namespace.is_some() || !ctx.resource.namespaced);
+        if let Some(Value::Object(details)) = e.details.as_mut().filter(|_| one && matching == "Exact") {
+            details.remove("retryAfterSeconds");
+        }
+        e
+    })?;
     let paged = query.number("limit").is_some_and(|n| n > 0);
     if matching == "Exact" || matching.is_empty() && revision > 0 && paged {
         let gone = |_| ApiError::expired("The resourceVersion for the provided list is too old.");

@@ -13,6 +13,8 @@ use super::read::{namespace_of, presented};
 use super::write::{Proposed, Recorded, refuse_kind, report, update_object};
 use crate::api_error::{ApiError, ApiResult, FieldError};
 use crate::object;
+use crate::output::table::{IncludeObject, scale_table};
+use crate::output::{self, Form};
 use crate::registry::Resource;
 use crate::selectors::selector_text;
 use crate::store::ObjectKey;
@@ -25,8 +27,20 @@ pub(crate) fn get(ctx: &Context) -> ApiResult<Answer> {
     let key = ObjectKey::new(namespace_of(ctx), &ctx.target.name);
     let stored =
         ctx.core.store.get(&ctx.resource.table, &key).ok_or_else(|| ctx.not_found(&ctx.target.name))?;
-    let scale = scale_of(ctx.resource, &presented(ctx.resource, &stored.value))?;
-    Ok(Answer::document(200, &scale, ctx.accepted))
+    answer(ctx, &scale_of(ctx.resource, &presented(ctx.resource, &stored.value))?)
+}
+
+/// The answer for a scale in the accepted form.
+fn answer(ctx: &Context, scale: &Value) -> ApiResult<Answer> {
+    let shown = match ctx.accepted.form {
+        Form::Object => return Ok(Answer::document(200, scale, ctx.accepted)),
+        Form::PartialMetadata | Form::PartialMetadataList => output::partial_metadata(scale),
+        Form::Table => {
+            let include = IncludeObject::parse(ctx.request.query.text("includeObject"))?;
+            scale_table(scale, ctx.resource.custom.is_some(), include, ctx.core.clock.now())
+        }
+    };
+    Ok(Answer::document(200, &shown, ctx.accepted))
 }
 
 /// Replaces the scale of an object.
@@ -53,7 +67,9 @@ fn body(ctx: &mut Context) -> ApiResult<(Value, Vec<String>)> {
     let unknown = schema::decode(&mut scale, scale_type()?).map_err(|e| {
         ApiError::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {e}"))
     })?;
-    problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    problems.extend(
+        unknown.into_iter().map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path))),
+    );
     Ok((scale, problems))
 }
 
@@ -73,11 +89,13 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
     write(ctx, |ctx, live| {
         let mut new = edit.apply(live, |live, patch| typing::strategic_merge_typed(live, patch, ty))?;
         let patched = new.clone();
-        let unknown = schema::decode(&mut new, ty).map_err(|e| {
+        let read = if kind == PatchKind::Strategic { schema::convert } else { schema::decode };
+        let unknown = read(&mut new, ty).map_err(|e| {
             let why = DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() };
             edit.refused(&patched, &why)
         })?;
-        let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
+        let unknown =
+            unknown.into_iter().map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path)));
         let problems = edit.problems(unknown, &patched, validation)?;
         if !reported {
             report(ctx, validation, &problems)?;
@@ -106,19 +124,26 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
             subresource: "scale",
             now: &now,
         };
-        let new = typing::answered(fluxide_structured_merge::apply(
+        let mut new = typing::answered(fluxide_structured_merge::apply(
             &request,
             &SingleVersion::new(API_VERSION, ty),
         ))?;
+        let (namespace, name) = (object::namespace(&new.object), object::name(&new.object));
+        let refused = format!(
+            "failed to convert new object ({namespace}/{name}; {API_VERSION}, Kind=Scale) to proper version"
+        );
         if ctx.resource.custom.is_some() {
             // Merged objects are untyped, and of those only the resource's own kind converts.
-            return Err(ApiError::unclassified(format!(
-                "failed to convert new object ({}/{}; {API_VERSION}, Kind=Scale) to proper version: request to convert CR \
-                 to an invalid group/version: {API_VERSION}",
-                object::namespace(&new.object),
-                object::name(&new.object),
-            )));
+            let why = format!("request to convert CR to an invalid group/version: {API_VERSION}");
+            return Err(ApiError::unclassified(format!("{refused}: {why}")));
         }
+        schema::convert(&mut new.object, ty).map_err(|e| {
+            let kind = format!("{API_VERSION}, Kind=Scale");
+            let why = e.in_converter_words();
+            ApiError::unclassified(format!(
+                "{refused}: unable to convert unstructured object to {kind}: {why}"
+            ))
+        })?;
         if !reported {
             decoded.report_duplicates(ctx, validation)?;
             reported = true;
@@ -177,7 +202,7 @@ fn write(
         to_parent(&parent, &after, &resource.api_version(), &paths).write_to(&mut new);
         Ok(Proposed { value: new, recorded: Recorded::ByApply, manager: manager.clone() })
     })?;
-    Ok(Answer::document(200, &scale_of(ctx.resource, &v)?, ctx.accepted))
+    answer(ctx, &scale_of(ctx.resource, &v)?)
 }
 
 /// The scale that an object shows.

@@ -424,9 +424,11 @@ pub(crate) fn review_body_of(
         let unknown = crate::schema::decode(&mut v, ty).map_err(|e| {
             ApiError::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}"))
         })?;
-        problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+        problems.extend(
+            unknown.into_iter().map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path))),
+        );
     }
-    report(ctx, validation, &problems)?;
+    report_as(ctx, validation, &problems, kind, "v1")?;
     Ok(v)
 }
 
@@ -456,6 +458,18 @@ pub(super) fn refuse_kind(v: &Value, group: &str, versions: &[&str], kind: &str)
 
 /// Turns unknown and duplicate fields into warnings or an error.
 pub(crate) fn report(ctx: &mut Context, validation: FieldValidation, problems: &[String]) -> ApiResult<()> {
+    let resource = ctx.resource;
+    report_as(ctx, validation, problems, &resource.kind, &resource.version)
+}
+
+/// The same for a body of another kind than that of the resource.
+pub(super) fn report_as(
+    ctx: &mut Context,
+    validation: FieldValidation,
+    problems: &[String],
+    kind: &str,
+    version: &str,
+) -> ApiResult<()> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -465,16 +479,10 @@ pub(crate) fn report(ctx: &mut Context, validation: FieldValidation, problems: &
             ctx.warnings.extend(problems.iter().cloned());
             Ok(())
         }
-        FieldValidation::Strict => {
-            let r = ctx.resource;
-            Err(ApiError::bad_request(format!(
-                "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
-                r.kind,
-                r.version,
-                r.kind,
-                problems.join(", ")
-            )))
-        }
+        FieldValidation::Strict => Err(ApiError::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
+            problems.join(", ")
+        ))),
     }
 }
 

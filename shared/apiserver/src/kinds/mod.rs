@@ -67,6 +67,17 @@ pub(crate) fn prepare_create(
             object::remove_at(v, &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
         }
         ("batch", "jobs") => workloads::generate_selector(v),
+        ("apiregistration.k8s.io", "apiservices") if !v["spec"]["service"].is_object() => {
+            object::members(v).insert(
+                "status".into(),
+                json!({"conditions": [{
+                    "type": "Available", "status": "True", "reason": "Local",
+                    "message": "Local APIServices are always available",
+                    "lastTransitionTime": core.clock.now_text(),
+                }]}),
+            );
+        }
+        ("resource.k8s.io", "resourceslices") => date_taints(v, &core.clock.now_text()),
         ("networking.k8s.io", "ingresses") => {
             object::members(v).insert("status".into(), json!({"loadBalancer": {}}));
         }
@@ -124,6 +135,7 @@ pub(crate) fn prepare_update(
             object::members(new).insert("status".into(), live["status"].clone());
             claim_sources(new, Some(live));
         }
+        ("resource.k8s.io", "resourceslices") => date_taints(new, &core.clock.now_text()),
         ("apps", "daemonsets") => workloads::count_templates(new, live),
         ("apps", "statefulsets") => {
             object::remove_at(new, &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
@@ -143,6 +155,16 @@ pub(crate) fn complete_empty(resource: &Resource, v: &mut Value) {
         && matches!(resource.plural.as_str(), "deployments" | "replicasets" | "statefulsets")
     {
         object::child(v, "spec").insert("replicas".into(), 0.into());
+    }
+}
+
+/// Taints of devices that do not say since when they are there are new.
+fn date_taints(v: &mut Value, now: &str) {
+    let devices = v["spec"]["devices"].as_array_mut().into_iter().flatten();
+    for taint in devices.filter_map(|device| device["taints"].as_array_mut()).flatten() {
+        if taint["timeAdded"].is_null() {
+            object::members(taint).insert("timeAdded".into(), now.into());
+        }
     }
 }
 

@@ -70,7 +70,7 @@ fn name_column() -> Column {
 }
 
 /// The description that a core kind gives a column.
-fn described(plural: &str, name: &str) -> String {
+pub(super) fn described(plural: &str, name: &str) -> String {
     let columns = COLUMNS.get(&format!("v1/{plural}"));
     let column = columns.and_then(|c| c.iter().find(|c| c.name == name));
     column.map(|c| c.description.clone()).unwrap_or_default()

@@ -48,7 +48,9 @@ pub(crate) fn parse(document: &Decoded) -> ApiResult<(Vec<Step>, Vec<String>)> {
         };
         let known = ["op", "path", "from", "value"];
         let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
-        problems.extend(unknown.map(|name| format!("json patch unknown field \"[{index}].{name}\"")));
+        problems.extend(unknown.map(|name| {
+            format!("json patch unknown field {}", fluxide_gotext::quote_str(&format!("[{index}].{name}")))
+        }));
         let text = |name: &str| match members.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),

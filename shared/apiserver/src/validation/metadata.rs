@@ -82,6 +82,13 @@ impl OwnChecks {
             }
             ("", "pods") if matches!(subresource, "ephemeralcontainers" | "resize") => (true, 1),
             ("certificates.k8s.io", "certificatesigningrequests") => (true, 1),
+            ("storage.k8s.io", "csistoragecapacities")
+            | ("resource.k8s.io", "deviceclasses")
+            | ("networking.k8s.io", "ipaddresses") => (true, 1),
+            ("resource.k8s.io", "resourceclaims" | "resourceclaimtemplates") if is_main => (true, 1),
+            ("storage.k8s.io", "volumeattributesclasses") => (true, 1),
+            ("storage.k8s.io", "csinodes" | "volumeattachments") => (false, 1),
+            ("flowcontrol.apiserver.k8s.io", _) => (false, usize::from(is_main)),
             ("", "persistentvolumes") if is_main => (false, 2),
             ("discovery.k8s.io", "endpointslices")
             | ("", "limitranges")

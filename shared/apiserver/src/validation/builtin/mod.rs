@@ -3,14 +3,17 @@
 //! Objects come here decoded and defaulted. The order of the errors is the server's: it is visible in its messages.
 
 mod affinity;
+mod attachments;
 mod autoscaling;
 mod cluster;
 mod conditions;
 mod config;
 mod containers;
+mod devices;
 mod discovery;
 mod events;
 mod expressions;
+mod flow_control;
 mod jobs;
 mod key_pairs;
 mod networking;
@@ -24,6 +27,7 @@ mod security;
 mod selector;
 pub(crate) mod services;
 mod signing_requests;
+mod slices;
 mod storage;
 mod volumes;
 pub(crate) mod warnings;
@@ -84,6 +88,16 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         ("", "nodes") => cluster::node(v, old, errors),
         ("" | "events.k8s.io", "events") => events::event(resource, v, old, errors),
         ("storage.k8s.io", "storageclasses") => storage::class(v, old, errors),
+        ("storage.k8s.io", "csinodes") => attachments::node(v, old, errors),
+        ("storage.k8s.io", "csistoragecapacities") => attachments::capacity(v, old, errors),
+        ("storage.k8s.io", "volumeattachments") => attachments::attachment(v, old, errors),
+        ("storage.k8s.io", "volumeattributesclasses") => attachments::attributes_class(v, old, errors),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => flow_control::schema(v, errors),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => flow_control::level(v, errors),
+        ("resource.k8s.io", "deviceclasses") => devices::class(v, errors),
+        ("resource.k8s.io", "resourceclaims") => devices::claim(v, old, errors),
+        ("resource.k8s.io", "resourceclaimtemplates") => devices::template(v, old, errors),
+        ("resource.k8s.io", "resourceslices") => slices::slice(v, old, errors),
         ("storage.k8s.io", "csidrivers") => discovery::driver(v, old, errors),
         ("certificates.k8s.io", "certificatesigningrequests") => signing_requests::request(v, None, errors),
         ("coordination.k8s.io", "leases") => events::lease(v, errors),
@@ -116,6 +130,12 @@ fn validate(resource: &Resource, v: &Value, old: Option<&Value>, errors: &mut Ve
         }
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policies::policy(v, old, errors),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => policies::binding(v, errors),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => {
+            policies::mutating_policy(v, old, errors);
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => {
+            policies::mutating_binding(v, errors);
+        }
         ("apiregistration.k8s.io", "apiservices") => discovery::api_service(v, errors),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             errors.extend(crate::crd::definition_validation::validate(v, old));
@@ -133,6 +153,8 @@ fn validate_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec
     };
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => cluster::namespace_status(v, errors),
+        ("storage.k8s.io", "volumeattachments") => attachments::attachment(v, Some(old), errors),
+        ("flowcontrol.apiserver.k8s.io", _) => flow_control::conditions(v, errors),
         ("", "services") => services::service_status(v, old, errors),
         ("", "pods") => pod_subresources::status(v, old, errors),
         ("networking.k8s.io", "ingresses") => networking::ingress_status(v, old, errors),

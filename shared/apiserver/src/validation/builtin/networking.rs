@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::{IMMUTABLE, addresses, names};
-use super::{immutable, integer, items, member, port_number, segment, selector, string, subdomain_name};
+use super::super::{IMMUTABLE, addresses, internal, invalid_text, names};
+use super::{integer, items, member, port_number, segment, selector, string, subdomain_name};
 use crate::api_error::FieldError;
 
 const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
@@ -14,7 +14,8 @@ pub(super) fn ingress(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldErro
     let (rules, default) = (items(spec, "rules"), member(spec, "defaultBackend"));
     if rules.is_empty() && default.is_none() {
         let why = "either `defaultBackend` or `rules` must be specified";
-        errors.push(FieldError::invalid("spec", Value::Null, why));
+        let shown = spec.get("rules").cloned().unwrap_or_default();
+        errors.push(FieldError::invalid("spec", shown, why));
     }
     if let Some(backend) = default {
         check_backend(backend, "spec.defaultBackend", errors);
@@ -357,8 +358,13 @@ pub(super) fn ip_address(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
             }
         }
     }
-    if let Some(old) = old {
-        immutable(&v["spec"], &old["spec"], "parentRef", path, errors);
+    let parent = |v: &Value| member(&v["spec"], "parentRef").cloned();
+    if old.is_some_and(|old| parent(old) != parent(v)) {
+        let shown = match parent(v) {
+            Some(parent) => internal::text("networking.ParentReference", &parent),
+            None => "null".to_owned(),
+        };
+        errors.push(invalid_text(path, &shown, IMMUTABLE));
     }
 }
 
@@ -383,7 +389,10 @@ pub(super) fn service_range(v: &Value, old: Option<&Value>, errors: &mut Vec<Fie
             keep(0);
             new_service_range(&v["spec"], errors);
         }
-        _ => errors.push(FieldError::invalid(path, blocks.to_vec(), IMMUTABLE)),
+        _ => {
+            let shown = v["spec"].get("cidrs").cloned().unwrap_or_default();
+            errors.push(FieldError::invalid(path, shown, IMMUTABLE));
+        }
     }
 }
 

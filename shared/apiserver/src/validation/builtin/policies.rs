@@ -18,34 +18,8 @@ const LONGEST_VALUE_EXPRESSION: usize = 5 * 1024;
 /// Checks a policy.
 pub(super) fn policy(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &v["spec"];
-    match member(spec, "failurePolicy").and_then(Value::as_str) {
-        None => errors.push(FieldError::required("spec.failurePolicy", "")),
-        Some("Fail" | "Ignore") => {}
-        Some(other) => {
-            errors.push(FieldError::not_supported("spec.failurePolicy", other, &["Fail", "Ignore"]));
-        }
-    }
-    let parameter = member(spec, "paramKind");
-    if let Some(kind) = parameter {
-        parameter_kind(kind, "spec.paramKind", errors);
-    }
-    match member(spec, "matchConstraints") {
-        None => errors.push(FieldError::required("spec.matchConstraints", "")),
-        Some(constraints) => {
-            webhooks::match_resources(constraints, "spec.matchConstraints", errors);
-            if items(constraints, "resourceRules").is_empty() {
-                errors.push(FieldError::required("spec.matchConstraints.resourceRules", ""));
-            }
-        }
-    }
-    let same_conditions = old.is_some_and(|old| {
-        let old = &old["spec"];
-        member(old, "paramKind") == parameter && old.get("matchConditions") == spec.get("matchConditions")
-    });
-    if !same_conditions {
-        expressions::match_conditions(spec, "spec.matchConditions", parameter.is_some(), errors);
-    }
-    let scope = variables(spec, parameter.is_some(), errors);
+    let parameter = matched(spec, errors);
+    let scope = conditions_and_variables(spec, old, parameter, errors);
     let (validations, annotations) = (items(spec, "validations"), items(spec, "auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         let why = "validations or auditAnnotations must contain at least one item";
@@ -67,6 +41,95 @@ pub(super) fn policy(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError
         if !seen.insert(string(annotation, "key")) {
             errors.push(FieldError::duplicate(format!("{path}.key"), string(annotation, "key")));
         }
+    }
+}
+
+/// Checks when a policy applies, and returns the kind of its parameters.
+fn matched<'a>(spec: &'a Value, errors: &mut Vec<FieldError>) -> Option<&'a Value> {
+    match member(spec, "failurePolicy").and_then(Value::as_str) {
+        None => errors.push(FieldError::required("spec.failurePolicy", "")),
+        Some("Fail" | "Ignore") => {}
+        Some(other) => {
+            errors.push(FieldError::not_supported("spec.failurePolicy", other, &["Fail", "Ignore"]));
+        }
+    }
+    let parameter = member(spec, "paramKind");
+    if let Some(kind) = parameter {
+        parameter_kind(kind, "spec.paramKind", errors);
+    }
+    match member(spec, "matchConstraints") {
+        None => errors.push(FieldError::required("spec.matchConstraints", "")),
+        Some(constraints) => {
+            webhooks::match_resources(constraints, "spec.matchConstraints", errors);
+            if items(constraints, "resourceRules").is_empty() {
+                errors.push(FieldError::required("spec.matchConstraints.resourceRules", ""));
+            }
+        }
+    }
+    parameter
+}
+
+/// Checks the conditions and variables of a policy; what expressions may name after them.
+fn conditions_and_variables(
+    spec: &Value,
+    old: Option<&Value>,
+    parameter: Option<&Value>,
+    errors: &mut Vec<FieldError>,
+) -> Names {
+    let same_conditions = old.is_some_and(|old| {
+        let old = &old["spec"];
+        member(old, "paramKind") == parameter && old.get("matchConditions") == spec.get("matchConditions")
+    });
+    if !same_conditions {
+        expressions::match_conditions(spec, "spec.matchConditions", parameter.is_some(), errors);
+    }
+    variables(spec, parameter.is_some(), errors)
+}
+
+/// Checks a policy that changes objects.
+pub(super) fn mutating_policy(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    let spec = &v["spec"];
+    let parameter = matched(spec, errors);
+    changing_operations(&spec["matchConstraints"], "spec.matchConstraints", errors);
+    conditions_and_variables(spec, old, parameter, errors);
+    let mutations = items(spec, "mutations");
+    if mutations.is_empty() {
+        errors.push(FieldError::required("spec.mutations", "mutations must contain at least one item"));
+    }
+    for (index, v) in mutations.iter().enumerate() {
+        mutation(v, &format!("spec.mutations[{index}]"), errors);
+    }
+    super::one_of(spec, "reinvocationPolicy", "spec", &["IfNeeded", "Never"], errors);
+}
+
+fn changing_operations(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let known = ["*", "CONNECT", "CREATE", "UPDATE"];
+    for rule in items(v, "resourceRules") {
+        for operation in items(rule, "operations").iter().filter_map(Value::as_str) {
+            if !known.contains(&operation) {
+                let at = format!("{path}.resourceRules.operations");
+                errors.push(FieldError::not_supported(at, operation, &known));
+            }
+        }
+    }
+}
+
+fn mutation(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let forms = [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")];
+    super::one_of(v, "patchType", path, &forms.map(|(kind, _)| kind), errors);
+    let kind = string(v, "patchType");
+    let Some((_, own)) = forms.iter().find(|(known, _)| *known == kind) else { return };
+    let at = format!("{path}.{own}");
+    match member(v, own) {
+        None => errors.push(FieldError::required(at, format!("must be specified when patchType is {kind}"))),
+        Some(found) if string(found, "expression").trim().is_empty() => {
+            errors.push(FieldError::required(format!("{at}.expression"), ""));
+        }
+        Some(_) => {}
+    }
+    for (_, other) in forms.iter().filter(|(known, other)| *known != kind && member(v, other).is_some()) {
+        let why = format!("must not be specified when patchType is {kind}");
+        errors.push(FieldError::invalid(format!("{path}.{other}"), format!("{{{other}}}"), why));
     }
 }
 
@@ -182,9 +245,14 @@ fn parameter_kind(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Checks a binding.
-pub(super) fn binding(v: &Value, errors: &mut Vec<FieldError>) {
-    let spec = &v["spec"];
+/// Checks the binding of a policy that changes objects.
+pub(super) fn mutating_binding(v: &Value, errors: &mut Vec<FieldError>) {
+    bound(&v["spec"], errors);
+    changing_operations(&v["spec"]["matchResources"], "spec.matchResources", errors);
+}
+
+/// Checks what a binding binds to what.
+fn bound(spec: &Value, errors: &mut Vec<FieldError>) {
     let policy = string(spec, "policyName");
     if policy.is_empty() {
         errors.push(FieldError::required("spec.policyName", ""));
@@ -197,6 +265,12 @@ pub(super) fn binding(v: &Value, errors: &mut Vec<FieldError>) {
     if let Some(resources) = member(spec, "matchResources") {
         webhooks::match_resources(resources, "spec.matchResources", errors);
     }
+}
+
+/// Checks a binding.
+pub(super) fn binding(v: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &v["spec"];
+    bound(spec, errors);
     let path = "spec.validationActions";
     let known = ["Audit", "Deny", "Warn"];
     let actions: Vec<&str> = items(spec, "validationActions").iter().filter_map(Value::as_str).collect();

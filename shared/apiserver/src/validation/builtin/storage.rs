@@ -466,7 +466,8 @@ fn topology<'a>(
     wanted
 }
 
-fn parameters(v: &Value, errors: &mut Vec<FieldError>) {
+/// Checks the parameters of a class.
+pub(super) fn parameters(v: &Value, errors: &mut Vec<FieldError>) {
     const MOST: usize = 512;
     const LARGEST: usize = 256 * 1024;
     let Some(parameters) = v.get("parameters").and_then(Value::as_object) else { return };
