@@ -58,6 +58,11 @@ pub(crate) fn validate(ctx: &mut Context, new: Option<&Value>, old: Option<&Valu
     if ctx.resource.is("certificates.k8s.io", "certificatesigningrequests") {
         signing::validate(ctx, new, old)?;
     }
+    if ctx.resource.is("scheduling.k8s.io", "priorityclasses")
+        && let Some(v) = new
+    {
+        pods::one_default_priority(ctx.core, v, old.is_none())?;
+    }
     policies::check(ctx, new, old)
 }
 

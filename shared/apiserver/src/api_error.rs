@@ -289,6 +289,11 @@ impl FieldError {
         }
     }
 
+    /// `field: Internal error: detail`.
+    pub fn internal(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        FieldError { kind: FieldErrorKind::Internal, field: field.into(), value: None, detail: detail.into() }
+    }
+
     /// `field: Duplicate value: value`.
     pub fn duplicate(field: impl Into<String>, value: impl Into<Value>) -> Self {
         let field = field.into();

@@ -99,7 +99,12 @@ fn with_versions<T>(resource: &Resource, subresource: &str, f: impl FnOnce(&dyn 
     match &resource.custom {
         Some(c) => {
             let versions = c.siblings.iter().map(|(v, s)| (Cow::Borrowed(v.as_str()), s.as_ref())).collect();
-            f(&CustomKind { versions, reset_fields })
+            // Writes of the status know of all versions that have one, other writes of their own only.
+            let resetting = match subresource {
+                "status" => c.with_status.iter().map(|v| Cow::Borrowed(v.as_str())).collect(),
+                _ => vec![Cow::Owned(resource.api_version())],
+            };
+            f(&CustomKind { versions, reset_fields, resetting })
         }
         None => {
             let convert = |v: &Value, api_version: &str| Ok(crate::versions::convert_builtin(v, api_version));

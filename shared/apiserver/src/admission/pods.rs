@@ -7,6 +7,8 @@ use crate::core::Core;
 use crate::object::{self, text};
 use crate::store::ObjectKey;
 
+const PRIORITY_CLASSES: &str = "priorityclasses.scheduling.k8s.io";
+
 /// Pods stay five minutes on a node that stopped answering, unless they say otherwise.
 pub(super) fn tolerations(v: &mut Value) {
     let list = object::child(v, "spec").entry("tolerations").or_insert_with(|| json!([]));
@@ -26,7 +28,7 @@ pub(super) fn tolerations(v: &mut Value) {
 
 /// The number and preemption policy of the priority class.
 pub(super) fn priority(core: &Core, v: &mut Value) -> ApiResult<()> {
-    let table = "priorityclasses.scheduling.k8s.io";
+    let table = PRIORITY_CLASSES;
     let name = text(v, &["spec", "priorityClassName"]).to_owned();
     let class = if name.is_empty() {
         core.store.list(table, None).objects.into_iter().find(|c| c.value["globalDefault"] == true)
@@ -73,6 +75,23 @@ fn set_priority(v: &mut Value, value: i64, policy: &str) -> ApiResult<()> {
     spec.insert("priority".into(), value.into());
     spec.insert("preemptionPolicy".into(), policy.into());
     Ok(())
+}
+
+/// Only one class gives pods their priority that ask for none.
+pub(super) fn one_default_priority(core: &Core, v: &Value, is_new: bool) -> ApiResult<()> {
+    let name = object::name(v);
+    if v["globalDefault"] != true {
+        return Ok(());
+    }
+    let classes = core.store.list(PRIORITY_CLASSES, None).objects;
+    let defaults = classes.iter().filter(|c| c.value["globalDefault"] == true);
+    let Some(class) = defaults.min_by_key(|c| c.value["value"].as_i64().unwrap_or(0)) else { return Ok(()) };
+    let taken = object::name(&class.value);
+    if !is_new && taken == name {
+        return Ok(());
+    }
+    let why = format!("PriorityClass {taken} is already marked as default. Only one default can exist");
+    Err(ApiError::forbidden("scheduling.k8s.io", "priorityclasses", name, &why))
 }
 
 /// The priority that a pod was created with stays.

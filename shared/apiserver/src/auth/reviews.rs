@@ -119,20 +119,20 @@ fn go_attributes(path: &Value) -> Value {
     json!({"Path": text(path, &["path"]), "Verb": text(path, &["verb"])})
 }
 
-fn check_local(review: &Value, namespace: &str) -> Option<FieldError> {
+fn check_local(review: &Value, namespace: &str) -> Vec<FieldError> {
     let spec = &review["spec"];
+    let mut errors = Vec::new();
+    let asked = text(spec, &["resourceAttributes", "namespace"]);
+    if !spec["resourceAttributes"].is_null() && asked != namespace {
+        let why = "must match metadata.namespace";
+        errors.push(FieldError::invalid("spec.resourceAttributes.namespace", asked, why));
+    }
     if !spec["nonResourceAttributes"].is_null() {
         let attributes = go_attributes(&spec["nonResourceAttributes"]);
-        return Some(FieldError::invalid(
-            "spec.nonResourceAttributes",
-            attributes,
-            "disallowed on this kind of request",
-        ));
+        let why = "disallowed on this kind of request";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", attributes, why));
     }
-    let asked = text(spec, &["resourceAttributes", "namespace"]);
-    (!spec["resourceAttributes"].is_null() && asked != namespace).then(|| {
-        FieldError::invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace")
-    })
+    errors
 }
 
 fn decide(ctx: &Context, user: &User, spec: &Value) -> Value {

@@ -35,6 +35,8 @@ pub(crate) struct CustomVersion {
     pub columns: Vec<Column>,
     pub scale: Option<ScalePaths>,
     pub has_status: bool,
+    /// The versions, as in `example.com/v1`, whose status is written apart.
+    pub with_status: Vec<String>,
     /// Text of the deprecation warning, when the version is deprecated.
     pub deprecation: Option<String>,
     /// The schema of the version in which objects are stored, when that is another one.
@@ -183,8 +185,14 @@ impl CustomVersion {
                 )
             })
         });
+        let group = text(crd, &["spec", "group"]);
+        let with_status = self::versions(crd)
+            .filter(|v| v["subresources"].get("status").is_some())
+            .map(|v| format!("{group}/{}", text(v, &["name"])))
+            .collect();
         CustomVersion {
             siblings,
+            with_status,
             stored_schema: stored_schema.filter(|_| crd["spec"]["preserveUnknownFields"] != true),
             has_rules: schema.has_rules(),
             schema,

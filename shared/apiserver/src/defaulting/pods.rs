@@ -15,6 +15,7 @@ pub(super) fn pod(v: &mut Value) {
     }
     pod_requests(spec);
     set(spec, "enableServiceLinks", true);
+    host_ports(spec);
     pod_spec(spec);
     if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
         crate::object::members(spec).insert("terminationGracePeriodSeconds".to_owned(), 1.into());
@@ -41,22 +42,25 @@ fn pod_requests(spec: &mut Value) {
     }
 }
 
+/// Containers on the network of their node have their ports there.
+fn host_ports(spec: &mut Value) {
+    if spec["hostNetwork"] != true {
+        return;
+    }
+    for list in ["containers", "initContainers"] {
+        for port in each(spec, list).filter_map(|c| c.get_mut("ports")?.as_array_mut()).flatten() {
+            if port.get("hostPort").is_none_or(|h| h == 0) {
+                let own = port["containerPort"].clone();
+                set(port, "hostPort", own);
+            }
+        }
+    }
+}
+
 /// The spec of a pod or of a template.
 pub(super) fn pod_spec(spec: &mut Value) {
     if !spec.is_object() {
         return;
-    }
-    if spec["hostNetwork"] == true {
-        for list in ["containers", "initContainers"] {
-            for c in each(spec, list) {
-                for p in each(c, "ports") {
-                    if p.get("hostPort").is_none_or(|h| h == 0) {
-                        let port = p["containerPort"].clone();
-                        set(p, "hostPort", port);
-                    }
-                }
-            }
-        }
     }
     if is_empty(spec, "dnsPolicy") {
         set_text(spec, "dnsPolicy", "ClusterFirst");

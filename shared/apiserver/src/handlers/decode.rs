@@ -128,6 +128,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Decoded, String> {
 pub(crate) fn yaml(bytes: &[u8], strict: bool) -> Result<Decoded, String> {
     if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
         && let Ok(decoded) = json(bytes)
+        && decoded.problems.is_empty()
     {
         return Ok(decoded);
     }

@@ -114,6 +114,13 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
     let ty = scale_type()?;
     let mut reported = false;
     write(ctx, |ctx, live| {
+        let owned = object::at(live, &["metadata", "managedFields"]).and_then(Value::as_array);
+        if ctx.resource.custom.is_some() && owned.is_none_or(Vec::is_empty) {
+            return Err(ApiError::unclassified(format!(
+                "failed to create manager for existing fields: failed to convert live object (/; {API_VERSION}, \
+                 Kind=Scale) to proper version: request to convert CR to an invalid group/version: {API_VERSION}"
+            )));
+        }
         let request = fluxide_structured_merge::ApplyRequest {
             live: Some(live),
             applied: &decoded.value,

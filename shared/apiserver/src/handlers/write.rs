@@ -265,8 +265,12 @@ pub(crate) fn storage_path(resource: &Resource, v: &Value) -> String {
     let base = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "services") => "services/specs".to_owned(),
         ("", "endpoints") => "services/endpoints".to_owned(),
-        ("" | "apps" | "batch" | "policy" | "autoscaling", p) => p.to_owned(),
-        (g, p) => format!("{g}/{p}"),
+        ("", "replicationcontrollers") => "controllers".to_owned(),
+        ("", "nodes") => "minions".to_owned(),
+        ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
+        (g @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), p) => format!("{g}/{p}"),
+        (g, p) if resource.custom.is_some() => format!("{g}/{p}"),
+        (_, p) => p.to_owned(),
     };
     if resource.namespaced {
         format!("{base}/{}/{}", object::namespace(v), object::name(v))

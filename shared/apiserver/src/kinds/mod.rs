@@ -160,8 +160,8 @@ pub(crate) fn complete_empty(resource: &Resource, v: &mut Value) {
 
 /// Taints of devices that do not say since when they are there are new.
 fn date_taints(v: &mut Value, now: &str) {
-    let devices = v["spec"]["devices"].as_array_mut().into_iter().flatten();
-    for taint in devices.filter_map(|device| device["taints"].as_array_mut()).flatten() {
+    let devices = v.pointer_mut("/spec/devices").and_then(Value::as_array_mut).into_iter().flatten();
+    for taint in devices.filter_map(|device| device.get_mut("taints")?.as_array_mut()).flatten() {
         if taint["timeAdded"].is_null() {
             object::members(taint).insert("timeAdded".into(), now.into());
         }

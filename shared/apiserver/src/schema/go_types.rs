@@ -80,6 +80,7 @@ pub(super) fn embedded(owner: &str, field: &str) -> &'static [&'static str] {
             | "SecretProjection",
             "name",
         ) => &["LocalObjectReference"],
+        ("IngressRule", "http") => &["IngressRuleValue"],
         ("RuleWithOperations", field) if RULE.contains(&field) => &["Rule"],
         ("NamedRuleWithOperations", "operations") => &["RuleWithOperations"],
         ("NamedRuleWithOperations", field) if RULE.contains(&field) => &["RuleWithOperations", "Rule"],

@@ -55,6 +55,8 @@ pub(crate) struct CustomKind<'a> {
     pub versions: Vec<(Cow<'a, str>, &'a Schema)>,
     /// The fields that the write ignores.
     pub reset_fields: FieldSet,
+    /// The versions in which it ignores them.
+    pub resetting: Vec<Cow<'a, str>>,
 }
 
 impl Versions for CustomKind<'_> {
@@ -74,7 +76,7 @@ impl Versions for CustomKind<'_> {
         }
     }
 
-    fn reset_fields(&self, _api_version: &str) -> Option<&FieldSet> {
-        Some(&self.reset_fields)
+    fn reset_fields(&self, api_version: &str) -> Option<&FieldSet> {
+        self.resetting.iter().any(|version| version == api_version).then_some(&self.reset_fields)
     }
 }

@@ -133,7 +133,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn lenient(text: &str) -> Option<Self> {
+    /// Reads a block as Go long did: parts of an IPv4 address may have leading zeros.
+    pub fn lenient(text: &str) -> Option<Self> {
         let (ip, bits) = text.split_once('/')?;
         let ip = lenient(ip)?;
         if bits.is_empty() || !bits.bytes().all(|b| b.is_ascii_digit()) {

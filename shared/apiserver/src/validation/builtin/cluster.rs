@@ -309,7 +309,16 @@ pub(super) fn node(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>)
     if ranges.len() > 1 {
         let is_v6 = |range: &Value| range.as_str().is_some_and(|range| range.contains(':'));
         let families = ranges.iter().any(is_v6) && !ranges.iter().all(is_v6);
-        if !families || ranges.len() > 2 {
+        let texts = ranges.iter().map(|range| range.as_str().unwrap_or_default());
+        let unread = texts.enumerate().find(|(_, text)| addresses::Block::lenient(text).is_none());
+        if let Some((index, text)) = unread {
+            let why = format!(
+                "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR \
+                 address: {text})"
+            );
+            errors.push(FieldError::internal("spec.podCIDRs", why));
+        }
+        if unread.is_some() || !families || ranges.len() > 2 {
             let why = "may specify no more than one CIDR for each IP family";
             errors.push(FieldError::invalid("spec.podCIDRs", ranges.to_vec(), why));
         }

@@ -43,8 +43,16 @@ use crate::schema::Quantity;
 
 /// Everything that is wrong with a new object.
 pub(crate) fn validate_create(resource: &Resource, v: &Value) -> Vec<FieldError> {
-    let mut errors = metadata::validate(resource, v);
+    let mut errors = Vec::new();
+    // The rules of some kinds look at no metadata, so that only what every object must have is left to check.
+    let with_metadata = resource.group != "policy";
+    if with_metadata {
+        errors.extend(metadata::validate(resource, v));
+    }
     validate(resource, v, None, &mut errors);
+    if !with_metadata && errors.is_empty() {
+        errors.extend(metadata::validate(resource, v));
+    }
     errors
 }
 

@@ -292,7 +292,7 @@ fn dns(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// On the host's network a container's port is the host's.
+/// On the host's network a container's port is the host's, which templates may leave open.
 fn host_network(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     if v.get("hostNetwork") != Some(&Value::Bool(true)) {
         return;
@@ -300,7 +300,8 @@ fn host_network(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     for (index, container) in items(v, "containers").iter().enumerate() {
         for (port_index, port) in items(container, "ports").iter().enumerate() {
             let host = integer(port, "hostPort");
-            if host != integer(port, "containerPort") {
+            let open = host == 0 && path != "spec";
+            if !open && host != integer(port, "containerPort") {
                 errors.push(FieldError::invalid(
                     format!("{path}.containers[{index}].ports[{port_index}].hostPort"),
                     host,
