@@ -30,6 +30,10 @@ fn decode_metadata(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String>>
         let (kind, version) = (&resource.kind, &resource.version);
         ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {e}"))
     })?;
+    if meta["managedFields"].as_array().is_some_and(Vec::is_empty) {
+        // Only of built-in kinds does an empty list survive the reading, and ask for a reset.
+        object::members(meta).remove("managedFields");
+    }
     Ok(removed.into_iter().map(|path| format!("metadata.{path}")).collect())
 }
 

@@ -135,11 +135,11 @@ fn apply(ctx: &mut Context) -> ApiResult<Answer> {
             &request,
             &SingleVersion::new(API_VERSION, ty),
         ))?;
-        let (namespace, name) = (object::namespace(&new.object), object::name(&new.object));
+        let (namespace, name) = (object::namespace(&decoded.value), object::name(&decoded.value));
         let refused = format!(
             "failed to convert new object ({namespace}/{name}; {API_VERSION}, Kind=Scale) to proper version"
         );
-        if ctx.resource.custom.is_some() {
+        if ctx.resource.custom.is_some() && new.changed {
             // Merged objects are untyped, and of those only the resource's own kind converts.
             let why = format!("request to convert CR to an invalid group/version: {API_VERSION}");
             return Err(ApiError::unclassified(format!("{refused}: {why}")));

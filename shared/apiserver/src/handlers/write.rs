@@ -133,10 +133,6 @@ pub(crate) fn update(ctx: &mut Context) -> ApiResult<Answer> {
         }
         return Err(ctx.not_found(&name));
     }
-    if object::resource_version(&new).is_empty() && strategy::update_needs_version(&resource) {
-        let e = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-        return Err(ApiError::invalid(&resource.group, &resource.plural, &name, vec![e]));
-    }
     let v = update_object(ctx, &key, dry_run, |_, _| {
         Ok(Proposed { value: new.clone(), recorded: Recorded::ByUpdate, manager: manager.clone() })
     })?;
@@ -163,7 +159,7 @@ pub(crate) fn update_object(
         let stored = ctx.core.store.get(&resource.table, key).ok_or_else(|| ctx.not_found(&key.name))?;
         let live = presented(&resource, &stored.value);
         let proposed = propose(ctx, &live)?;
-        check_preconditions(&resource, &proposed.value, &live)?;
+        check_preconditions(&resource, &proposed, &live)?;
         let new = finish_update(ctx, &resource, &subresource, proposed, &live, dry_run)?;
         let mut new = versions::to_stored(&resource, new);
         if !dry_run {
@@ -237,12 +233,8 @@ fn finish_update(
     Ok(new)
 }
 
-fn check_preconditions(resource: &Resource, new: &Value, live: &Value) -> ApiResult<()> {
-    let name = object::name(live);
-    let rv = object::resource_version(new);
-    if !rv.is_empty() && rv != "0" && rv != object::resource_version(live) {
-        return Err(ApiError::modified(&resource.group, &resource.plural, name));
-    }
+fn check_preconditions(resource: &Resource, proposed: &Proposed, live: &Value) -> ApiResult<()> {
+    let (new, name) = (&proposed.value, object::name(live));
     let uid = object::uid(new);
     if !uid.is_empty() && uid != object::uid(live) {
         return Err(ApiError::conflict(
@@ -257,7 +249,34 @@ fn check_preconditions(resource: &Resource, new: &Value, live: &Value) -> ApiRes
             ),
         ));
     }
+    let rv = object::resource_version(new);
+    let version = written_version(rv)?;
+    // Applies go on from the current version unless they name one.
+    let continues = rv.is_empty() && proposed.recorded != Recorded::ByUpdate;
+    if version == 0 && !continues && strategy::update_needs_version(resource) {
+        let e = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+        return Err(ApiError::invalid(&resource.group, &resource.plural, name, vec![e]));
+    }
+    if version != 0 && rv != object::resource_version(live) {
+        return Err(ApiError::modified(&resource.group, &resource.plural, name));
+    }
     Ok(())
+}
+
+/// The version that a write says to replace; none is zero.
+fn written_version(text: &str) -> ApiResult<u64> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    match text.parse() {
+        Ok(version) if !text.starts_with('+') => Ok(version),
+        _ => {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            let why = if digits { "value out of range" } else { "invalid syntax" };
+            let quoted = fluxide_gotext::quote_str(text);
+            Err(ApiError::unclassified(format!("strconv.ParseUint: parsing {quoted}: {why}")))
+        }
+    }
 }
 
 /// The key of an object in etcd, as some messages quote it.

@@ -296,7 +296,12 @@ fn deployment_strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
             }
             at_most_all(rolling.get("maxUnavailable"), &format!("{path}.maxUnavailable"), errors);
         }
-        _ => errors.push(unsupported_strategy("spec.strategy", strategy, "\"Recreate\", \"RollingUpdate\"")),
+        _ => errors.push(unsupported_strategy(
+            "apps.DeploymentStrategy",
+            "spec.strategy",
+            strategy,
+            "\"Recreate\", \"RollingUpdate\"",
+        )),
     }
 }
 
@@ -332,6 +337,7 @@ fn daemon_set_strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
             }
         }
         _ => errors.push(unsupported_strategy(
+            "apps.DaemonSetUpdateStrategy",
             "spec.updateStrategy",
             strategy,
             "\"RollingUpdate\", \"OnDelete\"",
@@ -365,19 +371,13 @@ fn stateful_set_strategy(strategy: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn unsupported_strategy(path: &str, strategy: &Value, supported: &str) -> FieldError {
+fn unsupported_strategy(kind: &str, path: &str, strategy: &Value, supported: &str) -> FieldError {
     FieldError {
         kind: FieldErrorKind::NotSupported,
         field: path.to_owned(),
         value: None,
-        detail: format!("{}: supported values: {supported}", strategy_text(strategy)),
+        detail: format!("{}: supported values: {supported}", internal::text(kind, strategy)),
     }
-}
-
-/// A strategy as the server's internal type prints it.
-fn strategy_text(strategy: &Value) -> String {
-    let rolling = member(strategy, "rollingUpdate").map_or_else(|| "null".to_owned(), Value::to_string);
-    format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", Value::from(string(strategy, "type")))
 }
 
 /// A number that is not negative, or a percentage.
