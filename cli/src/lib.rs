@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use deferred::Deferred;
 
 pub mod apiserver;
 pub mod connection;
 pub mod decrypt;
+mod deferred;
 pub mod dev;
 pub mod helm;
 pub mod kustomization;
@@ -24,21 +26,21 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Try a GitOps repository on this machine: API server, Git repository and controllers in one process.
-    Dev(dev::Options),
+    Dev(Deferred<dev::Options>),
     /// Run the embedded Kubernetes API server alone.
-    Apiserver(apiserver::Options),
+    Apiserver(Deferred<apiserver::Options>),
     /// Render and inspect Helm charts.
     Helm(helm::Options),
     /// Print what Flux would apply, from manifests on this machine.
-    Build(kustomization::BuildOptions),
+    Build(Deferred<kustomization::BuildOptions>),
     /// Print what Flux would change, from manifests on this machine.
-    Diff(kustomization::DiffOptions),
+    Diff(Deferred<kustomization::DiffOptions>),
     /// Decrypt a SOPS file, as kustomize-controller would.
-    Decrypt(decrypt::Options),
+    Decrypt(Deferred<decrypt::Options>),
     /// Try parts of a running setup, such as an Alert.
-    Test(test::Options),
+    Test(Deferred<test::Options>),
     /// Build kustomizations.
-    Kustomize(kustomize::Options),
+    Kustomize(Deferred<kustomize::Options>),
 }
 
 /// Runs the command. The code is what the process ends with; an error is printed by the caller.
@@ -46,13 +48,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         // Neither needs a cluster; what they need of threads they start themselves, which mostly is nothing.
         Command::Helm(options) => Ok(helm::run(options)),
-        Command::Kustomize(options) => Ok(kustomize::run(options)),
-        Command::Dev(options) => block_on(dev::run(options)),
-        Command::Apiserver(options) => block_on(apiserver::run(options)),
-        Command::Build(options) => block_on(kustomization::run_build(options)),
-        Command::Diff(options) => block_on(kustomization::run_diff(options)),
-        Command::Decrypt(options) => block_on(decrypt::run(options)),
-        Command::Test(options) => block_on(test::run(options)),
+        Command::Kustomize(options) => Ok(kustomize::run(options.into_inner())),
+        Command::Dev(options) => block_on(dev::run(options.into_inner())),
+        Command::Apiserver(options) => block_on(apiserver::run(options.into_inner())),
+        Command::Build(options) => block_on(kustomization::run_build(options.into_inner())),
+        Command::Diff(options) => block_on(kustomization::run_diff(options.into_inner())),
+        Command::Decrypt(options) => block_on(decrypt::run(options.into_inner())),
+        Command::Test(options) => block_on(test::run(options.into_inner())),
     }
 }
 

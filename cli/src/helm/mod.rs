@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use fluxide_gotext::quote_str;
 
+use crate::deferred::Deferred;
+
 /// Render and inspect Helm charts.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -27,25 +29,25 @@ pub struct Options {
 enum Command {
     /// Render a chart and print its manifests, byte for byte as `helm template` does.
     #[command(disable_version_flag = true, args_override_self = true)]
-    Template(Box<template::Options>),
+    Template(Deferred<template::Options>),
     /// Print what is in a chart.
     #[command(disable_version_flag = true, args_override_self = true, alias = "inspect")]
-    Show(show::Options),
+    Show(Deferred<show::Options>),
     /// Look for what is wrong with charts, as `helm lint` does.
     #[command(disable_version_flag = true, args_override_self = true)]
-    Lint(Box<lint::Options>),
+    Lint(Deferred<lint::Options>),
     /// Package charts into versioned archives.
     #[command(disable_version_flag = true, args_override_self = true)]
-    Package(package::Options),
+    Package(Deferred<package::Options>),
 }
 
 /// Runs the command. Errors are printed with Helm's words, and end in its exit code.
 pub fn run(options: Options) -> ExitCode {
     let result = match options.command {
-        Command::Template(options) => template::run(*options),
-        Command::Lint(options) => lint::run(&options),
-        Command::Show(options) => show::run(&options),
-        Command::Package(options) => package::run(&options),
+        Command::Template(options) => template::run(options.into_inner()),
+        Command::Lint(options) => lint::run(&options.into_inner()),
+        Command::Show(options) => show::run(&options.into_inner()),
+        Command::Package(options) => package::run(&options.into_inner()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,9 +71,16 @@ pub fn command_line(program: &clap::Command, arguments: Vec<OsString>) -> Result
         return Ok(arguments);
     };
     let helm = program.find_subcommand("helm");
-    let Some(command) = helm.and_then(|helm| helm.find_subcommand(name)) else { return Ok(arguments) };
-    let rest = flags::rewrite(command, rest).map_err(|error| format!("Error: {error}"))?;
+    let Some(command) = helm.and_then(|helm| described(helm, name)) else { return Ok(arguments) };
+    let rest = flags::rewrite(&command, rest).map_err(|error| format!("Error: {error}"))?;
     Ok(arguments.into_iter().take(3).chain(rest.into_iter().map(OsString::from)).collect())
+}
+
+/// A subcommand with its flags.
+fn described(helm: &clap::Command, name: &str) -> Option<clap::Command> {
+    let mut command = helm.find_subcommand(name)?.clone();
+    command.build();
+    Some(command)
 }
 
 /// What Helm says about a command line that it does not understand.
@@ -92,7 +101,7 @@ pub fn usage_error(error: &clap::Error) -> String {
             let long = flag.trim_start_matches('-');
             let flag = std::env::args()
                 .nth(2)
-                .and_then(|name| helm.find_subcommand(name).map(|command| flags::describe(command, long)))
+                .and_then(|name| described(&helm, &name).map(|command| flags::describe(&command, long)))
                 .unwrap_or_else(|| flag.to_owned());
             format!("Error: invalid argument {value} for {} flag: {cause}", quote_str(&flag))
         }

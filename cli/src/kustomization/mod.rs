@@ -9,6 +9,8 @@ mod report;
 
 use std::process::ExitCode;
 
+use crate::deferred::Deferred;
+
 /// What to build.
 #[derive(Debug, clap::Args)]
 pub struct BuildOptions {
@@ -24,7 +26,7 @@ enum Buildable {
     /// at all: variables that come from it have no value then, and a Kustomization that no file was given for is looked
     /// for in the repository. Values that SOPS encrypted are shown as **SOPS**.
     #[command(visible_alias = "ks")]
-    Kustomization(Box<build::Options>),
+    Kustomization(Deferred<build::Options>),
 }
 
 /// What to compare.
@@ -41,17 +43,17 @@ enum Comparable {
     /// Every object is tried in a server-side dry-run. Values of Secrets are never shown. Exit status: 0 when nothing would
     /// change, 1 when something would, 2 when it cannot be found out.
     #[command(visible_alias = "ks")]
-    Kustomization(Box<diff::Options>),
+    Kustomization(Deferred<diff::Options>),
 }
 
 /// Builds and prints.
 pub async fn run_build(options: BuildOptions) -> anyhow::Result<ExitCode> {
     let Buildable::Kustomization(options) = options.what;
-    build::run(*options).await
+    build::run(options.into_inner()).await
 }
 
 /// Compares and prints.
 pub async fn run_diff(options: DiffOptions) -> anyhow::Result<ExitCode> {
     let Comparable::Kustomization(options) = options.what;
-    diff::run(*options).await
+    diff::run(options.into_inner()).await
 }

@@ -15,6 +15,7 @@ use fluxide_kustomize_api::KustomizationSpec;
 use fluxide_kustomize_controller::artifact_fs::{ArtifactFs, clean};
 use fluxide_kustomize_controller::generate;
 
+use crate::deferred::Deferred;
 use crate::parse_bool;
 
 use output::write;
@@ -39,7 +40,7 @@ enum Command {
     ///
     /// DIR is a directory that holds a kustomization.yaml, or the address of a Git repository with a path in it, such as
     /// https://github.com/org/repo//deploy?ref=v1.0; the current directory if there is none.
-    Build(Box<BuildOptions>),
+    Build(Deferred<BuildOptions>),
 }
 
 /// What to build, how, and where to.
@@ -147,7 +148,7 @@ enum Error {
 /// Runs the command. Its errors are printed here, as kustomize prints them.
 pub fn run(options: Options) -> ExitCode {
     let Command::Build(options) = options.command;
-    match run_build(&options) {
+    match run_build(&options.into_inner()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error}");
