@@ -1,8 +1,9 @@
 //! Functions and methods that templates can call.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::session::Session;
@@ -69,7 +70,7 @@ pub type MethodBody = fn(&mut Call<'_>, &Value, &[Value]) -> Result<Value, Error
 
 /// A set of functions by name. Cloning shares the functions.
 #[derive(Clone, Debug, Default)]
-pub struct Functions(Arc<HashMap<String, Arc<Function>>>);
+pub struct Functions(Arc<FxHashMap<String, Arc<Function>>>);
 
 impl Functions {
     /// No functions but those built into the language.

@@ -15,24 +15,24 @@ const TRIM_MARKER_WIDTH: usize = 2;
 /// Cuts a template into tokens on demand.
 #[derive(Debug)]
 pub(super) struct Lexer<'s> {
+    /// The whole text.
+    text: &'s [u8],
+    /// The text, or nothing after an error.
     input: &'s [u8],
     at: usize,
     start: usize,
-    line: usize,
-    start_line: usize,
     parentheses: i64,
     inside_action: bool,
     /// The message of the error token, which is the last one.
     error: String,
 }
 
-/// A token with the position and line at which it starts. Error messages lie with the lexer.
+/// A token: a stretch of the text. Error messages lie with the lexer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token<'s> {
+pub(super) struct Token {
     pub(super) kind: TokenKind,
-    pub(super) position: usize,
-    pub(super) value: &'s [u8],
-    pub(super) line: usize,
+    pub(super) position: u32,
+    pub(super) length: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,49 +103,56 @@ impl TokenKind {
 impl<'s> Lexer<'s> {
     pub(super) fn new(input: &'s [u8]) -> Lexer<'s> {
         Lexer {
+            text: input,
             input,
             at: 0,
             start: 0,
-            line: 1,
-            start_line: 1,
             parentheses: 0,
             inside_action: false,
             error: String::new(),
         }
     }
 
+    /// The text of a token.
+    pub(super) fn value(&self, token: Token) -> &'s [u8] {
+        &self.text[token.position as usize..(token.position + token.length) as usize]
+    }
+
+    /// The line at which a token starts, from 1. It is needed for error messages alone.
+    pub(super) fn line(&self, token: Token) -> usize {
+        1 + memchr::memchr_iter(b'\n', &self.text[..token.position as usize]).count()
+    }
+
     /// How error messages show a token.
-    pub(super) fn describe(&self, token: Token<'_>) -> String {
+    pub(super) fn describe(&self, token: Token) -> String {
+        let value = self.value(token);
         match token.kind {
             TokenKind::Eof => "EOF".to_owned(),
             TokenKind::Error => self.error.clone(),
-            kind if kind.is_keyword() => format!("<{}>", String::from_utf8_lossy(token.value)),
-            _ if token.value.len() > 10 => {
+            kind if kind.is_keyword() => format!("<{}>", String::from_utf8_lossy(value)),
+            _ if value.len() > 10 => {
                 let mut end = 0;
                 for _ in 0..10 {
-                    end += decode_rune(&token.value[end..]).1;
+                    end += decode_rune(&value[end..]).1;
                 }
-                format!("{}...", String::from_utf8_lossy(&quote(&token.value[..end])))
+                format!("{}...", String::from_utf8_lossy(&quote(&value[..end])))
             }
-            _ => String::from_utf8_lossy(&quote(token.value)).into_owned(),
+            _ => String::from_utf8_lossy(&quote(value)).into_owned(),
         }
     }
 
-    pub(super) fn next_token(&mut self) -> Token<'s> {
+    pub(super) fn next_token(&mut self) -> Token {
         if self.inside_action { self.lex_action() } else { self.lex_text() }
     }
 
-    fn lex_text(&mut self) -> Token<'s> {
+    fn lex_text(&mut self) -> Token {
         loop {
             let Some(distance) = FIND_LEFT_DELIMITER.find(&self.input[self.at..]) else {
                 self.at = self.input.len();
                 if self.at > self.start {
-                    self.line += count_lines(&self.input[self.start..self.at]);
                     return self.token(TokenKind::Text);
                 }
-                let mut token = self.token(TokenKind::Eof);
-                token.value = b"EOF";
-                return token;
+                return self.token(TokenKind::Eof);
             };
             if distance > 0 {
                 self.at += distance;
@@ -155,11 +162,10 @@ impl<'s> Lexer<'s> {
                     0
                 };
                 self.at -= trim;
-                self.line += count_lines(&self.input[self.start..self.at]);
                 let token = self.token(TokenKind::Text);
                 self.at += trim;
                 self.ignore();
-                if !token.value.is_empty() {
+                if token.length > 0 {
                     return token;
                 }
             }
@@ -170,7 +176,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// The left delimiter, or nothing when it opened a comment that is now behind.
-    fn lex_left_delimiter(&mut self) -> Option<Token<'s>> {
+    fn lex_left_delimiter(&mut self) -> Option<Token> {
         self.at += LEFT_DELIMITER.len();
         let marker = if has_left_trim_marker(&self.input[self.at..]) { TRIM_MARKER_WIDTH } else { 0 };
         if self.input[self.at + marker..].starts_with(b"/*") {
@@ -186,7 +192,7 @@ impl<'s> Lexer<'s> {
         Some(token)
     }
 
-    fn lex_comment(&mut self) -> Option<Token<'s>> {
+    fn lex_comment(&mut self) -> Option<Token> {
         self.at += 2;
         let Some(length) = memchr::memmem::find(&self.input[self.at..], b"*/") else {
             return Some(self.error("unclosed comment".to_owned()));
@@ -195,9 +201,6 @@ impl<'s> Lexer<'s> {
         let Some(trims) = self.at_right_delimiter() else {
             return Some(self.error("comment ends before closing delimiter".to_owned()));
         };
-        self.line += count_lines(&self.input[self.start..self.at]);
-        self.start = self.at;
-        self.start_line = self.line;
         self.pass_right_delimiter(trims);
         None
     }
@@ -222,7 +225,7 @@ impl<'s> Lexer<'s> {
         self.ignore();
     }
 
-    fn lex_right_delimiter(&mut self) -> Token<'s> {
+    fn lex_right_delimiter(&mut self) -> Token {
         let trims = self.at_right_delimiter() == Some(true);
         if trims {
             self.at += TRIM_MARKER_WIDTH;
@@ -238,7 +241,7 @@ impl<'s> Lexer<'s> {
         token
     }
 
-    fn lex_action(&mut self) -> Token<'s> {
+    fn lex_action(&mut self) -> Token {
         let may_end = matches!(self.input.get(self.at), Some(b'}' | b' ' | b'\t' | b'\r' | b'\n'));
         if may_end && self.at_right_delimiter().is_some() {
             if self.parentheses == 0 {
@@ -289,27 +292,25 @@ impl<'s> Lexer<'s> {
     }
 
     /// What starts with a rune that is not ASCII.
-    fn lex_wide(&mut self) -> Token<'s> {
+    fn lex_wide(&mut self) -> Token {
         match self.next() {
             Some(rune) if is_alphanumeric(rune) => self.lex_identifier(),
             rune => self.unrecognized(rune.unwrap_or(char::REPLACEMENT_CHARACTER)),
         }
     }
 
-    fn unrecognized(&mut self, rune: char) -> Token<'s> {
+    fn unrecognized(&mut self, rune: char) -> Token {
         let shown = show_rune(rune);
         self.error(format!("unrecognized character in action: {shown}"))
     }
 
-    fn lex_space(&mut self) -> Token<'s> {
+    fn lex_space(&mut self) -> Token {
         let spaces = leading_space(&self.input[self.at..]);
-        self.line += count_lines(&self.input[self.at..self.at + spaces]);
         self.at += spaces;
         // The last space may belong to a trim marker.
         let last = &self.input[self.at - 1..];
         if has_right_trim_marker(last) && last[TRIM_MARKER_WIDTH..].starts_with(RIGHT_DELIMITER) {
-            let rune = char::from(self.input[self.at - 1]);
-            self.back(rune);
+            self.at -= 1;
             if spaces == 1 {
                 return self.lex_right_delimiter();
             }
@@ -317,7 +318,7 @@ impl<'s> Lexer<'s> {
         self.token(TokenKind::Space)
     }
 
-    fn lex_identifier(&mut self) -> Token<'s> {
+    fn lex_identifier(&mut self) -> Token {
         let next = self.skip_alphanumeric();
         if !self.at_terminator() {
             return self.bad_character(next);
@@ -327,7 +328,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// A field or a variable, whose `.` or `$` is behind.
-    fn lex_word(&mut self, kind: TokenKind) -> Token<'s> {
+    fn lex_word(&mut self, kind: TokenKind) -> Token {
         if self.at_terminator() {
             return self.token(if kind == TokenKind::Variable {
                 TokenKind::Variable
@@ -342,7 +343,7 @@ impl<'s> Lexer<'s> {
         self.token(kind)
     }
 
-    fn bad_character(&mut self, rune: Option<char>) -> Token<'s> {
+    fn bad_character(&mut self, rune: Option<char>) -> Token {
         let shown = rune.map(show_rune).unwrap_or_default();
         self.error(format!("bad character {shown}"))
     }
@@ -365,7 +366,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    fn lex_quoted(&mut self, delimiter: u8, kind: TokenKind, unterminated: &str) -> Token<'s> {
+    fn lex_quoted(&mut self, delimiter: u8, kind: TokenKind, unterminated: &str) -> Token {
         while let Some(length) = memchr::memchr3(delimiter, b'\\', b'\n', &self.input[self.at..]) {
             let found = self.input[self.at + length];
             self.at += length + 1;
@@ -379,17 +380,16 @@ impl<'s> Lexer<'s> {
         self.error(unterminated.to_owned())
     }
 
-    fn lex_raw_string(&mut self) -> Token<'s> {
+    fn lex_raw_string(&mut self) -> Token {
         let rest = &self.input[self.at..];
         let Some(length) = memchr::memchr(b'`', rest) else {
             return self.error("unterminated raw quoted string".to_owned());
         };
-        self.line += count_lines(&rest[..length]);
         self.at += length + 1;
         self.token(TokenKind::RawString)
     }
 
-    fn lex_number(&mut self) -> Token<'s> {
+    fn lex_number(&mut self) -> Token {
         if !self.scan_number() {
             return self.bad_number();
         }
@@ -402,7 +402,7 @@ impl<'s> Lexer<'s> {
         self.token(TokenKind::Number)
     }
 
-    fn bad_number(&mut self) -> Token<'s> {
+    fn bad_number(&mut self) -> Token {
         let shown = quote(&self.input[self.start..self.at]);
         self.error(format!("bad number syntax: {}", String::from_utf8_lossy(&shown)))
     }
@@ -460,9 +460,6 @@ impl<'s> Lexer<'s> {
             return None;
         }
         self.at += width;
-        if rune == '\n' {
-            self.line += 1;
-        }
         Some(rune)
     }
 
@@ -472,35 +469,20 @@ impl<'s> Lexer<'s> {
         (width > 0).then_some(rune)
     }
 
-    /// Steps back over an ASCII rune that was just taken.
-    fn back(&mut self, rune: char) {
-        self.at -= 1;
-        if rune == '\n' {
-            self.line -= 1;
-        }
-    }
-
-    fn token(&mut self, kind: TokenKind) -> Token<'s> {
-        let token = Token {
-            kind,
-            position: self.start,
-            value: &self.input[self.start..self.at],
-            line: self.start_line,
-        };
+    #[inline]
+    fn token(&mut self, kind: TokenKind) -> Token {
+        let token = Token { kind, position: self.start as u32, length: (self.at - self.start) as u32 };
         self.start = self.at;
-        self.start_line = self.line;
         token
     }
 
-    /// Skips what was passed without [`Lexer::next`].
+    /// Leaves out what was passed.
     fn ignore(&mut self) {
-        self.line += count_lines(&self.input[self.start..self.at]);
         self.start = self.at;
-        self.start_line = self.line;
     }
 
-    fn error(&mut self, message: String) -> Token<'s> {
-        let token = Token { kind: TokenKind::Error, position: self.start, value: &[], line: self.start_line };
+    fn error(&mut self, message: String) -> Token {
+        let token = Token { kind: TokenKind::Error, position: self.start as u32, length: 0 };
         self.error = message;
         self.input = &[];
         self.at = 0;
@@ -528,14 +510,6 @@ static WORD: [bool; 256] = {
 };
 
 static FIND_LEFT_DELIMITER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(LEFT_DELIMITER));
-
-fn count_lines(text: &[u8]) -> usize {
-    match text {
-        [] | [b' '] => 0,
-        text if text.len() < 32 => text.iter().filter(|byte| **byte == b'\n').count(),
-        text => memchr::memchr_iter(b'\n', text).count(),
-    }
-}
 
 fn is_space_byte(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')

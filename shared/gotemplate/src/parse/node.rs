@@ -30,7 +30,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(name: Text, text: Text) -> Source {
-        let actions = memchr::memmem::find_iter(&text, b"{{").take(MOST_FORESEEN).count();
+        let actions = (text.len() / BYTES_PER_ACTION).min(MOST_FORESEEN);
         Source {
             name,
             text,
@@ -102,6 +102,8 @@ impl Source {
     }
 }
 
+/// About how much text there is for each action in charts.
+const BYTES_PER_ACTION: usize = 64;
 /// Room is not made for more actions than this before they are there.
 const MOST_FORESEEN: usize = 1 << 14;
 

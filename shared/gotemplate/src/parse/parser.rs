@@ -68,23 +68,24 @@ struct Parser<'s> {
 /// What belongs to the one tree that is being parsed.
 struct State<'s> {
     name: Text,
-    tokens: [Token<'s>; 3],
+    tokens: [Token; 3],
     peeked: usize,
     variables: Vec<&'s [u8]>,
-    action_line: usize,
+    /// The left delimiter of the action that is being parsed.
+    action: Option<Token>,
     ranges: usize,
     parentheses: usize,
 }
 
 impl State<'_> {
     fn new(name: Text) -> Self {
-        let nothing = Token { kind: TokenKind::Error, position: 0, value: &[], line: 0 };
+        let nothing = Token { kind: TokenKind::Error, position: 0, length: 0 };
         State {
             name,
             tokens: [nothing; 3],
             peeked: 0,
             variables: vec![b"$"],
-            action_line: 0,
+            action: None,
             ranges: 0,
             parentheses: 0,
         }
@@ -174,9 +175,9 @@ impl<'s> Parser<'s> {
         match token.kind {
             TokenKind::Text => Ok(Item::Node(Node::Text { span: span(token) })),
             TokenKind::LeftDelimiter => {
-                self.state.action_line = token.line;
+                self.state.action = Some(token);
                 let item = self.action()?;
-                self.state.action_line = 0;
+                self.state.action = None;
                 Ok(item)
             }
             _ => Err(self.unexpected(token, "input")),
@@ -297,12 +298,12 @@ impl<'s> Parser<'s> {
         Ok(self.invocation(token, name, pipe))
     }
 
-    fn invocation(&mut self, token: Token<'s>, name: Text, pipe: Option<Pipe>) -> Node {
+    fn invocation(&mut self, token: Token, name: Text, pipe: Option<Pipe>) -> Node {
         let invocation = Invocation { position: position(token), name, pipe };
         Node::Template(Id::add(&mut self.source.invocations, invocation))
     }
 
-    fn template_name(&mut self, token: Token<'s>, context: &str) -> Result<Text, Error> {
+    fn template_name(&mut self, token: Token, context: &str) -> Result<Text, Error> {
         match token.kind {
             TokenKind::String | TokenKind::RawString => self.unquoted(token),
             _ => Err(self.unexpected(token, context)),
@@ -379,7 +380,7 @@ impl<'s> Parser<'s> {
                     self.declare(variable);
                     return Ok(next.kind == TokenKind::Assign);
                 }
-                TokenKind::Char if next.value == b"," => {
+                TokenKind::Char if self.lexer.value(next) == b"," => {
                     self.next_non_space();
                     self.declare(variable);
                     if context == "range" && self.variables.len() - mark < 2 {
@@ -404,9 +405,9 @@ impl<'s> Parser<'s> {
         }
     }
 
-    fn declare(&mut self, token: Token<'s>) {
+    fn declare(&mut self, token: Token) {
         self.variables.push(span(token));
-        self.state.variables.push(token.value);
+        self.state.variables.push(self.lexer.value(token));
     }
 
     fn command(&mut self) -> Result<Command, Error> {
@@ -442,7 +443,7 @@ impl<'s> Parser<'s> {
         // Fields follow each other without a space, so that the path is one stretch of the text.
         let mut path = Span { start: position, length: 0 };
         while self.peek().kind == TokenKind::Field {
-            path.length += self.next().value.len() as u32;
+            path.length += self.next().length;
         }
         Ok(Some(match term {
             Operand::Field { path: own, .. } => {
@@ -465,10 +466,10 @@ impl<'s> Parser<'s> {
 
     fn term(&mut self) -> Result<Option<Operand>, Error> {
         let token = self.next_non_space();
-        let position = position(token);
+        let (position, value) = (position(token), self.lexer.value(token));
         Ok(Some(match token.kind {
             TokenKind::Identifier => {
-                let name = String::from_utf8_lossy(token.value);
+                let name = String::from_utf8_lossy(value);
                 let callee = match self.functions.get(&name) {
                     Some(function) => Callee::Function(function.clone()),
                     None => match Builtin::of_name(&name) {
@@ -484,19 +485,19 @@ impl<'s> Parser<'s> {
             TokenKind::Dot => Operand::Dot { position },
             TokenKind::Nil => Operand::Nil { position },
             TokenKind::Variable => {
-                if !self.state.variables.contains(&token.value) {
-                    let shown = String::from_utf8_lossy(&quote(token.value)).into_owned();
+                if !self.state.variables.contains(&value) {
+                    let shown = String::from_utf8_lossy(&quote(value)).into_owned();
                     return Err(self.error(&format!("undefined variable {shown}")));
                 }
                 Operand::Variable { position, name: span(token), path: Span::default() }
             }
             TokenKind::Field => Operand::Field { position, path: span(token) },
-            TokenKind::Bool => Operand::Bool { position, value: token.value == b"true" },
+            TokenKind::Bool => Operand::Bool { position, value: value == b"true" },
             TokenKind::CharConstant | TokenKind::Complex | TokenKind::Number => {
                 let number = match token.kind {
-                    TokenKind::CharConstant => Number::of_character(token.value),
-                    TokenKind::Complex => Number::of_complex(token.value),
-                    _ => Number::of_number(token.value),
+                    TokenKind::CharConstant => Number::of_character(value),
+                    TokenKind::Complex => Number::of_complex(value),
+                    _ => Number::of_number(value),
                 };
                 let number = number.map_err(|message| self.error(&message))?;
                 Operand::Number { position, number: Id::add(&mut self.source.numbers, number) }
@@ -513,8 +514,7 @@ impl<'s> Parser<'s> {
                 Operand::Pipe { position: pipe.position, pipe: Id::add(&mut self.source.pipes, pipe) }
             }
             TokenKind::String | TokenKind::RawString => {
-                let value = self.unquoted(token)?;
-                Operand::String { position, literal: span(token), value }
+                Operand::String { position, literal: span(token), value: self.unquoted(token)? }
             }
             _ => {
                 self.back_up();
@@ -523,9 +523,10 @@ impl<'s> Parser<'s> {
         }))
     }
 
-    fn unquoted(&mut self, token: Token<'s>) -> Result<Text, Error> {
+    fn unquoted(&mut self, token: Token) -> Result<Text, Error> {
+        let value = self.lexer.value(token);
         // Almost all strings have nothing that is escaped or left out.
-        let plain = match token.value {
+        let plain = match value {
             [b'`', body @ .., b'`'] => memchr::memchr(b'\r', body).is_none().then_some(body),
             [b'"', body @ .., b'"'] => {
                 let plain =
@@ -537,7 +538,7 @@ impl<'s> Parser<'s> {
         if let Some(body) = plain {
             return Ok(Text::from(body));
         }
-        unquote(token.value).map(Text::from).ok_or_else(|| self.error("invalid syntax"))
+        unquote(value).map(Text::from).ok_or_else(|| self.error("invalid syntax"))
     }
 
     fn enter(&mut self) -> Result<(), Error> {
@@ -548,12 +549,12 @@ impl<'s> Parser<'s> {
         Ok(())
     }
 
-    fn unexpected(&self, token: Token<'s>, context: &str) -> Error {
+    fn unexpected(&self, token: Token, context: &str) -> Error {
         let shown = self.lexer.describe(token);
         if token.kind == TokenKind::Error {
             let mut extra = String::new();
-            let line = self.state.action_line;
-            if line != 0 && line != token.line {
+            let started = self.state.action.map(|action| self.lexer.line(action));
+            if let Some(line) = started.filter(|line| *line != self.lexer.line(token)) {
                 extra = format!(" in action started at {}:{line}", self.source.name);
                 // "unclosed action in action" would say it twice.
                 if shown.ends_with(" action") {
@@ -566,14 +567,18 @@ impl<'s> Parser<'s> {
     }
 
     fn error(&self, message: &str) -> Error {
-        Error::new(format!("template: {}:{}: {message}", self.source.name, self.state.tokens[0].line))
+        Error::new(format!(
+            "template: {}:{}: {message}",
+            self.source.name,
+            self.lexer.line(self.state.tokens[0])
+        ))
     }
 }
 
-fn position(token: Token<'_>) -> u32 {
-    token.position as u32
+fn position(token: Token) -> u32 {
+    token.position
 }
 
-fn span(token: Token<'_>) -> Span {
-    Span { start: token.position as u32, length: token.value.len() as u32 }
+fn span(token: Token) -> Span {
+    Span { start: token.position, length: token.length }
 }

@@ -4,8 +4,8 @@ use super::Parser;
 use crate::error::Error;
 use crate::parse::lexer::{Token, TokenKind};
 
-impl<'s> Parser<'s> {
-    pub(super) fn next(&mut self) -> Token<'s> {
+impl Parser<'_> {
+    pub(super) fn next(&mut self) -> Token {
         if self.state.peeked > 0 {
             self.state.peeked -= 1;
         } else {
@@ -18,18 +18,18 @@ impl<'s> Parser<'s> {
         self.state.peeked += 1;
     }
 
-    pub(super) fn back_up_2(&mut self, first: Token<'s>) {
+    pub(super) fn back_up_2(&mut self, first: Token) {
         self.state.tokens[1] = first;
         self.state.peeked = 2;
     }
 
-    pub(super) fn back_up_3(&mut self, first: Token<'s>, second: Token<'s>) {
+    pub(super) fn back_up_3(&mut self, first: Token, second: Token) {
         self.state.tokens[1] = second;
         self.state.tokens[2] = first;
         self.state.peeked = 3;
     }
 
-    pub(super) fn peek(&mut self) -> Token<'s> {
+    pub(super) fn peek(&mut self) -> Token {
         if self.state.peeked == 0 {
             self.state.peeked = 1;
             self.state.tokens[0] = self.lexer.next_token();
@@ -37,7 +37,7 @@ impl<'s> Parser<'s> {
         self.state.tokens[self.state.peeked - 1]
     }
 
-    pub(super) fn next_non_space(&mut self) -> Token<'s> {
+    pub(super) fn next_non_space(&mut self) -> Token {
         loop {
             let token = self.next();
             if token.kind != TokenKind::Space {
@@ -46,7 +46,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    pub(super) fn peek_non_space(&mut self) -> Token<'s> {
+    pub(super) fn peek_non_space(&mut self) -> Token {
         let token = self.next_non_space();
         self.back_up();
         token
