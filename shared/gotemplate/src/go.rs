@@ -42,7 +42,7 @@ pub fn check_time(layout: &str, text: &str) -> Result<(), String> {
 
 /// `time.ParseDuration`, in nanoseconds.
 pub fn parse_duration(text: &str) -> Result<i64, String> {
-    crate::time::parse_duration(text.as_bytes())
+    fluxide_gotext::parse_duration(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The complaint of `json.Unmarshal` about a text that is not JSON.

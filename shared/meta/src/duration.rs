@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time;
 
+use fluxide_gotext::{format_duration, parse_duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -16,26 +17,12 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Duration(String);
 
-/// Why a text is not a duration, in Go's words.
+/// Why a text is not a duration that can be waited for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// The text does not have the form of a duration.
-    #[error("time: invalid duration {0:?}")]
-    Invalid(String),
-    /// A number has no unit.
-    #[error("time: missing unit in duration {0:?}")]
-    MissingUnit(String),
-    /// A unit is none of ns, us, ms, s, m, h.
-    #[error("time: unknown unit {unit:?} in duration {text:?}")]
-    UnknownUnit {
-        /// The unit.
-        unit: String,
-        /// The whole text.
-        text: String,
-    },
-    /// The value does not fit.
-    #[error("time: invalid duration {0:?}")]
-    OutOfRange(String),
+    /// The text is none of Go's durations.
+    #[error(transparent)]
+    Syntax(#[from] fluxide_gotext::DurationError),
     /// The value is below zero where that has no meaning.
     #[error("duration {0:?} is negative")]
     Negative(String),
@@ -59,7 +46,7 @@ impl Duration {
 
     /// The value; an error when the text is no duration or negative.
     pub fn to_std(&self) -> Result<time::Duration, DurationError> {
-        let nanoseconds = parse(&self.0)?;
+        let nanoseconds = parse_duration(self.0.as_bytes())?;
         u64::try_from(nanoseconds)
             .map(time::Duration::from_nanos)
             .map_err(|_| DurationError::Negative(self.0.clone()))
@@ -78,7 +65,7 @@ impl FromStr for Duration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        parse(text)?;
+        parse_duration(text.as_bytes())?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -86,7 +73,7 @@ impl FromStr for Duration {
 /// Prints the duration the way Go does (`1m0s`, `2.818583s`, `1.5ms`).
 impl From<time::Duration> for Duration {
     fn from(value: time::Duration) -> Self {
-        Self(format(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX)))
+        Self(format_duration(i64::try_from(value.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -110,161 +97,17 @@ impl JsonSchema for Duration {
     }
 }
 
-/// Parses a Go duration into nanoseconds.
-pub fn parse(text: &str) -> Result<i64, DurationError> {
-    let invalid = || DurationError::Invalid(text.to_owned());
-    let out_of_range = || DurationError::OutOfRange(text.to_owned());
-    let (negative, mut rest) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let whole_end = digits_end(rest);
-        let whole_text = &rest[..whole_end];
-        rest = &rest[whole_end..];
-        let mut fraction_text = "";
-        if let Some(after_point) = rest.strip_prefix('.') {
-            let end = digits_end(after_point);
-            fraction_text = &after_point[..end];
-            rest = &after_point[end..];
-        }
-        if whole_text.is_empty() && fraction_text.is_empty() {
-            return Err(invalid());
-        }
-        let unit_end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = &rest[..unit_end];
-        rest = &rest[unit_end..];
-        let scale = match unit {
-            "" => return Err(DurationError::MissingUnit(text.to_owned())),
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => {
-                return Err(DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() });
-            }
-        };
-        let whole: u64 =
-            if whole_text.is_empty() { 0 } else { whole_text.parse().map_err(|_| out_of_range())? };
-        let value = whole
-            .checked_mul(scale)
-            .and_then(|value| value.checked_add(fraction(fraction_text, scale)))
-            .ok_or_else(out_of_range)?;
-        total = total.checked_add(value).ok_or_else(out_of_range)?;
-    }
-    if negative {
-        return 0i64.checked_sub_unsigned(total).ok_or_else(out_of_range);
-    }
-    i64::try_from(total).map_err(|_| out_of_range())
-}
-
-fn digits_end(text: &str) -> usize {
-    text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())
-}
-
-/// The part of `scale` that the decimal digits after the point make; digits below one nanosecond
-/// are dropped.
-fn fraction(digits: &str, scale: u64) -> u64 {
-    let mut value = 0u128;
-    let mut unit = 1u128;
-    for digit in digits.bytes().take(18) {
-        value = value * 10 + u128::from(digit - b'0');
-        unit *= 10;
-    }
-    u64::try_from(value * u128::from(scale) / unit).unwrap_or(u64::MAX)
-}
-
-fn format(nanoseconds: u64) -> String {
-    if nanoseconds == 0 {
-        return "0s".to_owned();
-    }
-    if nanoseconds < 1_000 {
-        return format!("{nanoseconds}ns");
-    }
-    if nanoseconds < 1_000_000 {
-        return format!("{}µs", decimal(nanoseconds, 1_000));
-    }
-    if nanoseconds < 1_000_000_000 {
-        return format!("{}ms", decimal(nanoseconds, 1_000_000));
-    }
-    let minutes = nanoseconds / 60_000_000_000;
-    let seconds = decimal(nanoseconds % 60_000_000_000, 1_000_000_000);
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-/// `value / unit` with no more decimals than needed.
-fn decimal(value: u64, unit: u64) -> String {
-    let (whole, rest) = (value / unit, value % unit);
-    if rest == 0 {
-        return whole.to_string();
-    }
-    let width = unit.ilog10() as usize;
-    format!("{whole}.{}", format!("{rest:0width$}").trim_end_matches('0'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn nanos(text: &str) -> i64 {
-        parse(text).unwrap()
-    }
-
     #[test]
-    fn parses_what_go_parses() {
-        assert_eq!(nanos("1h30m"), 5_400_000_000_000);
-        assert_eq!(nanos("1.5s"), 1_500_000_000);
-        assert_eq!(nanos("750ms"), 750_000_000);
-        assert_eq!(nanos("0"), 0);
-        assert_eq!(nanos("-1m"), -60_000_000_000);
-        assert_eq!(nanos(".5h"), 1_800_000_000_000);
-        assert_eq!(nanos("1.h"), 3_600_000_000_000);
-        assert_eq!(nanos("3µs2us1ns"), 5_001);
-        assert_eq!(nanos("0.3333333333333333333h"), 1_200_000_000_000 - 1);
-        assert_eq!(nanos("9223372036854775807ns"), i64::MAX);
-        assert_eq!(nanos("-9223372036854775808ns"), i64::MIN);
-    }
-
-    #[test]
-    fn refuses_what_go_refuses() {
-        for text in ["", "-", "s", ".", ".s", "1 s", "abc", "+-1s"] {
-            assert!(parse(text).is_err(), "{text:?}");
-        }
-        assert_eq!(parse("10"), Err(DurationError::MissingUnit("10".into())));
-        assert_eq!(parse("1x").unwrap_err().to_string(), r#"time: unknown unit "x" in duration "1x""#);
+    fn tells_what_cannot_be_waited_for() {
         assert_eq!("x".parse::<Duration>().unwrap_err().to_string(), r#"time: invalid duration "x""#);
-        assert!(matches!(parse("1d"), Err(DurationError::UnknownUnit { .. })));
-        assert!(matches!(parse("9999999h"), Err(DurationError::OutOfRange(_))));
-        assert!(matches!(parse("99999999999999999999s"), Err(DurationError::OutOfRange(_))));
-        assert!(matches!(parse("9223372036854775808ns"), Err(DurationError::OutOfRange(_))));
         assert!(matches!(Duration::new("-1s").to_std(), Err(DurationError::Negative(_))));
-    }
-
-    #[test]
-    fn prints_as_go_prints() {
-        let print = |nanos| Duration::from(time::Duration::from_nanos(nanos)).to_string();
-        assert_eq!(print(0), "0s");
-        assert_eq!(print(5), "5ns");
-        assert_eq!(print(1_500), "1.5µs");
-        assert_eq!(print(750_000_000), "750ms");
-        assert_eq!(print(60_000_000_000), "1m0s");
-        assert_eq!(print(2_818_583_000), "2.818583s");
-        assert_eq!(print(3_600_000_000_000), "1h0m0s");
-        assert_eq!(print(5_400_100_000_000), "1h30m0.1s");
+        assert!(matches!(Duration::new("1d").to_std(), Err(DurationError::Syntax(_))));
+        assert_eq!(Duration::new("1d").to_std_or(time::Duration::ZERO), time::Duration::ZERO);
+        assert_eq!(Duration::from_secs(5400).as_str(), "1h30m0s");
     }
 
     #[test]

@@ -57,35 +57,13 @@ impl Query {
     }
 }
 
-/// What Go's parser says about a text that is no duration. No text is none.
+/// What Go's parser says about a text that is no duration, apart from the name of its package. No text is none.
 pub(crate) fn duration_problem(text: &str) -> Option<String> {
-    let quoted = fluxide_gotext::quote_str(text);
-    let invalid = Some(format!("invalid duration {quoted}"));
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if text.is_empty() || rest == "0" {
+    if text.is_empty() {
         return None;
     }
-    if rest.is_empty() {
-        return invalid;
-    }
-    while !rest.is_empty() {
-        let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let number = &rest[..rest.len() - digits.len()];
-        if number.is_empty() || number.matches('.').count() > 1 || number == "." {
-            return invalid;
-        }
-        let after = digits.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.');
-        let unit = &digits[..digits.len() - after.len()];
-        if unit.is_empty() {
-            return Some(format!("missing unit in duration {quoted}"));
-        }
-        if !matches!(unit, "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h") {
-            let unit = fluxide_gotext::quote_str(unit);
-            return Some(format!("unknown unit {unit} in duration {quoted}"));
-        }
-        rest = after;
-    }
-    None
+    let problem = fluxide_gotext::parse_duration(text.as_bytes()).err()?.to_string();
+    Some(problem.strip_prefix("time: ").map_or(problem.clone(), str::to_owned))
 }
 
 /// Whether every percent sign begins an escape.

@@ -45,7 +45,7 @@ pub(super) fn register(functions: &mut Functions) {
     functions.insert(
         "mustDateModify",
         Function::new(&[STRING, TIME], |_, a| {
-            let duration = parse_duration(text(a, 0)).map_err(Error::new)?;
+            let duration = parse_duration(text(a, 0)).map_err(|error| Error::new(error.to_string()))?;
             Ok(time(item(a, 1)).map_or_else(|| item(a, 1).clone(), |time| time.add(duration).into_value()))
         }),
     );

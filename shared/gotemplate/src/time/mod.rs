@@ -5,7 +5,8 @@ mod layout;
 mod moment;
 mod parse;
 
-pub(crate) use duration::{format_duration, parse_duration, round_duration, truncate_duration};
+pub(crate) use duration::{round_duration, truncate_duration};
+pub(crate) use fluxide_gotext::{format_duration, parse_duration};
 pub(crate) use moment::{MONTHS, Time, WEEKDAYS, Zone};
 pub(crate) use parse::parse_time;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::layout::{Element, next_element};
 use super::moment::{MONTHS, Time, WEEKDAYS, Zone, days_from_civil, days_in};
-use crate::text::{decode_rune, is_invalid_rune};
+use fluxide_gotext::quote_time;
 
 /// `time.ParseInLocation(layout, value, Local)`; the error is Go's text.
 pub(crate) fn parse_time(layout: &[u8], value: &[u8]) -> Result<Time, String> {
@@ -50,7 +50,7 @@ impl Reader<'_> {
             }
             let Some(element) = element else {
                 if !self.value.is_empty() {
-                    return Err(self.complaint(&format!(": extra text: {}", quoted(self.value))));
+                    return Err(self.complaint(&format!(": extra text: {}", quote_time(self.value))));
                 }
                 return Ok(());
             };
@@ -336,15 +336,15 @@ impl Reader<'_> {
     fn mismatch(&self, element: &[u8], value: &[u8]) -> String {
         format!(
             "parsing time {} as {}: cannot parse {} as {}",
-            quoted(self.whole),
-            quoted(self.layout),
-            quoted(value),
-            quoted(element)
+            quote_time(self.whole),
+            quote_time(self.layout),
+            quote_time(value),
+            quote_time(element)
         )
     }
 
     fn complaint(&self, message: &str) -> String {
-        format!("parsing time {}{message}", quoted(self.whole))
+        format!("parsing time {}{message}", quote_time(self.whole))
     }
 }
 
@@ -391,26 +391,4 @@ fn signed_offset_width(value: &[u8]) -> Option<usize> {
         .iter()
         .fold(0u64, |hours, digit| hours.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     (digits > 0 && hours <= 23).then_some(1 + digits)
-}
-
-/// How the `time` package quotes texts in its errors.
-pub(super) fn quoted(text: &[u8]) -> String {
-    let mut out = String::from("\"");
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (rune, width) = decode_rune(rest);
-        if !rune.is_ascii() || rune < ' ' || is_invalid_rune(rune, width) {
-            for byte in &rest[..width] {
-                out.push_str(&format!("\\x{byte:02x}"));
-            }
-        } else {
-            if matches!(rune, '"' | '\\') {
-                out.push('\\');
-            }
-            out.push(rune);
-        }
-        rest = &rest[width..];
-    }
-    out.push('"');
-    out
 }
