@@ -262,9 +262,15 @@ pub(crate) fn warnings(resource: &Resource, v: &Value, old: Option<&Value>) -> V
 /// Whether the first update of an object is written even if it changes nothing: its stored form lacks what reading adds.
 pub(crate) fn first_update_writes(resource: &Resource, v: &Value) -> bool {
     if resource.is("batch", "jobs") {
-        let owned = |entry: &Value| object::at(entry, &["fieldsV1", "f:metadata", "f:labels"]).is_some();
-        let managers = object::at(v, &["metadata", "managedFields"]).and_then(Value::as_array);
-        return !managers.into_iter().flatten().any(owned);
+        // Such a Job came without any labels: it shows those that its pods got, which are stored with those only.
+        let of = |path: &[&str]| object::at(v, path).and_then(Value::as_object);
+        let (own, of_pods) = (of(&["metadata", "labels"]), of(&["spec", "template", "metadata", "labels"]));
+        let generated = |name: &String| {
+            let name = name.strip_prefix("batch.kubernetes.io/").unwrap_or(name);
+            matches!(name, "controller-uid" | "job-name")
+        };
+        return own.is_some_and(|labels| !labels.is_empty() && labels.keys().all(generated))
+            && own == of_pods;
     }
     resource.is("", "persistentvolumeclaims")
 }

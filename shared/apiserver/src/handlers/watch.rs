@@ -17,6 +17,7 @@ use crate::output::table::{IncludeObject, table};
 use crate::output::{self, Accepted, Form, Syntax};
 use crate::protobuf;
 use crate::registry::Resource;
+use crate::selectors::LabelSelector;
 use crate::store::{Change, ChangeKind, ObjectKey, Stored};
 
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -29,8 +30,9 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 pub(crate) fn watch(ctx: &Context) -> ApiResult<Answer> {
     let query = &ctx.request.query;
     let accepted = stream_form(ctx)?;
-    let selection = Selection::parse(ctx)?;
+    LabelSelector::parse(query.text("labelSelector")).map_err(ApiError::bad_request)?;
     check_options(ctx)?;
+    let selection = Selection::parse(ctx)?;
     let rv = query.text("resourceVersion");
     query.integer("timeoutSeconds").map_err(ApiError::bad_request)?;
     let revision = parse_revision(rv).map_err(ApiError::internal_text)?;

@@ -1,9 +1,12 @@
 //! Requests for certificates, and certificates, as they are in PEM: whether they can be read, and signatures.
 
 use base64::Engine;
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use ring::digest;
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::signature_algorithm::RsaSsaPssParams;
 
 use super::pem;
 
@@ -119,12 +122,16 @@ fn envelope_complaint(der: &[u8]) -> Option<String> {
 }
 
 fn verify(request: &X509CertificationRequest<'_>) -> Result<(), String> {
-    const UNKNOWN: &str = "x509: cannot verify signature: algorithm unimplemented";
     let info = &request.certification_request_info;
     let key: &[u8] = &info.subject_pki.subject_public_key.data;
     let algorithm = request.signature_algorithm.algorithm.to_id_string();
     let curve = info.subject_pki.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok());
     let curve = curve.map(|curve| curve.to_id_string()).unwrap_or_default();
+    if info.subject_pki.algorithm.algorithm.to_id_string() == EC_KEY
+        && !matches!(curve.as_str(), P224 | P256 | P384 | P521)
+    {
+        return Err("x509: unsupported elliptic curve".to_owned());
+    }
     let (verification, failure): (&'static dyn VerificationAlgorithm, &str) =
         match (algorithm.as_str(), curve.as_str()) {
             ("1.2.840.113549.1.1.5", _) => {
@@ -137,20 +144,85 @@ fn verify(request: &X509CertificationRequest<'_>) -> Result<(), String> {
             ("1.2.840.113549.1.1.13", _) => {
                 (&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RSA_FAILURE)
             }
+            ("1.2.840.113549.1.1.10", _) if curve.is_empty() => {
+                (padding_of(request).ok_or(UNKNOWN)?, RSA_FAILURE)
+            }
             ("1.2.840.10045.4.3.2", P256) => (&signature::ECDSA_P256_SHA256_ASN1, ECDSA_FAILURE),
             ("1.2.840.10045.4.3.3", P256) => (&signature::ECDSA_P256_SHA384_ASN1, ECDSA_FAILURE),
             ("1.2.840.10045.4.3.2", P384) => (&signature::ECDSA_P384_SHA256_ASN1, ECDSA_FAILURE),
             ("1.2.840.10045.4.3.3", P384) => (&signature::ECDSA_P384_SHA384_ASN1, ECDSA_FAILURE),
             ("1.3.101.112", _) => (&signature::ED25519, "x509: Ed25519 verification failure"),
-            _ => return Err(UNKNOWN.to_owned()),
+            (algorithm, curve) => {
+                let hash = ecdsa_hash(algorithm).ok_or(UNKNOWN)?;
+                let hash = digest::digest(hash, info.raw);
+                let good = curve_verifies(curve, key, hash.as_ref(), &request.signature_value.data);
+                return if good.ok_or(UNKNOWN)? { Ok(()) } else { Err(ECDSA_FAILURE.to_owned()) };
+            }
         };
     UnparsedPublicKey::new(verification, key)
         .verify(info.raw, &request.signature_value.data)
         .map_err(|_| failure.to_owned())
 }
 
+/// The verification of a signature with padding of its own, whose parameters must be the usual ones.
+fn padding_of(request: &X509CertificationRequest<'_>) -> Option<&'static dyn VerificationAlgorithm> {
+    let parameters = request.signature_algorithm.parameters.as_ref()?;
+    let parameters = RsaSsaPssParams::try_from(parameters).ok()?;
+    let hash = parameters.hash_algorithm_oid().to_id_string();
+    let mask = parameters.mask_gen_algorithm().ok()?;
+    if mask.hash.to_id_string() != hash || parameters.trailer_field() != 1 {
+        return None;
+    }
+    match (hash.as_str(), parameters.salt_length()) {
+        ("2.16.840.1.101.3.4.2.1", 32) => Some(&signature::RSA_PSS_2048_8192_SHA256),
+        ("2.16.840.1.101.3.4.2.2", 48) => Some(&signature::RSA_PSS_2048_8192_SHA384),
+        ("2.16.840.1.101.3.4.2.3", 64) => Some(&signature::RSA_PSS_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+fn ecdsa_hash(algorithm: &str) -> Option<&'static digest::Algorithm> {
+    match algorithm {
+        "1.2.840.10045.4.1" => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+        "1.2.840.10045.4.3.2" => Some(&digest::SHA256),
+        "1.2.840.10045.4.3.3" => Some(&digest::SHA384),
+        "1.2.840.10045.4.3.4" => Some(&digest::SHA512),
+        _ => None,
+    }
+}
+
+/// Whether a signature of a hash is that of a key on one of the curves; none for other curves.
+fn curve_verifies(curve: &str, key: &[u8], hash: &[u8], signature: &[u8]) -> Option<bool> {
+    // A hash is a number: one that is shorter than those of the curve has zeros in front.
+    let padded = |length: usize| {
+        let mut whole = vec![0; length.saturating_sub(hash.len())];
+        whole.extend_from_slice(hash);
+        whole
+    };
+    macro_rules! verifies {
+        ($curve:ident, $length:literal) => {{
+            let key = $curve::ecdsa::VerifyingKey::from_sec1_bytes(key);
+            let signature = $curve::ecdsa::Signature::from_der(signature);
+            match (key, signature) {
+                (Ok(key), Ok(signature)) => key.verify_prehash(&padded($length), &signature).is_ok(),
+                _ => false,
+            }
+        }};
+    }
+    match curve {
+        P256 => Some(verifies!(p256, 32)),
+        P384 => Some(verifies!(p384, 48)),
+        P521 => Some(verifies!(p521, 66)),
+        _ => None,
+    }
+}
+
+const UNKNOWN: &str = "x509: cannot verify signature: algorithm unimplemented";
+const EC_KEY: &str = "1.2.840.10045.2.1";
+const P224: &str = "1.3.132.0.33";
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
+const P521: &str = "1.3.132.0.35";
 const RSA_FAILURE: &str = "crypto/rsa: verification error";
 const ECDSA_FAILURE: &str = "x509: ECDSA verification failure";
 
