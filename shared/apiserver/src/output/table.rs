@@ -61,7 +61,11 @@ pub(crate) fn table(
     document(metadata, definitions, rows)
 }
 
-fn document(metadata: Value, definitions: Value, rows: Value) -> Value {
+fn document(mut metadata: Value, definitions: Value, rows: Value) -> Value {
+    // An object that a dry run made has none.
+    if let Some(members) = metadata.as_object_mut() {
+        members.retain(|_, member| member != "");
+    }
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

@@ -48,6 +48,17 @@ pub(crate) enum DecodeError {
 }
 
 impl DecodeError {
+    /// Whether the error is that of a type which reads its JSON itself.
+    fn is_of_own_reader(&self) -> bool {
+        match self {
+            Self::Type { expected, kind, .. } => {
+                *kind == "struct" && matches!(expected.as_str(), "string" | "int32")
+            }
+            Self::Quantity(_) | Self::Time { .. } => true,
+            Self::Base64(_) => false,
+        }
+    }
+
     /// The error as the converter from maps to typed objects words it, through which strategic merge patches go.
     pub(crate) fn in_converter_words(&self) -> String {
         let Self::Type { expected, kind, found_kind, .. } = self else {
@@ -112,12 +123,15 @@ pub(crate) fn restore_empty_lists(value: &mut Value, written: &Value, ty: TypeRe
 }
 
 fn read(value: &mut Value, ty: TypeRef<'_>, converts: bool) -> Result<Vec<String>, DecodeError> {
-    let mut decoder = Decoder { path: Vec::new(), owner: None, unknown: Vec::new(), converts };
+    let mut decoder = Decoder { path: Vec::new(), owner: None, unknown: Vec::new(), refused: None, converts };
     if value.is_null() {
         *value = Value::Object(Map::new());
     }
     decoder.value(value, ty, None)?;
-    Ok(decoder.unknown)
+    match decoder.refused {
+        Some(why) => Err(why),
+        None => Ok(decoder.unknown),
+    }
 }
 
 /// A step of the path to a value.
@@ -136,6 +150,8 @@ struct Decoder<'a> {
     /// The innermost struct, and how long the path to its field is.
     owner: Option<(TypeRef<'a>, usize)>,
     unknown: Vec<String>,
+    /// The first error that did not end the reading.
+    refused: Option<DecodeError>,
     converts: bool,
 }
 
@@ -187,7 +203,8 @@ impl<'a> Decoder<'a> {
                 }
                 Some(field) if !value.is_null() => {
                     let named = builtin().field_go_type(ty, name, map.field_type(field));
-                    self.value(value, map.field_type(field), Some(&named))?;
+                    let read = self.value(value, map.field_type(field), Some(&named));
+                    self.go_on(read)?;
                 }
                 Some(_) => {}
             }
@@ -224,6 +241,18 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// Values of another type do not end the decoding of JSON, and the first of them is named at its end; a type that reads
+    /// itself ends it. Conversions end at any error.
+    fn go_on(&mut self, read: Result<(), DecodeError>) -> Result<(), DecodeError> {
+        match read {
+            Err(e) if !self.converts && !e.is_of_own_reader() => {
+                self.refused.get_or_insert(e);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     fn map(&mut self, members: &mut Map<String, Value>, map: MapRef<'a>) -> Result<(), DecodeError> {
         let Some(ty) = map.additional() else { return Ok(()) };
         if map.is_deduced() {
@@ -235,7 +264,8 @@ impl<'a> Decoder<'a> {
                 continue;
             }
             self.path.push(Step::Key(name.clone()));
-            self.value(value, ty, None)?;
+            let read = self.value(value, ty, None);
+            self.go_on(read)?;
             self.path.pop();
         }
         Ok(())
@@ -256,7 +286,8 @@ impl<'a> Decoder<'a> {
                 continue;
             }
             self.path.push(Step::Index(index));
-            self.value(item, ty, named)?;
+            let read = self.value(item, ty, named);
+            self.go_on(read)?;
             self.path.pop();
         }
         Ok(())

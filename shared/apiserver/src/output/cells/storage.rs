@@ -37,7 +37,10 @@ pub(super) fn cells(plural: &str, o: &Value, now: Timestamp) -> Option<Vec<Value
             let (capacity, modes) = if volume.is_empty() {
                 (String::new(), String::new())
             } else {
-                (scalar(&status["capacity"]["storage"]), access_modes(&status["accessModes"]))
+                // No amount is shown as the amount of nothing.
+                let amount = scalar(&status["capacity"]["storage"]);
+                let amount = if amount.is_empty() { "0".to_owned() } else { amount };
+                (amount, access_modes(&status["accessModes"]))
             };
             cells![
                 name,

@@ -163,6 +163,15 @@ fn validate_status(resource: &Resource, v: &Value, old: &Value, errors: &mut Vec
         ("", "namespaces") => cluster::namespace_status(v, errors),
         ("storage.k8s.io", "volumeattachments") => attachments::attachment(v, Some(old), errors),
         ("flowcontrol.apiserver.k8s.io", _) => flow_control::conditions(v, errors),
+        ("apiregistration.k8s.io", _) => {
+            for (index, condition) in items(status, "conditions").iter().enumerate() {
+                let (known, found) = (["True", "False", "Unknown"], string(condition, "status"));
+                if !known.contains(&found) {
+                    let at = format!("status.conditions[{index}].status");
+                    errors.push(FieldError::not_supported(at, found, &known));
+                }
+            }
+        }
         ("", "services") => services::service_status(v, old, errors),
         ("", "pods") => pod_subresources::status(v, old, errors),
         ("networking.k8s.io", "ingresses") => networking::ingress_status(v, old, errors),
