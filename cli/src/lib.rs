@@ -88,6 +88,35 @@ pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
+    /// Every command with what its parent says of it.
+    fn listed(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+        for command in command.get_subcommands() {
+            let path = format!("{path} {}", command.get_name());
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            found.push((path.clone(), about));
+            listed(command, &path, found);
+        }
+    }
+
+    #[test]
+    fn commands_say_of_themselves_what_their_list_says() {
+        let mut program = super::Arguments::command();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        listed(&program, "fluxide", &mut before);
+        program.build();
+        listed(&program, "fluxide", &mut after);
+        assert!(before.len() >= 12, "{before:?}");
+        for (path, about) in before {
+            let built = after.iter().find(|(built, _)| *built == path).unwrap();
+            assert!(!about.is_empty(), "{path}");
+            assert_eq!(built.1, about, "{path}");
+        }
+        let template = after.iter().find(|(path, _)| path == "fluxide helm template").unwrap();
+        assert!(template.1.starts_with("Render a chart"), "{template:?}");
+    }
+
     #[test]
     fn an_error_says_nothing_twice() {
         let error = anyhow::anyhow!("no such file")
