@@ -67,6 +67,14 @@ pub(crate) fn metadata(v: &mut Value) -> &mut Map<String, Value> {
     child(v, "metadata")
 }
 
+/// Gives an object the managed fields of another, or none where that has none.
+pub(crate) fn copy_managed_fields(from: &Value, to: &mut Value) {
+    match at(from, &["metadata", "managedFields"]) {
+        Some(fields) => metadata(to).insert("managedFields".into(), fields.clone()),
+        None => metadata(to).remove("managedFields"),
+    };
+}
+
 /// Removes the member at a path; empty parents stay.
 pub(crate) fn remove_at(v: &mut Value, path: &[&str]) -> Option<Value> {
     let (last, parents) = path.split_last()?;

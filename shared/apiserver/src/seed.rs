@@ -157,16 +157,13 @@ pub(crate) fn bootstrapped(kind: &str, name: &str) -> Option<&'static Value> {
 
 /// Says that Services get addresses from a range.
 fn announce_range(resource: &Resource, v: &mut Value, now: &str) {
-    let applied = json!({
-        "apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": object::name(v)},
-        "status": {"conditions": [{
-            "type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready", "reason": "",
-            "lastTransitionTime": now,
-        }]},
-    });
+    let status = json!({"conditions": [{
+        "type": "Ready", "status": "True", "message": "Kubernetes default Service CIDR is ready", "reason": "",
+        "lastTransitionTime": now,
+    }]});
     let manager = "kubernetes-service-cidr-controller";
-    if let Ok(new) = crate::typing::apply(resource, "status", Some(v), &applied, manager, true, now) {
-        *v = new.object;
+    if let Some(new) = crate::typing::apply_status(resource, v, status, manager, now) {
+        *v = new;
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn decode(resource: &Resource, v: &mut Value) -> ApiResult<Vec<String
         }
         None => decode_builtin(resource, v)?,
     };
-    Ok(removed.into_iter().map(|p| format!("unknown field {}", fluxide_gotext::quote_str(&p))).collect())
+    Ok(removed.iter().map(|path| crate::schema::unknown_field(path)).collect())
 }
 
 /// The metadata of a custom resource is typed like any other.
@@ -281,7 +281,15 @@ pub(crate) fn generate_name(resource: &Resource, prefix: &str) -> String {
         // What is added to an address makes none.
         return prefix.to_owned();
     }
-    crate::handlers::write::generated_name(prefix)
+    generated_name(prefix)
+}
+
+/// A prefix and five characters without vowels or look-alikes, as the server makes names.
+pub(crate) fn generated_name(prefix: &str) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let prefix: String = prefix.chars().take(58).collect();
+    let suffix = (0..5).map(|_| ALPHABET[rand::random_range(0..ALPHABET.len())] as char);
+    prefix.chars().chain(suffix).collect()
 }
 
 /// Whether PUT on a name that does not exist creates the object.

@@ -7,6 +7,7 @@ use fluxide_structured_merge::{Applied, ApplyError, ApplyRequest, PatchError, Up
 use serde_json::{Value, json};
 
 use crate::api_error::{ApiError, ApiResult};
+use crate::object;
 use crate::registry::Resource;
 use crate::schema::{self, BuiltinKind, CustomKind};
 
@@ -22,6 +23,16 @@ pub(crate) fn record_update(
     let api_version = resource.api_version();
     let request = UpdateRequest { live, new, manager, api_version: &api_version, subresource, now };
     with_versions(resource, subresource, |v| fluxide_structured_merge::update(&request, v))
+}
+
+/// The object with the empty lists of `written` in place of nulls, when it has any.
+pub(crate) fn with_empty_lists(resource: &Resource, v: &Value, written: &Value) -> Option<Value> {
+    if resource.custom.is_some() {
+        return None;
+    }
+    let ty = schema::builtin().kind(&resource.group, &resource.version, &resource.kind)?;
+    let mut whole = v.clone();
+    schema::restore_empty_lists(&mut whole, written, ty).then_some(whole)
 }
 
 /// The object that an apply patch leads to.
@@ -46,6 +57,21 @@ pub(crate) fn apply(
         now,
     };
     answered(with_versions(resource, subresource, |v| fluxide_structured_merge::apply(&request, v)))
+}
+
+/// The object with a status that a part of the server applied, or nothing if that is refused.
+pub(crate) fn apply_status(
+    resource: &Resource,
+    v: &Value,
+    status: Value,
+    manager: &str,
+    now: &str,
+) -> Option<Value> {
+    let applied = json!({
+        "apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": object::name(v)},
+        "status": status,
+    });
+    apply(resource, "status", Some(v), &applied, manager, true, now).ok().map(|applied| applied.object)
 }
 
 /// What an apply led to, or its refusal in the words of the server.

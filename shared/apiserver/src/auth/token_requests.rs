@@ -104,9 +104,7 @@ fn record_owner(ctx: &Context, request: &mut Value) {
         now: &ctx.core.clock.now_text(),
     };
     let recorded = fluxide_structured_merge::update(&update, &SingleVersion::new(&api_version, ty));
-    if let Some(fields) = object::at(&recorded, &["metadata", "managedFields"]) {
-        object::metadata(request).insert("managedFields".into(), fields.clone());
-    }
+    object::copy_managed_fields(&recorded, request);
 }
 
 fn bound_object(ctx: &Context, reference: &Value) -> ApiResult<Option<(&'static str, String, String)>> {

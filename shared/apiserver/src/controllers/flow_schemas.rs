@@ -40,13 +40,10 @@ pub(crate) fn observe(core: &Core, resource: &Resource, stored: &Stored) {
         return;
     }
     let now = core.clock.now_text();
-    let applied = json!({
-        "apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": object::name(v)},
-        "status": {"conditions": [{
-            "type": "Dangling", "status": status, "reason": reason, "message": message, "lastTransitionTime": now,
-        }]},
-    });
-    if let Ok(new) = typing::apply(resource, "status", Some(v), &applied, MANAGER, true, &now) {
-        let _ = core.store.update(SCHEMAS, &ObjectKey::new("", object::name(v)), stored.revision, new.object);
+    let status = json!({"conditions": [{
+        "type": "Dangling", "status": status, "reason": reason, "message": message, "lastTransitionTime": now,
+    }]});
+    if let Some(new) = typing::apply_status(resource, v, status, MANAGER, &now) {
+        let _ = core.store.update(SCHEMAS, &ObjectKey::new("", object::name(v)), stored.revision, new);
     }
 }

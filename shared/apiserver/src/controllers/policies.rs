@@ -19,12 +19,8 @@ pub(crate) fn observe(core: &Core, resource: &Resource, stored: &Stored) {
     if v["status"]["observedGeneration"] == generation || object::is_deleting(v) {
         return;
     }
-    let applied = json!({
-        "apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": object::name(v)},
-        "status": {"observedGeneration": generation, "typeChecking": {}},
-    });
-    let now = core.clock.now_text();
-    if let Ok(new) = typing::apply(resource, "status", Some(v), &applied, MANAGER, true, &now) {
-        let _ = core.store.update(TABLE, &ObjectKey::new("", object::name(v)), stored.revision, new.object);
+    let status = json!({"observedGeneration": generation, "typeChecking": {}});
+    if let Some(new) = typing::apply_status(resource, v, status, MANAGER, &core.clock.now_text()) {
+        let _ = core.store.update(TABLE, &ObjectKey::new("", object::name(v)), stored.revision, new);
     }
 }

@@ -65,8 +65,6 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
         return;
     }
     let mut accepted = before.clone();
-    let mut problem: Option<(&'static str, String)> = None;
-    let in_use = |name: &str| format!("{} is already in use", fluxide_gotext::quote_str(name));
     let one = |field: &str, taken: &[&str], reason: &'static str, accepted: &mut Value| {
         let name = text(&asked, &[field]);
         let is_free = name == text(&before, &[field]) || !taken.contains(&name);
@@ -78,16 +76,15 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
         }
         None
     };
-    let mut note = |found: Option<(&'static str, String)>| {
-        if found.is_some() {
-            problem = found;
-        }
-    };
-    note(one("plural", &resources, "PluralConflict", &mut accepted));
-    note(one("singular", &resources, "SingularConflict", &mut accepted));
-    note(short_names(&asked, &before, &resources, &mut accepted));
-    note(one("kind", &kinds, "KindConflict", &mut accepted));
-    note(one("listKind", &kinds, "ListKindConflict", &mut accepted));
+    let problems = [
+        one("plural", &resources, "PluralConflict", &mut accepted),
+        one("singular", &resources, "SingularConflict", &mut accepted),
+        short_names(&asked, &before, &resources, &mut accepted),
+        one("kind", &kinds, "KindConflict", &mut accepted),
+        one("listKind", &kinds, "ListKindConflict", &mut accepted),
+    ];
+    // Of several the last one is told.
+    let problem = problems.into_iter().flatten().next_back();
     carry(&asked, "categories", &mut accepted);
     if before != accepted {
         object::set_at(crd, &["status", "acceptedNames"], accepted);
@@ -106,6 +103,10 @@ fn accept_names(crd: &mut Value, all: &[std::sync::Arc<crate::store::Stored>], n
     }
 }
 
+fn in_use(name: &str) -> String {
+    format!("{} is already in use", fluxide_gotext::quote_str(name))
+}
+
 /// Accepts the short names, if none of the new ones is in use.
 fn short_names(
     asked: &Value,
@@ -121,7 +122,7 @@ fn short_names(
     let clashes: Vec<String> = names(asked)
         .iter()
         .filter(|name| !own.contains(name) && taken.contains(&name.as_str()))
-        .map(|name| format!("{} is already in use", fluxide_gotext::quote_str(name)))
+        .map(|name| in_use(name))
         .collect();
     match clashes.as_slice() {
         [] => {

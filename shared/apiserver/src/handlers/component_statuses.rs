@@ -8,7 +8,6 @@ use super::Context;
 use super::answer::Answer;
 use super::read::{Selection, list_answer, one};
 use crate::api_error::{ApiError, ApiResult};
-use crate::object;
 use crate::store::Stored;
 
 const COMPONENTS: [&str; 3] = ["controller-manager", "scheduler", "etcd-0"];
@@ -30,10 +29,8 @@ pub(crate) fn serve(ctx: &mut Context) -> ApiResult<Answer> {
 }
 
 fn component(name: &str) -> Value {
-    let mut v = json!({
-        "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {},
+    json!({
+        "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
         "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
-    });
-    object::metadata(&mut v).insert("name".into(), name.into());
-    v
+    })
 }

@@ -109,7 +109,7 @@ fn warn_of_orphans(ctx: &mut Context, options: &Options) {
 }
 
 /// Kinds whose DELETE answers the object instead of a Status.
-fn answers_object(r: &Resource) -> bool {
+pub(crate) fn answers_object(r: &Resource) -> bool {
     matches!(
         (r.group.as_str(), r.plural.as_str()),
         (

@@ -224,10 +224,7 @@ fn decode_patched(
         )
         .into());
     }
-    Ok(unknown
-        .into_iter()
-        .map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path)))
-        .collect())
+    Ok(unknown.iter().map(|path| schema::unknown_field(path)).collect())
 }
 
 /// The Go package of a group's internal types.

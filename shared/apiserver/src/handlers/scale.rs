@@ -67,9 +67,7 @@ fn body(ctx: &mut Context) -> ApiResult<(Value, Vec<String>)> {
     let unknown = schema::decode(&mut scale, scale_type()?).map_err(|e| {
         ApiError::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {e}"))
     })?;
-    problems.extend(
-        unknown.into_iter().map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path))),
-    );
+    problems.extend(unknown.iter().map(|path| schema::unknown_field(path)));
     Ok((scale, problems))
 }
 
@@ -94,8 +92,7 @@ fn edit(ctx: &mut Context, kind: PatchKind) -> ApiResult<Answer> {
             let why = DecodeFailure { by_decoder: e.to_string(), by_converter: e.in_converter_words() };
             edit.refused(&patched, &why)
         })?;
-        let unknown =
-            unknown.into_iter().map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path)));
+        let unknown = unknown.iter().map(|path| schema::unknown_field(path));
         let problems = edit.problems(unknown, &patched, validation)?;
         if !reported {
             report(ctx, validation, &problems)?;

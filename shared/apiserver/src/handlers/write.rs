@@ -447,9 +447,7 @@ pub(crate) fn review_body_of(
         let unknown = crate::schema::decode(&mut v, ty).map_err(|e| {
             ApiError::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}"))
         })?;
-        problems.extend(
-            unknown.into_iter().map(|path| format!("unknown field {}", fluxide_gotext::quote_str(&path))),
-        );
+        problems.extend(unknown.iter().map(|path| crate::schema::unknown_field(path)));
     }
     report_as(ctx, validation, &problems, kind, "v1")?;
     Ok(v)
@@ -584,33 +582,13 @@ fn fit_namespace(ctx: &Context, v: &mut Value) -> ApiResult<()> {
 /// The object with its owners recorded. Lists that are empty, and stored as none, count here as the client wrote them.
 fn record(ctx: &Context, new: &Value, live: Option<&Value>, manager: &str, subresource: &str) -> Value {
     let (resource, now) = (ctx.resource, ctx.core.clock.now_text());
-    let Some(whole) = ctx.written.as_ref().and_then(|written| with_empty_lists(resource, new, written))
+    let Some(whole) =
+        ctx.written.as_ref().and_then(|written| typing::with_empty_lists(resource, new, written))
     else {
         return typing::record_update(resource, subresource, live, new, manager, &now);
     };
     let recorded = typing::record_update(resource, subresource, live, &whole, manager, &now);
     let mut out = new.clone();
-    match object::at(&recorded, &["metadata", "managedFields"]) {
-        Some(fields) => object::metadata(&mut out).insert("managedFields".into(), fields.clone()),
-        None => object::metadata(&mut out).remove("managedFields"),
-    };
+    object::copy_managed_fields(&recorded, &mut out);
     out
-}
-
-/// The object with the empty lists of `written` in place of nulls, when it has any.
-fn with_empty_lists(resource: &Resource, v: &Value, written: &Value) -> Option<Value> {
-    if resource.custom.is_some() {
-        return None;
-    }
-    let ty = crate::schema::builtin().kind(&resource.group, &resource.version, &resource.kind)?;
-    let mut whole = v.clone();
-    crate::schema::restore_empty_lists(&mut whole, written, ty).then_some(whole)
-}
-
-/// A prefix and five characters without vowels or look-alikes, as the server makes names.
-pub(crate) fn generated_name(prefix: &str) -> String {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let prefix: String = prefix.chars().take(58).collect();
-    let suffix = (0..5).map(|_| ALPHABET[rand::random_range(0..ALPHABET.len())] as char);
-    prefix.chars().chain(suffix).collect()
 }

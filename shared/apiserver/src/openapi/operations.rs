@@ -1,6 +1,6 @@
 //! The operations on the paths of a resource, independent of the version of OpenAPI that shows them.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::parameters::{Parameter, named, of_kind, patching_manager};
 use super::{custom, schemas};
@@ -79,6 +79,18 @@ pub(super) struct Operation {
     pub gvk: Option<Value>,
 }
 
+impl Operation {
+    /// Adds what Kubernetes says of an operation beyond the format to a description of it.
+    pub fn extend(&self, shown: &mut Value) {
+        if let Some(action) = self.action {
+            shown["x-kubernetes-action"] = action.into();
+        }
+        if let Some(gvk) = &self.gvk {
+            shown["x-kubernetes-group-version-kind"] = gvk.clone();
+        }
+    }
+}
+
 /// What a request carries.
 pub(super) struct Body {
     pub schema: String,
@@ -96,6 +108,16 @@ impl Path {
         }
         parameters.sort();
         Path { path, parameters, operations }
+    }
+
+    /// The path as a document shows it, which has its own forms of parameters and operations.
+    pub fn item(&self, parameter: fn(&Parameter) -> Value, operation: fn(&Operation) -> Value) -> Value {
+        let mut item = Map::new();
+        if !self.parameters.is_empty() {
+            item.insert("parameters".into(), self.parameters.iter().map(parameter).collect());
+        }
+        item.extend(self.operations.iter().map(|o| (o.method.to_owned(), operation(o))));
+        item.into()
     }
 }
 
@@ -509,21 +531,7 @@ impl Maker<'_> {
     }
 }
 
-/// Whether a delete answers with the object instead of a status.
+/// Whether a delete is described to answer with the object instead of a status; that of a namespace is not.
 fn answers_deleted(r: &Resource) -> bool {
-    match (r.group.as_str(), r.plural.as_str()) {
-        (
-            "",
-            "persistentvolumeclaims"
-            | "persistentvolumes"
-            | "pods"
-            | "podtemplates"
-            | "resourcequotas"
-            | "serviceaccounts"
-            | "services",
-        )
-        | ("resource.k8s.io", _) => true,
-        ("storage.k8s.io", plural) => plural != "csistoragecapacities",
-        _ => false,
-    }
+    !r.is("", "namespaces") && crate::handlers::delete::answers_object(r)
 }

@@ -5,6 +5,9 @@ use sha2::{Digest, Sha256};
 use super::operations::{Document, Operation, Path, group};
 use crate::registry::Catalog;
 
+const API_VERSIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions";
+const GROUP_LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList";
+
 /// A document of version 3 that is about no resources.
 pub(super) struct Around {
     /// Where it is, below `/openapi/v3/`.
@@ -24,8 +27,8 @@ impl Around {
 /// The documents around the resources of `catalog`.
 pub(super) fn documents(catalog: &Catalog) -> Vec<Around> {
     let mut out = vec![
-        Around::new("api", versions("getCoreAPIVersions", "core", "APIVersions").at("/api/".to_owned())),
-        Around::new("apis", versions("getAPIVersions", "apis", "APIGroupList").at("/apis/".to_owned())),
+        Around::new("api", versions("getCoreAPIVersions", "core", API_VERSIONS).at("/api/".to_owned())),
+        Around::new("apis", versions("getAPIVersions", "apis", GROUP_LIST).at("/apis/".to_owned())),
         Around::new("version", version()),
         Around::new("openid/v1/jwks", keys()),
         Around::new(".well-known/openid-configuration", issuer()),
@@ -35,11 +38,7 @@ pub(super) fn documents(catalog: &Catalog) -> Vec<Around> {
     out
 }
 
-fn versions(id: &str, tag: &str, kind: &'static str) -> Document {
-    let schema = match kind {
-        "APIVersions" => "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions",
-        _ => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
-    };
+fn versions(id: &str, tag: &str, schema: &'static str) -> Document {
     Document { id: id.to_owned(), description: "get available API versions", tag: tag.to_owned(), schema }
 }
 

@@ -18,14 +18,8 @@ pub(super) fn document(parts: &[Part], around: impl Iterator<Item = Path>) -> Va
         part.resources.iter().flat_map(|resource| paths(resource)).chain(list)
     });
     for path in of_parts.chain(around) {
-        let mut item = Map::new();
-        if !path.parameters.is_empty() {
-            item.insert("parameters".into(), path.parameters.iter().map(parameter).collect());
-        }
-        for operation in &path.operations {
-            item.insert(operation.method.to_owned(), operation_v2(operation));
-        }
-        shown.insert(path.path, item.into());
+        let item = path.item(parameter, operation_v2);
+        shown.insert(path.path, item);
     }
     for resource in parts.iter().flat_map(|part| part.resources) {
         let own = custom::schemas(resource, true);
@@ -119,11 +113,6 @@ fn operation_v2(o: &Operation) -> Value {
     if !parameters.is_empty() {
         v["parameters"] = parameters.into();
     }
-    if let Some(action) = o.action {
-        v["x-kubernetes-action"] = action.into();
-    }
-    if let Some(gvk) = &o.gvk {
-        v["x-kubernetes-group-version-kind"] = gvk.clone();
-    }
+    o.extend(&mut v);
     v
 }

@@ -54,14 +54,8 @@ fn introduce_custom(document: &mut Value) {
 pub(super) fn with_schemas(paths: Vec<Path>, own: Map<String, Value>) -> Value {
     let mut shown = Map::new();
     for path in paths {
-        let mut item = Map::new();
-        if !path.parameters.is_empty() {
-            item.insert("parameters".into(), path.parameters.iter().map(parameter).collect());
-        }
-        for operation in &path.operations {
-            item.insert(operation.method.to_owned(), operation_v3(operation));
-        }
-        shown.insert(path.path, item.into());
+        let item = path.item(parameter, operation_v3);
+        shown.insert(path.path, item);
     }
     let mut roots = Vec::new();
     references(&Value::Object(own.clone()), &mut roots);
@@ -104,12 +98,7 @@ fn operation_v3(o: &Operation) -> Value {
     let mut v = json!({
         "tags": [o.tag], "description": o.description, "operationId": o.id, "responses": responses,
     });
-    if let Some(action) = o.action {
-        v["x-kubernetes-action"] = action.into();
-    }
-    if let Some(gvk) = &o.gvk {
-        v["x-kubernetes-group-version-kind"] = gvk.clone();
-    }
+    o.extend(&mut v);
     if !o.parameters.is_empty() {
         v["parameters"] = o.parameters.iter().map(parameter).collect();
     }

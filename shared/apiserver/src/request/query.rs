@@ -63,7 +63,7 @@ pub(crate) fn duration_problem(text: &str) -> Option<String> {
         return None;
     }
     let problem = fluxide_gotext::parse_duration(text.as_bytes()).err()?.to_string();
-    Some(problem.strip_prefix("time: ").map_or(problem.clone(), str::to_owned))
+    Some(problem.strip_prefix("time: ").unwrap_or(&problem).to_owned())
 }
 
 /// Whether every percent sign begins an escape.

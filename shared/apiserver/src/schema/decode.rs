@@ -47,6 +47,11 @@ pub(crate) enum DecodeError {
     Base64(usize),
 }
 
+/// How problems name a field, by its path, that its kind does not have.
+pub(crate) fn unknown_field(path: &str) -> String {
+    format!("unknown field {}", fluxide_gotext::quote_str(path))
+}
+
 impl DecodeError {
     /// Whether the error is that of a type which reads its JSON itself.
     fn is_of_own_reader(&self) -> bool {

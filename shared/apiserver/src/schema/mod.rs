@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use fluxide_structured_merge::schema::{Schema, TypeId, TypeRef, TypeUse};
 
-pub(crate) use decode::{convert, decode, restore_empty_lists};
+pub(crate) use decode::{convert, decode, restore_empty_lists, unknown_field};
 pub(crate) use kind::{BuiltinKind, CustomKind};
 pub(crate) use quantity::{Quantity, canonical_quantity};
 pub(crate) use reset::{reset_fields, resets_metadata};

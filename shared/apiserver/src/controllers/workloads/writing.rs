@@ -55,7 +55,7 @@ pub(super) fn create(core: &Core, table: &str, mut v: Value) -> Option<Arc<Store
     }
     let generate = text(&v, &["metadata", "generateName"]).to_owned();
     if object::name(&v).is_empty() && !generate.is_empty() {
-        let name = crate::handlers::write::generated_name(&generate);
+        let name = crate::strategy::generated_name(&generate);
         object::metadata(&mut v).insert("name".into(), name.into());
     }
     let status = v.get("status").cloned();

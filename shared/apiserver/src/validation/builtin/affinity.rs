@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::names;
-use super::{integer, items, member, selector, string};
+use super::{integer, items, label_value, member, selector, string};
 use crate::api_error::FieldError;
 
 /// Checks the affinity of a pod.
@@ -84,9 +84,7 @@ fn node_term(term: &Value, path: &str, checks_values: bool, errors: &mut Vec<Fie
         }
         for (index, value) in values.iter().enumerate().filter(|_| checks_values) {
             let value = value.as_str().unwrap_or_default();
-            if let Some(m) = crate::selectors::validate_label_value(value) {
-                errors.push(FieldError::invalid(format!("{at_values}[{index}]"), value, m));
-            }
+            label_value(value, &format!("{at_values}[{index}]"), errors);
         }
     }
     for (index, v) in items(term, "matchFields").iter().enumerate() {

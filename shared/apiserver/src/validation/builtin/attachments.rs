@@ -140,10 +140,7 @@ pub(super) fn capacity(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldErr
     }
     let Some(old) = old else { return };
     if member(v, "nodeTopology") != member(old, "nodeTopology") {
-        let shown = match member(v, "nodeTopology") {
-            Some(topology) => internal::text("metav1.LabelSelector", topology),
-            None => "null".to_owned(),
-        };
+        let shown = internal::text("*metav1.LabelSelector", &v["nodeTopology"]);
         errors.push(invalid_text("nodeTopology", &shown, IMMUTABLE));
     }
     if class != string(old, "storageClassName") {

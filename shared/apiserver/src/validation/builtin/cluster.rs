@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::super::{addresses, internal, invalid_text, names};
-use super::{items, member, quantity_value, resources, string};
+use super::{items, label_value, member, quantity_value, resources, string};
 use crate::api_error::{FieldError, FieldErrorKind};
 use crate::schema::Quantity;
 
@@ -348,9 +348,7 @@ fn taints(spec: &Value, errors: &mut Vec<FieldError>) {
                 .into_iter()
                 .map(|m| FieldError::invalid(format!("{path}.key"), key, m)),
         );
-        if let Some(m) = crate::selectors::validate_label_value(value) {
-            errors.push(FieldError::invalid(format!("{path}.value"), value, m));
-        }
+        label_value(value, &format!("{path}.value"), errors);
         let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
         if effect.is_empty() {
             errors.push(FieldError::required(format!("{path}.effect"), ""));

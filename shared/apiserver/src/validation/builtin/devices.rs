@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::{IMMUTABLE, internal, invalid_text, metadata, names};
 use super::attachments::driver_name;
-use super::{integer, is_extended_resource, items, label_name, member, string, subdomain_name};
+use super::{integer, is_extended_resource, items, label_name, label_value, member, string, subdomain_name};
 use crate::api_error::FieldError;
 
 /// How many requests, constraints, configurations or selectors there may be.
@@ -90,19 +90,13 @@ pub(super) fn once<'a>(keys: impl Iterator<Item = &'a str>, path: &str, errors: 
 /// The names of requests, each with those of its alternatives.
 type Requests<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-fn devices(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn devices<'v>(v: &'v Value, path: &str, errors: &mut Vec<FieldError>) {
     let requests = items(v, "requests");
-    let name = |v: &'_ Value| string(v, "name").to_owned();
-    let owned: Vec<(String, Vec<String>)> = requests
-        .iter()
-        .map(|request| (name(request), items(request, "firstAvailable").iter().map(name).collect()))
-        .collect();
-    let known: Requests<'_> = owned
-        .iter()
-        .map(|(name, parts)| (name.as_str(), parts.iter().map(String::as_str).collect()))
-        .collect();
+    let names = |all: &'v [Value]| all.iter().map(|v| string(v, "name"));
+    let parts = requests.iter().map(|v| names(items(v, "firstAvailable")).collect());
+    let known: Requests<'_> = names(requests).zip(parts).collect();
     if each(v, "requests", MOST_ITEMS, path, errors, request) {
-        once(requests.iter().map(|v| string(v, "name")), &format!("{path}.requests"), errors);
+        once(names(requests), &format!("{path}.requests"), errors);
     }
     each(v, "constraints", MOST_ITEMS, path, errors, |v, path, errors| {
         references(v, &known, path, errors);
@@ -186,13 +180,6 @@ fn toleration(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let effect = string(v, "effect");
     if !effect.is_empty() && !EFFECTS.contains(&effect) {
         errors.push(FieldError::not_supported(format!("{path}.effect"), effect, &EFFECTS));
-    }
-}
-
-/// Checks the value of a label.
-pub(super) fn label_value(value: &str, path: &str, errors: &mut Vec<FieldError>) {
-    if let Some(m) = crate::selectors::validate_label_value(value) {
-        errors.push(FieldError::invalid(path, value, m));
     }
 }
 

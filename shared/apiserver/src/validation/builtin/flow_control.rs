@@ -130,7 +130,7 @@ fn subject(v: &Value, path: &str, errors: &mut Vec<FieldError>) {
         Some(_) => {}
     }
     // Kinds are looked at in this order.
-    for (other, name) in [KINDS[0], KINDS[1], KINDS[2]] {
+    for (other, name) in KINDS {
         if other != kind && member(v, name).is_some() {
             let why = format!("{name} is forbidden when subject kind is not '{other}'");
             errors.push(FieldError::forbidden(format!("{path}.{name}"), why));

@@ -259,6 +259,12 @@ fn label_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
+fn label_value(value: &str, path: &str, errors: &mut Vec<FieldError>) {
+    if let Some(m) = crate::selectors::validate_label_value(value) {
+        errors.push(FieldError::invalid(path, value, m));
+    }
+}
+
 fn subdomain_name(name: &str, path: &str, errors: &mut Vec<FieldError>) {
     for m in super::names::dns1123_subdomain(name) {
         errors.push(FieldError::invalid(path, name, m));

@@ -358,12 +358,9 @@ pub(super) fn ip_address(v: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
             }
         }
     }
-    let parent = |v: &Value| member(&v["spec"], "parentRef").cloned();
-    if old.is_some_and(|old| parent(old) != parent(v)) {
-        let shown = match parent(v) {
-            Some(parent) => internal::text("networking.ParentReference", &parent),
-            None => "null".to_owned(),
-        };
+    let parent = &v["spec"]["parentRef"];
+    if old.is_some_and(|old| old["spec"]["parentRef"] != *parent) {
+        let shown = internal::text("*networking.ParentReference", parent);
         errors.push(invalid_text(path, &shown, IMMUTABLE));
     }
 }

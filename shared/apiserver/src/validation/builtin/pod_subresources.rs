@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::super::{addresses, internal, names};
-use super::{immutable, integer, items, member, string};
+use super::{immutable, integer, items, member, string, subdomain_name};
 use crate::api_error::FieldError;
 use crate::kinds::pods::qos_class;
 
@@ -222,9 +222,7 @@ pub(super) fn status(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
     let nominated = string(status, "nominatedNodeName");
     if !nominated.is_empty() && nominated != string(before, "nominatedNodeName") {
         let at = "status.nominatedNodeName";
-        for m in names::dns1123_subdomain(nominated) {
-            errors.push(FieldError::invalid(at, nominated, m));
-        }
+        subdomain_name(nominated, at, errors);
         if !string(spec, "nodeName").is_empty() {
             let why = "may not be set on pods that are already bound to a node";
             errors.push(FieldError::forbidden(at, why));
@@ -236,7 +234,7 @@ pub(super) fn status(v: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         restarts(status, before, spec, list, containers, errors);
     }
     claims(status, spec, errors);
-    pod_addresses(status, before, errors);
+    check_addresses(status, before, "podIPs", errors);
     host_addresses(status, before, errors);
     let os = match string(&spec["os"], "name") {
         "" => "linux",
@@ -355,15 +353,9 @@ fn claims(status: &Value, spec: &Value, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::duplicate(format!("{path}.name"), name));
         }
         if let Some(claim) = member(claim, "resourceClaimName").and_then(Value::as_str) {
-            for m in names::dns1123_subdomain(claim) {
-                errors.push(FieldError::invalid(format!("{path}.resourceClaimName"), claim, m));
-            }
+            subdomain_name(claim, &format!("{path}.resourceClaimName"), errors);
         }
     }
-}
-
-fn pod_addresses(status: &Value, before: &Value, errors: &mut Vec<FieldError>) {
-    check_addresses(status, before, "podIPs", errors);
 }
 
 fn host_addresses(status: &Value, before: &Value, errors: &mut Vec<FieldError>) {

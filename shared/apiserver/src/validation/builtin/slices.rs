@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::super::{IMMUTABLE, invalid_text, names};
 use super::attachments::driver_name;
-use super::devices::{EFFECTS, attribute_name, each, label_value, once};
-use super::{affinity, immutable, integer, items, label_name, member, string, subdomain_name};
+use super::devices::{EFFECTS, attribute_name, each, once};
+use super::{affinity, immutable, integer, items, label_name, label_value, member, string, subdomain_name};
 use crate::api_error::FieldError;
 
 const LONGEST_POOL: usize = 253;
